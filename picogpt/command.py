@@ -1,0 +1,129 @@
+"""From a function with keyword arguments to a command: its flags, its help, its errors in one line.
+
+python-fire reads the values and makes the call. It is made for exploring, though: it would evaluate a
+prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
+the words are checked here first, and written out as --flag=value before fire sees them.
+
+The parameters before `*` in the function's signature may be given by place, all of them as flags. An
+annotation (int, float, str, bool, list) says how to read one; the flag of a list may be repeated. The
+help is the docstring of the function's module.
+"""
+
+import difflib
+import inspect
+import json
+import logging
+import os
+import sys
+
+import fire
+
+log = logging.getLogger("picogpt")
+
+
+def run(function, argv=None, aliases=None):
+    """Call `function` with the flags in `argv` and end the program.
+
+    `aliases` maps short names to parameters. Exit codes: 0 done, or the reader of the output is gone;
+    1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors as "picogpt: sentence".
+    """
+    logging.basicConfig(format="picogpt: %(message)s", force=True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")
+    try:
+        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {})
+        parsers = {name: parser(name, p.annotation) for name, p in parameters(function).items()}
+        fire.decorators.SetParseFns(**parsers)(function)
+        fire.Fire(function, command=[f"--{name}={value}" for name, value in flags.items()])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, MemoryError) as error:
+        log.error(str(error) or "there is not enough memory")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def usage_error(message):
+    """Say what is wrong with the flags, and end the program with code 2."""
+    log.error("%s (--help shows all flags)", message)
+    sys.exit(2)
+
+
+def parameters(function):
+    """Return {name: inspect.Parameter} of a function."""
+    return inspect.signature(function).parameters
+
+
+def read_flags(function, argv, aliases):
+    """Return {parameter: its value as a string} for the words of a command line; a list's as JSON.
+
+    A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
+    taken by place.
+    """
+    known, words, given, places = parameters(function), list(argv), {}, []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            places += words
+            break
+        if word in ("-h", "--help"):
+            print(inspect.getdoc(inspect.getmodule(function)))
+            sys.exit(0)
+        if not word.startswith("-") or word == "-":
+            places.append(word)
+            continue
+        flag, has_value, value = word.partition("=")
+        name = flag_parameter(flag, known, aliases)
+        if not has_value and known[name].annotation is bool:
+            value = "true"
+        elif not has_value:
+            value = words.pop(0) if words else usage_error(f"{flag} needs a value")
+        give(given, name, value, known)
+    by_place = [name for name, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(places) > len(by_place):
+        usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
+    for name, value in zip(by_place, places, strict=False):
+        give(given, name, value, known)
+    for name, p in known.items():
+        if p.default is p.empty and name not in given:
+            usage_error(f"{name.upper()} is missing")
+    return given
+
+
+def flag_parameter(flag, known, aliases):
+    """Return the parameter that a word such as --top-k means."""
+    name = flag.lstrip("-").replace("-", "_")
+    name = aliases.get(name, name)
+    if name not in known:
+        near = difflib.get_close_matches(name, [*known, *aliases], n=1)
+        hint = f"; did you mean --{near[0]}?" if near else "; a prompt that begins with - goes after --prompt="
+        usage_error(f"there is no flag {flag}{hint}")
+    return name
+
+
+def give(given, name, value, known):
+    """Note one value of one parameter."""
+    if known[name].annotation is list:
+        given[name] = json.dumps([*json.loads(given.get(name, "[]")), value])
+    elif name in given:
+        usage_error(f"{name} is given twice")
+    else:
+        given[name] = value
+
+
+def parser(name, annotation):
+    """Return the function that turns the text of a flag into its value, or ends the program."""
+    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+
+    def parse(text):
+        try:
+            if annotation is bool:
+                return {"true": True, "false": False}[text.lower()]
+            return json.loads(text) if annotation is list else annotation(text)
+        except (ValueError, KeyError):
+            return usage_error(f"--{name} takes {kinds[annotation]}, not {text!r}")
+
+    return parse

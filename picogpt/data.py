@@ -1,0 +1,67 @@
+"""From a text file to training batches: read, split, encode, cut random windows."""
+
+import pathlib
+
+import numpy as np
+
+END = "<|endoftext|>"
+
+
+def read_text(path):
+    """Return the text of a UTF-8 file, or raise one clear sentence."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no text file {path}")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as e:
+        raise ValueError(f"{path} is not UTF-8 text: byte {e.start} is {path.read_bytes()[e.start]:#04x}") from None
+
+
+def split(text, val_share):
+    """Cut off the end of the text as held-out data: -> training text, validation text (nanoGPT's rule).
+
+    >>> split("abcdefghij", val_share=0.1)
+    ('abcdefghi', 'j')
+    """
+    cut = int(len(text) * (1 - val_share))
+    return text[:cut], text[cut:]
+
+
+def documents(text):
+    """Yield the documents of a text in which lines reading <|endoftext|> stand between them.
+
+    >>> list(documents("One.\\n<|endoftext|>\\nTwo.\\n"))
+    ['One.', 'Two.']
+    """
+    for document in text.replace("\r\n", "\n").split(f"{END}"):
+        if document.strip("\n"):
+            yield document.strip("\n")
+
+
+def encode(text, encoder):
+    """Return the ids of a text, uint16 or uint32.
+
+    If the tokenizer has an <|endoftext|> and the text uses it, that id stands before each document:
+    after it, generation from an empty prompt begins a new one.
+    """
+    dtype = np.uint16 if encoder.n_vocab <= 65536 else np.uint32
+    if encoder.eot is None or END not in text:
+        return np.array(encoder.encode(text), dtype)
+    parts = [[encoder.eot, *encoder.encode(document)] for document in documents(text)]
+    return np.concatenate([np.array(part, dtype) for part in parts])
+
+
+def random_batch(ids, batch_size, n_ctx, rng):
+    """Draw windows of n_ctx tokens, and the same windows one token on: what should come next.
+
+    -> ids [B, T], targets [B, T]
+
+    >>> x, y = random_batch(np.arange(100), batch_size=2, n_ctx=4, rng=np.random.default_rng(0))
+    >>> y - x
+    array([[1, 1, 1, 1],
+           [1, 1, 1, 1]])
+    """
+    starts = rng.integers(len(ids) - n_ctx, size=batch_size)
+    windows = ids[starts[:, None] + np.arange(n_ctx + 1)].astype(np.int64)  # [B, T + 1]
+    return windows[:, :-1], windows[:, 1:]

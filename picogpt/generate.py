@@ -1,0 +1,215 @@
+"""From logits to text: choose a token, feed it back, go on."""
+
+import itertools
+import logging
+
+import numpy as np
+
+from picogpt.gpt2 import KVCache, gpt2
+from picogpt.ops import softmax
+
+log = logging.getLogger(__name__)
+
+
+def keep_top_k(logits, k):
+    """Hide all but the k largest logits of each row; others equal to the k-th stay too, as at OpenAI.
+
+    >>> keep_top_k(np.array([[1.0, 3.0, 2.0, 2.0]]), 2)
+    array([[-inf,   3.,   2.,   2.]])
+    """
+    if not 0 < k < logits.shape[-1]:
+        return logits
+    smallest = np.partition(logits, -k, axis=-1)[..., -k, None]
+    return np.where(logits < smallest, -np.inf, logits)
+
+
+def keep_top_p(logits, p, rule="openai"):
+    """Hide the tail of each row: keep the likeliest tokens whose probabilities together reach p.
+
+    The token that crosses p is kept by the rule "hf" (Holtzman et al. 2020, section 3.1, and Hugging
+    Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Equals of the last
+    one kept stay too.
+
+    >>> logits = np.log([[0.5, 0.41, 0.09]])
+    >>> [int(np.isfinite(keep_top_p(logits, 0.9, rule)).sum()) for rule in ("openai", "hf")]
+    [1, 2]
+    """
+    if p >= 1:
+        return logits
+    descending = -np.sort(-logits, axis=-1)
+    reached = softmax(descending).cumsum(axis=-1) <= p
+    last = reached.sum(axis=-1, keepdims=True) - (rule == "openai")
+    smallest = np.take_along_axis(descending, np.clip(last, 0, logits.shape[-1] - 1), axis=-1)
+    return np.where(logits < smallest, -np.inf, logits)
+
+
+def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai"):
+    """Choose a next token for each row of logits [B, V] -> ids [B].
+
+    Temperature divides the logits: below 1 the likely becomes likelier, and 0 means the likeliest.
+    The filters follow in OpenAI's order, then one draw from each row's own random generator.
+    """
+    if temperature == 0:
+        return logits.argmax(axis=-1)
+    logits = keep_top_p(keep_top_k(logits / temperature, top_k), top_p, top_p_rule)
+    cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)
+    cumulative /= cumulative[:, -1:]
+    return np.array([row.searchsorted(rng.random(), "right") for row, rng in zip(cumulative, rngs, strict=True)])
+
+
+def left_pad(rows):
+    """Stack lists of ids of unequal length, filled up with 0 at the left -> ids [B, T], pad [B] or None.
+
+    >>> left_pad([[5, 6, 7], [8]])
+    (array([[5, 6, 7],
+           [0, 0, 8]]), array([0, 2]))
+    """
+    T = max(len(row) for row in rows)
+    pad = np.array([T - len(row) for row in rows])
+    ids = np.array([[0] * (T - len(row)) + row for row in rows])
+    return ids, pad if pad.any() else None
+
+
+def next_logits(rows, params, n_head, overflow="slide", use_cache=True):
+    """Yield the logits [B, V] of each row's next token, over and over; the caller appends its choice.
+
+    The first turn reads the whole rows, each later one only the new tokens. A row that outgrows the
+    context is cut to its newest half, and all are read again, since their positions have changed.
+    """
+    n_ctx = len(params["wpe"])
+    cache = slid = None
+    while True:
+        if max(map(len, rows)) > n_ctx:
+            if overflow == "error":
+                raise ValueError(f"the text has filled all {n_ctx} positions of this model")
+            if not slid:
+                log.warning("the context of %d tokens is full: going on from its newest half", n_ctx)
+            for row in rows:
+                if len(row) > n_ctx:
+                    del row[: len(row) - max(1, n_ctx // 2)]
+            cache, slid = None, True
+        if cache:
+            ids = np.array([row[-1:] for row in rows])  # [B, 1]
+        else:
+            ids, pad = left_pad(rows)  # [B, T], [B]
+            cache = KVCache(params, n_head, len(rows)) if use_cache else None
+        yield gpt2(ids, params, n_head, cache, pad=pad, last_only=True)[:, -1]
+
+
+def stream(
+    params,
+    n_head,
+    prompts,
+    n_new,
+    temperature=0.0,
+    top_k=0,
+    top_p=1.0,
+    top_p_rule="openai",
+    seed=None,
+    finished=None,
+    overflow="slide",
+    use_cache=True,
+):
+    """Continue all prompts at once; yield, token after token, the list of each row's next id.
+
+    Parameters
+    ----------
+    params, n_head : see `gpt2`
+    prompts : lists of ids, one for each row; their lengths may differ
+    n_new : how many tokens to add to each row
+    temperature, top_k, top_p, top_p_rule : see `sample`; greedy by default
+    seed : int, optional
+        A row draws the same numbers on every run, whatever the rows after it. None: new ones each time.
+    finished : function of the list of a row's new ids, optional
+        After it has returned true a row yields None; when it has for all rows, the stream ends.
+    overflow : "slide" or "error"
+        What to do when the context is full: go on from its newest half, said once in the log, or raise.
+    use_cache : bool
+        Without the cache every token is computed anew each time: slow, and the same ids.
+
+    Raises
+    ------
+    ValueError
+        For a prompt that is empty or longer than the context, and for settings out of range.
+    """
+    check_settings(temperature, top_k, top_p, top_p_rule, overflow)
+    check_prompts(prompts, len(params["wpe"]))
+    rows = [list(prompt) for prompt in prompts]
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(rows))]
+    new = [[] for _ in rows]
+    done = [False] * len(rows)
+    logits_of_rows = next_logits(rows, params, n_head, overflow, use_cache)
+    for logits in itertools.islice(logits_of_rows, n_new):
+        chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
+        yield [None if done[b] else i for b, i in enumerate(chosen)]
+        for b, i in enumerate(chosen):
+            rows[b].append(i)
+            new[b].append(i)
+            done[b] = done[b] or (finished is not None and finished(new[b]))
+        if all(done):
+            return
+
+
+def generate(params, n_head, prompts, n_new, **settings):
+    """Return the new ids of each row, all at once; see `stream` for the settings."""
+    steps = list(stream(params, n_head, prompts, n_new, **settings))
+    return [[step[b] for step in steps if step[b] is not None] for b in range(len(prompts))]
+
+
+def check_settings(temperature, top_k, top_p, top_p_rule, overflow):
+    """Raise ValueError, naming the value, for settings that mean nothing."""
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")
+    if top_k < 0 or top_k != int(top_k):
+        raise ValueError(f"top_k must be a whole number, at least 1, or 0 for all tokens, not {top_k}")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be more than 0 and at most 1, not {top_p}")
+    if top_p_rule not in ("openai", "hf"):
+        raise ValueError(f"top_p_rule must be openai or hf, not {top_p_rule}")
+    if overflow not in ("slide", "error"):
+        raise ValueError(f"overflow must be slide or error, not {overflow}")
+
+
+def check_prompts(prompts, n_ctx):
+    """Raise ValueError for a prompt that the model cannot read."""
+    for prompt in prompts:
+        if len(prompt) == 0:
+            raise ValueError("a prompt holds no token; give it at least one, such as the tokenizer's eot")
+        if len(prompt) > n_ctx:
+            raise ValueError(f"the prompt's {len(prompt)} tokens do not fit into the {n_ctx} positions of this model")
+
+
+def until(pieces, stops):
+    """Yield the text of `pieces` up to the first of the strings `stops`, which itself is left out.
+
+    Text that may be the beginning of a stop string is held back until more is known.
+
+    >>> list(until(["Hello ", "wor", "ld!\\n", "\\nMore"], ["\\n\\n"]))
+    ['Hello ', 'wor', 'ld!']
+    """
+    held = ""
+    for piece in pieces:
+        held += piece
+        found = [held.index(stop) for stop in stops if stop in held]
+        if found:
+            held = held[: min(found)]
+            break
+        doubtful = max((n for stop in stops for n in range(len(stop)) if held.endswith(stop[:n])), default=0)
+        safe, held = held[: len(held) - doubtful], held[len(held) - doubtful :]
+        if safe:
+            yield safe
+    if held:
+        yield held
+
+
+def stop_at(encoder, stop_ids=(), stops=()):
+    """Return a `finished` for `stream`: whether new ids end in one of `stop_ids`, or their text has a stop.
+
+    A stop string of n bytes that the last token completes began at most n - 1 tokens before it.
+    """
+    window = max((len(stop.encode()) for stop in stops), default=1)
+
+    def finished(ids):
+        return ids[-1] in stop_ids or any(stop in encoder.decode(ids[-window:]) for stop in stops)
+
+    return finished

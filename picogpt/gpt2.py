@@ -1,0 +1,189 @@
+"""GPT-2: from token ids to the logits of the next token, a function of a nested dict of arrays.
+
+`params` has the shape of `shapes.param_shapes` and OpenAI's names. Each part of the model takes its
+own arrays as keyword arguments, so a call reads `self_attention(x, **attn)` and a signature lists
+what is learned. The only thing that cannot be read off the arrays is `n_head`.
+
+The optional `acts` list shows the inside. A call appends to it one dict for each block and a last one
+for the model itself; what an operation made stands there under the operation's name, the residual
+stream as "x". `grad.py` walks back along it.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear
+from picogpt.shapes import param_shapes
+from picogpt.tree import flatten, nest
+
+
+class KVCache:
+    """The keys and values of all tokens so far, so that a call pays only for its new tokens.
+
+    A token's keys and values depend on nothing after it; once computed, they stay. `gpt2` writes them
+    into this array and advances `length`, the number of tokens in it.
+    """
+
+    def __init__(self, params, n_head, batch=1):
+        """Make room for as many tokens as the model has positions, in `batch` sequences."""
+        n_ctx, n_embd = params["wpe"].shape
+        shape = (len(params["blocks"]), 2, batch, n_head, n_ctx, n_embd // n_head)
+        self.kv = np.empty(shape, params["wpe"].dtype)  # [n_layer, 2, B, H, n_ctx, D]
+        self.length = 0
+
+    def extend(self, layer, k, v):
+        """Add the k and v [B, H, T, D] of the new tokens; return those of all tokens, [B, H, S, D]."""
+        S = self.length + k.shape[-2]
+        self.kv[layer, 0, :, :, self.length : S] = k
+        self.kv[layer, 1, :, :, self.length : S] = v
+        return self.kv[layer, :, :, :, :S]
+
+
+def split_heads(x, n_head):
+    """Cut the channels into heads: [B, T, C] -> [B, H, T, D]."""
+    B, T, C = x.shape
+    return x.reshape(B, T, n_head, C // n_head).swapaxes(1, 2)
+
+
+def merge_heads(x):
+    """Lay the heads side by side again: [B, H, T, D] -> [B, T, C]."""
+    B, H, T, D = x.shape
+    return x.swapaxes(1, 2).reshape(B, T, H * D)
+
+
+def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=None, act=None):
+    """Let every token look at the tokens before it and take from them what its heads ask for.
+
+    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
+    """
+    act = {} if act is None else act
+    q, k, v = (split_heads(y, n_head) for y in np.split(linear(x, **c_attn), 3, axis=-1))  # [B, H, T, D]
+    if remember:
+        k, v = remember(k, v)  # [B, H, S, D]
+    act["keep_probs"] = draw and draw((*q.shape[:-1], k.shape[-2]), x.dtype)
+    act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"]))  # [B, T, C]
+    act.update(q=q, k=k, v=v)
+    return linear(act["heads"], **c_proj)
+
+
+def feed_forward(x, c_fc, c_proj, act=None):
+    """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
+    act = {} if act is None else act
+    act["c_fc"] = linear(x, **c_fc)
+    act["gelu"] = gelu(act["c_fc"])
+    return linear(act["gelu"], **c_proj)
+
+
+def transformer_block(x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=None, act=None):
+    """Add to the residual stream first what attention, then what the feed-forward layer says of it.
+
+    x [B, T, C] -> [B, T, C]. Each sees a normalised copy; the stream itself is only ever added to.
+    """
+    act = {} if act is None else act
+    act["x"] = x
+    act["ln_1"] = layer_norm(x, **ln_1)
+    y = self_attention(act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act)
+    act["keep_attn"] = draw and draw(y.shape, y.dtype)
+    x = x + dropout(y, act["keep_attn"])
+    act["x_mid"] = x
+    act["ln_2"] = layer_norm(x, **ln_2)
+    y = feed_forward(act["ln_2"], **mlp, act=act)
+    act["keep_mlp"] = draw and draw(y.shape, y.dtype)
+    return x + dropout(y, act["keep_mlp"])
+
+
+def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, p_drop=0.0, rng=None):
+    """Score every token of the vocabulary as the next one, after each of the given tokens.
+
+    Parameters
+    ----------
+    ids : integers [B, T]
+    params : tree of arrays, see `shapes.param_shapes`
+    n_head : int
+    cache : KVCache, optional
+        Holds the tokens before these. The call adds these to it.
+    acts : list, optional
+        Receives the activations of each block, then of the model.
+    pad : integers [B], optional
+        How many tokens at the left of each row, counted from the first call, are padding: nothing
+        looks at them, and positions are counted after them. Prompts of unequal length fit into one
+        batch that way, and each row gives what it gives alone.
+    last_only : bool
+        Score only after the last token, which is all that generation needs.
+    p_drop, rng : float, np.random.Generator
+        Dropout on embeddings, attention probabilities and what is added to the stream: for training.
+
+    Returns
+    -------
+    logits [B, T, V], or [B, 1, V] with last_only. Their softmax is the distribution of the next token.
+
+    Raises
+    ------
+    ValueError
+        If ids are not of this vocabulary, do not fit into the context, or the heads into n_embd.
+
+    Mirrors `model` of OpenAI's gpt-2/src/model.py (Radford et al. 2019).
+    """
+    ids, pad = np.asarray(ids), None if pad is None else np.asarray(pad)
+    past = cache.length if cache else 0
+    check(ids, params, n_head, past)
+    T = ids.shape[1]
+    draw = functools.partial(dropout_mask, p=p_drop, rng=rng) if p_drop else None
+
+    x = params["wte"][ids] + params["wpe"][positions(past, T, pad)]  # [B, T, C]
+    keep = draw and draw(x.shape, x.dtype)
+    x = dropout(x, keep)
+    mask = None if T == 1 and pad is None else causal_mask(T, past + T, x.dtype, pad)
+    for layer, block in enumerate(params["blocks"]):
+        act = {}
+        remember = functools.partial(cache.extend, layer) if cache else None
+        x = transformer_block(x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act)
+        if acts is not None:
+            acts.append(act)
+    if cache:
+        cache.length += T
+    if last_only:
+        x = x[:, -1:]  # [B, 1, C]
+    normed = layer_norm(x, **params["ln_f"])
+    if acts is not None:
+        acts.append(dict(x=x, ln_f=normed, keep=keep, mask=mask))
+    return linear(normed, params["wte"].T)
+
+
+def positions(past, T, pad=None):
+    """Number the tokens of this call: [T], or [B, T] with `pad`, which is at position 0 itself."""
+    count = np.arange(past, past + T)
+    return count if pad is None else np.maximum(count - pad[:, None], 0)
+
+
+def check(ids, params, n_head, past):
+    """Raise ValueError, in one sentence, for what would otherwise fail obscurely or give nonsense."""
+    n_vocab, (n_ctx, n_embd) = len(params["wte"]), params["wpe"].shape
+    if n_embd % n_head:
+        raise ValueError(f"n_embd {n_embd} does not divide evenly into n_head {n_head} heads")
+    if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be integers [B, T], at least one token each, not {ids.dtype} {list(ids.shape)}")
+    if ids.min() < 0 or ids.max() >= n_vocab:
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise ValueError(f"token id {wrong} is not in this model's vocabulary of 0 to {n_vocab - 1}")
+    if past + ids.shape[1] > n_ctx:
+        raise ValueError(f"{past} + {ids.shape[1]} tokens do not fit into the {n_ctx} positions of this model")
+
+
+def init_params(hparams, rng, dtype=np.float32):
+    """Draw the parameters of an untrained model.
+
+    Weights are N(0, 0.02), gains 1, biases 0 (Radford et al. 2018, section 4.1). The projections that
+    add to the residual stream, two in each block, are smaller by sqrt(2 n_layer), so that the sum of
+    all they add has the same variance at any depth (Radford et al. 2019, section 2.3).
+    """
+
+    def draw(path, shape):
+        if path.endswith((".b", ".g")):
+            return np.full(shape, float(path.endswith(".g")), dtype)
+        shrink = 1 / math.sqrt(2 * hparams["n_layer"]) if path.endswith("c_proj.w") else 1.0
+        return (0.02 * shrink * rng.standard_normal(shape)).astype(dtype)
+
+    return nest({path: draw(path, shape) for path, shape in flatten(param_shapes(**hparams)).items()})

@@ -1,0 +1,186 @@
+"""The way back: for every operation of `ops.py` and part of `gpt2.py`, the same step backwards.
+
+`dx` is the derivative of the loss with respect to x, and has x's shape. The chain rule turns the
+derivative by what an operation made into the derivative by what it took, and one rule names all:
+
+    op_backward(dy, <what op took>) -> dx            or dx and the gradients of its parameters,
+                                                     a dict under the parameters' names
+"""
+
+import math
+
+import numpy as np
+
+from picogpt.gpt2 import gpt2, merge_heads, positions, split_heads
+from picogpt.ops import attention_probs, cross_entropy, dropout, softmax
+
+
+def gelu_backward(dy, x):
+    """With t = tanh(u), u = sqrt(2 / pi) * (x + 0.044715 * x^3), the forward is y = x / 2 * (1 + t).
+
+    dx = dy * ((1 + t) / 2 + x / 2 * (1 - t^2) * du/dx),   du/dx = sqrt(2 / pi) * (1 + 3 * 0.044715 * x^2)
+    """
+    c, a = math.sqrt(2 / math.pi), 0.044715
+    xx = x * x
+    t = np.tanh((xx * (a * c) + c) * x)
+    slope = (xx * (3 * a * c) + c) * x  # x * du/dx
+    slope *= 1 - t * t
+    slope += t
+    slope += 1
+    slope *= 0.5
+    slope *= dy
+    return slope
+
+
+def softmax_backward(dy, y):
+    """With y = softmax(x): dx = y * (dy - sum(y * dy)). The sum is what raising all x alike would do.
+
+    dy_j/dx_i = y_j * ((i == j) - y_i), so dx_i = y_i * dy_i - y_i * sum_j(y_j * dy_j).
+    """
+    return y * (dy - (y * dy).sum(axis=-1, keepdims=True))
+
+
+def layer_norm_backward(dy, x, g, b, eps=1e-5):
+    """With n = (x - mean) / std and dn = g * dy: dx = (dn - mean(dn) - n * mean(n * dn)) / std
+
+    The two means are the parts of dn that a shift and a stretch of the row would undo; the norm
+    removes both from x, so no gradient flows along them. dy, x [..., C] -> [..., C].
+    """
+    n = x - x.mean(axis=-1, keepdims=True)
+    std = np.sqrt((n * n).mean(axis=-1, keepdims=True) + eps)
+    n /= std
+    dn = g * dy
+    dx = dn - dn.mean(axis=-1, keepdims=True)
+    dx -= n * (n * dn).mean(axis=-1, keepdims=True)
+    dx /= std
+    rows = tuple(range(x.ndim - 1))  # all axes but the last
+    return dx, dict(g=(n * dy).sum(axis=rows), b=dy.sum(axis=rows))
+
+
+def linear_backward(dy, x, w, b=None):
+    """With y = x w + b: dx = dy w^T, dw = x^T dy, db = sum of dy over the rows.
+
+    Row i of x meets every column of w, so each derivative is again a matrix product, with the factor
+    that stays transposed. dy [..., n], x [..., m] -> [..., m], w [m, n], b [n].
+    """
+    dy = dy.reshape(-1, dy.shape[-1])
+    grads = dict(w=x.reshape(-1, x.shape[-1]).T @ dy)
+    if b is not None:
+        grads["b"] = dy.sum(axis=0)
+    return (dy @ w.T).reshape(x.shape), grads
+
+
+def dropout_backward(dy, keep):
+    """What was dropped has no gradient, what was scaled up has a scaled one: dx = dy * keep."""
+    return dropout(dy, keep)
+
+
+def attention_backward(dy, q, k, v, mask=None, keep=None):
+    """With p = softmax(s) and s = q k^T / sqrt(D) + mask, the forward is y = p v.
+
+    dv = p^T dy, dp = dy v^T, ds by softmax, dq = ds k / sqrt(D), dk = ds^T q / sqrt(D)
+
+    p [.., T, S] is computed again rather than kept: all layers' would be most of the memory.
+    """
+    probs = attention_probs(q, k, mask)  # [B, H, T, S]
+    dv = dropout(probs, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
+    dscores = softmax_backward(dropout_backward(dy @ v.swapaxes(-1, -2), keep), probs)
+    dscores *= 1 / math.sqrt(q.shape[-1])
+    return dscores @ k, dscores.swapaxes(-1, -2) @ q, dv
+
+
+def cross_entropy_backward(dloss, logits, targets):
+    """With n targets that count: dlogits = (softmax(logits) - 1 at the target) / n * dloss.
+
+    The model is pushed from what it predicted to what came; rows whose target is -1 stay at 0.
+    """
+    counted = targets != -1
+    dlogits = softmax(logits)
+    here = np.where(counted, targets, 0)[..., None]
+    np.put_along_axis(dlogits, here, np.take_along_axis(dlogits, here, axis=-1) - 1, axis=-1)
+    dlogits *= counted[..., None] * (dloss / counted.sum(dtype=logits.dtype))
+    return dlogits
+
+
+def embedding_backward(dy, ids, dw):
+    """With y = w[ids]: add each row of dy [..., C] to the row of dw [n, C] that it was a copy of.
+
+    A loop, since `dw[ids] += dy` would count a repeated id once, and np.add.at is slower.
+    """
+    for i, row in zip(ids.ravel().tolist(), dy.reshape(-1, dy.shape[-1]), strict=True):
+        dw[i] += row
+
+
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
+    """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
+    dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
+    dqkv = attention_backward(
+        split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
+    )
+    dqkv = np.concatenate([merge_heads(d) for d in dqkv], axis=-1)  # [B, T, 3C]
+    dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+
+
+def feed_forward_backward(dy, act, c_fc, c_proj):
+    """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
+    dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
+    dx, dc_fc = linear_backward(gelu_backward(dgelu, act["c_fc"]), act["ln_2"], **c_fc)
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
+
+
+def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
+    """Back through the feed-forward layer, then attention. -> dx [B, T, C], gradients.
+
+    Where the forward adds a branch to the stream, the way back forks: the gradient goes through the
+    branch, and past it unchanged. That second way is why deep models train at all.
+    """
+    dy, dmlp = feed_forward_backward(dropout_backward(dx, act["keep_mlp"]), act, **mlp)
+    dy, dln_2 = layer_norm_backward(dy, act["x_mid"], **ln_2)
+    dx = dx + dy
+    dy, dattn = self_attention_backward(
+        dropout_backward(dx, act["keep_attn"]), act, **attn, n_head=n_head, mask=mask
+    )
+    dy, dln_1 = layer_norm_backward(dy, act["x"], **ln_1)
+    return dx + dy, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
+
+
+def gpt2_backward(dlogits, ids, params, n_head, acts):
+    """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
+
+    `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left; it is used up, so
+    that each block's activations are freed once it is done. -> a tree like `params`.
+
+    The table `wte` is used twice, as embedding and as head: its gradient is the sum of both.
+    """
+    act = acts.pop()
+    dx, dwte = linear_backward(dlogits, act["ln_f"], params["wte"].T)
+    dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
+    dblocks = []
+    for block in reversed(params["blocks"]):
+        dx, dblock = transformer_block_backward(dx, acts.pop(), **block, n_head=n_head, mask=act["mask"])
+        dblocks.insert(0, dblock)
+    dx = dropout_backward(dx, act["keep"])
+    dwte = np.ascontiguousarray(dwte["w"].T)  # [V, C]
+    embedding_backward(dx, ids, dwte)
+    dwpe = np.zeros_like(params["wpe"])
+    dwpe[positions(0, ids.shape[1])] = dx.sum(axis=0)
+    return dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
+
+
+def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None):
+    """Return the mean cross-entropy in nats per token, and its gradients, a tree like `params`.
+
+    ids [B, T] -> targets [B, T], the ids that should come next; a target of -1 does not count.
+    p_drop, rng: dropout, see `gpt2`. ValueError if no target counts or one is not in the vocabulary.
+    """
+    ids, targets = np.asarray(ids), np.asarray(targets)
+    if targets.shape != ids.shape or targets.min() < -1 or targets.max() >= len(params["wte"]):
+        raise ValueError(f"targets {list(targets.shape)} must be ids like the inputs {list(ids.shape)}, or -1")
+    if targets.max() == -1:
+        raise ValueError("all targets are -1: nothing is left to learn from")
+    acts = []
+    logits = gpt2(ids, params, n_head, acts=acts, p_drop=p_drop, rng=rng)
+    loss = cross_entropy(logits, targets)
+    dlogits = cross_entropy_backward(1.0, logits, targets)
+    return loss, gpt2_backward(dlogits, ids, params, n_head, acts)

@@ -1,0 +1,65 @@
+"""AdamW, the learning-rate schedule and gradient clipping, as functions of trees of arrays."""
+
+import math
+
+import numpy as np
+
+from picogpt.tree import tree_map, walk
+
+
+def adamw_init(params):
+    """Return the moments before the first step: zeros, a tree like `params` for each of m and v."""
+    return dict(m=tree_map(np.zeros_like, params), v=tree_map(np.zeros_like, params))
+
+
+def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1):
+    """Move `params` one step downhill, in place; `moments` too. `step` counts from 1.
+
+    m = b1 * m + (1 - b1) * g,   v = b2 * v + (1 - b2) * g^2       running means of gradient and square
+    w = w - lr * (m / (1 - b1^step) / (sqrt(v / (1 - b2^step)) + eps) + weight_decay * w)
+
+    Dividing by 1 - b^step makes up for the zeros that the means started from (Kingma & Ba 2015,
+    algorithm 1). The decay acts on the weights themselves, not through the gradient (Loshchilov &
+    Hutter 2019, algorithm 2), and on matrices only: biases and gains have one axis and keep their size.
+    """
+    b1, b2 = betas
+
+    def update(w, g, m, v):
+        m *= b1
+        m += (1 - b1) * g
+        v *= b2
+        v += (1 - b2) * (g * g)
+        if w.ndim > 1:
+            w *= 1 - lr * weight_decay
+        spread = np.sqrt(v)
+        spread *= 1 / math.sqrt(1 - b2**step)
+        spread += eps
+        w -= (lr / (1 - b1**step)) * m / spread
+
+    tree_map(update, params, grads, moments["m"], moments["v"])
+
+
+def learning_rate(step, lr, min_lr, warmup, steps):
+    """Rise linearly to `lr` over `warmup` steps, then fall along half a cosine to `min_lr` at `steps`.
+
+    `step` counts from 0, as in nanoGPT's get_lr.
+
+    >>> [round(learning_rate(i, lr=1.0, min_lr=0.1, warmup=3, steps=13), 3) for i in (0, 1, 2, 3, 8, 13, 99)]
+    [0.25, 0.5, 0.75, 1.0, 0.55, 0.1, 0.1]
+    """
+    if step < warmup:
+        return lr * (step + 1) / (warmup + 1)
+    progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return min_lr + 0.5 * (1 + math.cos(math.pi * progress)) * (lr - min_lr)
+
+
+def clip(grads, max_norm):
+    """Scale the gradients, in place, so that their common length is at most `max_norm`; 0 means never.
+
+    All shrink by one factor, so the direction stays (Pascanu et al. 2013, algorithm 1). Returns the
+    length before: the root of the sum of the squares of every number in the tree.
+    """
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for _, g in walk(grads)))
+    if max_norm and norm > max_norm:
+        tree_map(lambda g: np.multiply(g, max_norm / norm, out=g), grads)
+    return norm

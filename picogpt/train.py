@@ -1,0 +1,274 @@
+"""Train a GPT-2 on a text file.
+
+usage: python -m picogpt.train FILE [--out FOLDER] [--resume] [flags]
+
+Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
+that `python -m picogpt --model FOLDER` tells from. Progress goes to stderr.
+
+  --out FOLDER        where the model and the state of the training go (runs/model)
+  --resume            go on from the state in FOLDER, if there is one: the result is, bit for bit, that
+                      of a training that was never interrupted. Give the other flags as before
+
+ the model
+  --init NAME         start from a model, a folder or 124M ..., instead of from random numbers;
+                      its sizes and its tokenizer then are the model's
+  --tokenizer NAME    chars: one token for each character of FILE (the default); gpt2: GPT-2's
+                      byte-pair encoding; or a folder with a tokenizer
+  --n_vocab N         with gpt2: use only so many tokens, the first N - 257 merges (0: all)
+  --n_layer N --n_head N --n_embd N --n_ctx N
+                      blocks (4), heads (4), channels (128), context in tokens (64)
+
+ the training
+  --steps N           parameter updates (2000)
+  --batch_size N      windows of n_ctx tokens in a batch (12)
+  --accumulate N      batches whose gradients are averaged for one update (1)
+  --lr X --min_lr X --warmup N
+                      learning rate: linearly up to lr (0.001) in N (100) steps, then along a cosine
+                      down to min_lr (0.0001)
+  --weight_decay X    of the matrices (0.1)
+  --beta1 X --beta2 X AdamW's running means (0.9, 0.99)
+  --clip X            longest gradient, by its norm; 0: any (1.0)
+  --dropout X         on embeddings, attention and the residual stream (0.0)
+  --seed N            of the initial weights, the batches and the dropout (1337)
+
+ the reports
+  --val_share X       share of FILE that is held out at its end (0.1)
+  --eval_every N      steps between evaluations, after each of which the state is saved (250)
+  --eval_batches N    batches that an evaluation averages over (20)
+  --sample_every N    steps between samples of the model's text; 0: none (1000)
+
+The defaults are nanoGPT's recipe for a CPU. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+import functools
+import hashlib
+import json
+import logging
+import math
+import types
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from picogpt import command, data, optim, safetensors, weights
+from picogpt.bpe import load_encoder
+from picogpt.chars import CharEncoder
+from picogpt.generate import generate
+from picogpt.gpt2 import gpt2, init_params
+from picogpt.grad import loss_and_grads
+from picogpt.ops import cross_entropy
+from picogpt.shapes import n_params
+from picogpt.tree import flatten, nest, tree_map
+
+log = logging.getLogger("picogpt")
+STATE = "state.safetensors"
+
+
+def train(
+    file: str,
+    *,
+    out: str = "runs/model",
+    resume: bool = False,
+    init: str = "",
+    tokenizer: str = "chars",
+    n_vocab: int = 0,
+    n_layer: int = 4,
+    n_head: int = 4,
+    n_embd: int = 128,
+    n_ctx: int = 64,
+    steps: int = 2000,
+    batch_size: int = 12,
+    accumulate: int = 1,
+    lr: float = 1e-3,
+    min_lr: float = 1e-4,
+    warmup: int = 100,
+    weight_decay: float = 0.1,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    clip: float = 1.0,
+    dropout: float = 0.0,
+    seed: int = 1337,
+    val_share: float = 0.1,
+    eval_every: int = 250,
+    eval_batches: int = 20,
+    sample_every: int = 1000,
+):
+    """Train as the docstring of this module says; these defaults are the command's."""
+    settings = types.SimpleNamespace(**locals())
+    check_settings(settings)
+    log.setLevel(logging.INFO)
+    folder = Path(out)
+    if (folder / STATE).exists() and not resume:
+        raise ValueError(f"{out} holds a training already: --resume continues it, --out names another folder")
+    text = data.read_text(file)
+    settings.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    state, hparams, encoder = begin(settings, text)
+    if (folder / STATE).exists():
+        state = load_state(folder / STATE, settings)
+    log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", encoder.n_vocab)
+    splits = encode_splits(text, encoder, val_share, hparams["n_ctx"])
+    folder.mkdir(parents=True, exist_ok=True)
+    loop(state, settings, hparams, encoder, splits, folder)
+
+
+def check_settings(c):
+    """End the program, naming the flag, if a number is out of its range."""
+    at_least_1 = "n_layer n_head n_embd n_ctx steps batch_size accumulate eval_every eval_batches"
+    for name in at_least_1.split():
+        if getattr(c, name) < 1:
+            command.usage_error(f"--{name} must be at least 1, not {getattr(c, name)}")
+    for name in ("lr", "min_lr", "warmup", "weight_decay", "clip", "seed", "n_vocab", "sample_every"):
+        if not 0 <= getattr(c, name) < math.inf:
+            command.usage_error(f"--{name} must not be negative or infinite, as is {getattr(c, name)}")
+    for name in ("beta1", "beta2", "dropout", "val_share"):
+        if not 0 <= getattr(c, name) < 1:
+            command.usage_error(f"--{name} must be at least 0 and less than 1, not {getattr(c, name)}")
+    if c.n_embd % c.n_head:
+        command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
+
+
+def begin(c, text):
+    """Return the state of a training before its first step, the model's hparams and its tokenizer."""
+    if c.init:
+        params, hparams, encoder = weights.load(c.init)
+    else:
+        encoder = make_encoder(c, text)
+        hparams = dict(
+            n_vocab=encoder.n_vocab, n_ctx=c.n_ctx, n_embd=c.n_embd, n_head=c.n_head, n_layer=c.n_layer
+        )
+        params = init_params(hparams, np.random.default_rng(c.seed))
+    rng = np.random.default_rng([c.seed, 1])  # of batches and dropout
+    state = dict(params=params, moments=optim.adamw_init(params), step=0, rng=rng, best=math.inf)
+    return state, hparams, encoder
+
+
+def make_encoder(c, text):
+    """Return the tokenizer that --tokenizer names."""
+    if c.tokenizer == "chars":
+        return CharEncoder.from_text(text)
+    if c.tokenizer == "gpt2":
+        return load_encoder(weights.shipped("gpt2-bpe"), c.n_vocab or None)
+    return weights.load_encoder(c.tokenizer)
+
+
+def encode_splits(text, encoder, val_share, n_ctx):
+    """Return the ids of the training and of the held-out text, each long enough for a window or empty."""
+    train_ids, val_ids = (data.encode(part, encoder) for part in data.split(text, val_share))
+    log.info("%s tokens to train on, %s held out", f"{len(train_ids):,}", f"{len(val_ids):,}")
+    for ids, what in ((train_ids, "training"), (val_ids, "held-out")):
+        if len(ids) <= n_ctx and not (what == "held-out" and val_share == 0):
+            raise ValueError(
+                f"the {what} text has {len(ids)} tokens, and a window takes {n_ctx + 1}:"
+                " give a longer file, another --val_share or a smaller --n_ctx"
+            )
+    return train_ids, val_ids
+
+
+def loop(state, c, hparams, encoder, splits, folder):
+    """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
+    per_step = c.batch_size * c.accumulate * hparams["n_ctx"]  # tokens
+    save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder)
+    bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
+    with (
+        logging_redirect_tqdm(),
+        bar(total=c.steps * per_step, initial=state["step"] * per_step) as progress,
+    ):
+        while state["step"] < c.steps:
+            if state["step"] % c.eval_every == 0:
+                save()
+            loss, norm = update(state, c, hparams, splits[0])
+            progress.set_postfix_str(f"step {state['step']}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
+            progress.update(per_step)
+            if c.sample_every and state["step"] % c.sample_every == 0:
+                log.info("sample: %s", sample_text(state, hparams, encoder))
+        save()
+
+
+def update(state, c, hparams, ids):
+    """Make one step of the training: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
+    losses, grads = [], None
+    for _ in range(c.accumulate):
+        x, y = data.random_batch(ids, c.batch_size, hparams["n_ctx"], state["rng"])
+        loss, new = loss_and_grads(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
+        grads = new if grads is None else tree_map(np.add, grads, new)
+        losses.append(float(loss))
+    grads = grads if c.accumulate == 1 else tree_map(lambda g: g * (1 / c.accumulate), grads)
+    norm = optim.clip(grads, c.clip)
+    if not math.isfinite(norm):
+        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr or a --clip")
+    lr = optim.learning_rate(state["step"], c.lr, c.min_lr, c.warmup, c.steps)
+    state["step"] += 1
+    optim.adamw_step(
+        state["params"], grads, state["moments"], state["step"], lr,
+        betas=(c.beta1, c.beta2), weight_decay=c.weight_decay,
+    )  # fmt: skip
+    return sum(losses) / len(losses), norm
+
+
+def evaluate(params, n_head, ids, n_ctx, c):
+    """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
+    rng = np.random.default_rng([c.seed, 2])
+    losses = []
+    for _ in range(c.eval_batches):
+        x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
+        losses.append(float(cross_entropy(gpt2(x, params, n_head), y)))
+    return sum(losses) / len(losses)
+
+
+def save_progress(state, c, hparams, encoder, splits, folder):
+    """Evaluate; keep the model if it is the best so far; then save the state.
+
+    In this order, so that a training killed in between does the missing part again when it resumes.
+    """
+    train_loss, val_loss = (
+        evaluate(state["params"], hparams["n_head"], ids, hparams["n_ctx"], c) if len(ids) else math.nan
+        for ids in splits
+    )
+    log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
+    if not val_loss >= state["best"]:  # also without held-out text, where it is NaN
+        state["best"] = val_loss
+        weights.save(folder, state["params"], hparams, encoder)
+    save_state(folder / STATE, state, c)
+
+
+def save_state(path, state, c):
+    """Write all that the next step depends on into one file, in one piece."""
+    tensors = flatten(dict(params=state["params"], **state["moments"]))
+    rest = dict(step=state["step"], best=state["best"], rng=state["rng"].bit_generator.state, settings=fixed(c))
+    safetensors.write(path, tensors, {"state": json.dumps(rest)})
+
+
+def load_state(path, c):
+    """Read what `save_state` wrote; refuse to go on with other settings or another text."""
+    tensors, metadata = safetensors.read(path)
+    rest = json.loads(metadata["state"])
+    for name, value in fixed(c).items():
+        if value != rest["settings"][name]:
+            what = "the text file has changed" if name == "sha256" else f"--{name} was {rest['settings'][name]}"
+            raise ValueError(f"{path.parent} cannot go on bit for bit: {what}; start anew in another --out")
+    trees = nest(tensors)
+    rng = np.random.default_rng()
+    rng.bit_generator.state = rest["rng"]
+    moments = dict(m=trees["m"], v=trees["v"])
+    return dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
+
+
+def fixed(c):
+    """Return the settings that must stay the same when a training resumes."""
+    free = ("file", "out", "resume", "sample_every")
+    return {name: value for name, value in vars(c).items() if name not in free}
+
+
+def sample_text(state, hparams, encoder, n=100):
+    """Return `n` tokens of the model's text, beginning as its documents do; the training's rng is not used."""
+    prompt = [encoder.eot] if encoder.eot is not None else encoder.encode("\n")
+    [ids] = generate(
+        state["params"], hparams["n_head"], [prompt], min(n, hparams["n_ctx"] - 1), temperature=0.8, seed=state["step"]
+    )
+    return encoder.decode(ids)
+
+
+if __name__ == "__main__":
+    command.run(train)

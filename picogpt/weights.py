@@ -1,0 +1,145 @@
+"""A model's folder: its weights, hyper-parameters and tokenizer; where to find it, how to read and save it.
+
+Two kinds of folders hold a model. OpenAI's, as downloaded:
+
+    hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
+
+and picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
+parameter tree as names ("blocks.0.attn.c_attn.w"). A folder that has both is read from the latter. The
+tokenizer is vocab.bpe (bytes), or chars.json (characters); a model of neither kind of text has none.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from picogpt import bpe, bundle, chars, safetensors
+from picogpt.files import atomic_write
+from picogpt.shapes import SIZES, n_params, param_shapes
+from picogpt.tree import flatten, nest, walk
+
+BASE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/models"
+WEIGHTS = "model.safetensors"
+DATA = "model.ckpt.data-00000-of-00001"
+FILES = {  # OpenAI's files of one model: (bytes, sha256) for 124M
+    "checkpoint": (77, "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb"),
+    "hparams.json": (90, "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318"),
+    "encoder.json": (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
+    "vocab.bpe": (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+    "model.ckpt.index": (5215, "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687"),
+    "model.ckpt.meta": (471155, "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b"),
+    DATA: (497759232, "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118"),
+}
+DATA_BYTES = {"355M": 1419292672, "774M": 3096120320, "1558M": 6230444800}  # of these no sha256 is published
+OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
+
+
+def load(model, models_dir="models"):
+    """Return (params, hparams, encoder) of a model, given as a size ("124M") or as its folder.
+
+    A size that is not in `models_dir` is downloaded to there. `params` is the tree of `shapes.param_shapes`
+    in float32, its leaves views of one array; `encoder` is None if the folder has no tokenizer. Whatever does
+    not fit together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
+    """
+    folder = find(model, models_dir)
+    hparams = read_hparams(folder)
+    encoder = read_encoder(folder, hparams)
+    if (folder / WEIGHTS).exists():
+        params = nest(safetensors.read(folder / WEIGHTS)[0])
+        check(params, hparams, folder / WEIGHTS)
+    else:
+        mapped = from_checkpoint_names(bundle.read(folder))
+        check(mapped, hparams, folder)
+        params = in_one_array(mapped, hparams)
+    shapes = flatten(param_shapes(**hparams))
+    params = flatten(params)
+    return nest({path: params[path] for path in shapes}), hparams, encoder
+
+
+def find(model, models_dir="models"):
+    """Return the folder of a model, given as a size ("124M") or as a folder; fetch what a size lacks."""
+    if str(model) in SIZES:
+        folder = Path(models_dir, str(model))
+        checkpoint = (folder / "model.ckpt.index").exists() and (folder / DATA).exists()
+        whole = (folder / WEIGHTS).exists() or checkpoint
+        if not (whole and (folder / "hparams.json").exists() and (folder / "vocab.bpe").exists()):
+            download_gpt2(str(model), models_dir)
+        return folder
+    if Path(model).is_dir():
+        return Path(model)
+    if str(model) in OLD_NAMES:
+        raise ValueError(f"OpenAI's {model} is now called {OLD_NAMES[model]}: ask for that")
+    raise ValueError(f"{model} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+
+
+def bundled():
+    """Return the folder of the model that comes with picogpt."""
+    here = Path(__file__).parent
+    installed = here / "models" / "tales"
+    return installed if installed.is_dir() else here.parent / "models" / "tales"
+
+
+def download_gpt2(size, models_dir="models", base_url=BASE_URL):
+    """Fetch OpenAI's seven files of a model to `models_dir`/`size`, which is returned.
+
+    Files that are there are kept, half-fetched ones gone on with; see `download.download` for the errors.
+    """
+    from picogpt.download import download  # here, because importing requests takes longer than generating
+
+    if size not in SIZES:
+        raise ValueError(f"OpenAI has no GPT-2 of size {size}; the sizes are {', '.join(SIZES)}")
+    folder = Path(models_dir, size)
+    for name, (n_bytes, sha256) in FILES.items():
+        if size != "124M":
+            n_bytes, sha256 = DATA_BYTES[size] if name == DATA else None, None
+        download(f"{base_url}/{size}/{name}", folder / name, n_bytes, sha256)
+    return folder
+
+
+def read_hparams(folder):
+    """Return the five hyper-parameters in hparams.json, each a positive int."""
+    path = Path(folder, "hparams.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
+    try:
+        hparams = json.loads(path.read_text(encoding="utf-8"))
+        hparams = {key: hparams[key] for key in SIZES["124M"]}
+        check_hparams(hparams)
+    except KeyError as error:
+        raise ValueError(f"{path} lacks {error}; it needs {', '.join(SIZES['124M'])}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} cannot be used: {error}") from None
+    return hparams
+
+
+def read_encoder(folder, hparams):
+    """Return the tokenizer in `folder`, or None; its vocabulary must be the model's."""
+    if Path(folder, "chars.json").exists():
+        encoder = chars.load(folder)
+    elif Path(folder, "vocab.bpe").exists() or Path(folder, "encoder.json").exists():
+        encoder = bpe.load_encoder(folder)
+    else:
+        return None
+    if encoder.n_vocab != hparams["n_vocab"]:
+        raise ValueError(
+            f"the tokenizer in {folder} has {encoder.n_vocab} tokens, but the model has"
+            f" n_vocab {hparams['n_vocab']}: they are not of one model"
+        )
+    return encoder
+
+
+def from_checkpoint_names(tensors):
+    """Return the tree of OpenAI's variables, as {name: array}: `nest`, after renaming.
+
+    OpenAI computed linear layers as convolutions of width 1; that axis is dropped. A name that is not one
+    of theirs stays as it is, for `check` to report.
+
+    >>> from_checkpoint_names({"model/h0/mlp/c_fc/w": np.ones((1, 2, 8))})["blocks"][0]["mlp"]["c_fc"]["w"].shape
+    (2, 8)
+    """
+    flat = {}
+    for name, array in tensors.items():
+        path = re.sub(r"^h(\d+)\.", r"blocks.\1.", name.removeprefix("model/").replace("/", "."))
+        flat[path] = array[0] if array.ndim == 3 and len(array) == 1 else array
+    return nest(flat)
