@@ -17,7 +17,8 @@ from pathlib import Path
 class CharEncoder:
     """A tokenizer with the interface of `bpe.Encoder` that knows the characters `chars`, in this order.
 
-    `eot` is None: no character stands between documents.
+    `eot` is None: no character stands between documents. `start`, after which a model begins a new text, is
+    the newline, or the first character of an alphabet without it.
     """
 
     eot = None
@@ -27,6 +28,7 @@ class CharEncoder:
         self.encoder = {char: i for i, char in enumerate(self.chars)}
         self.decoder = dict(enumerate(self.chars))
         self.n_vocab = len(self.chars)
+        self.start = self.encoder.get("\n", 0)
         if len(self.encoder) != self.n_vocab:
             raise ValueError(f"a character occurs twice in {self.chars!r}")
 
@@ -42,11 +44,8 @@ class CharEncoder:
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: it holds the characters that the model knows")
         try:
-            chars = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(chars, str):
-                raise ValueError("it holds no string")
-            return cls(chars)
-        except ValueError as error:
+            return cls(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}): copy it again from where the model is") from None
 
     def encode(self, text, allow_eot=False):

@@ -16,13 +16,11 @@ Sources: RFC 3720 section 12.1 and appendix B.4 (polynomial, bit order, test val
 """
 
 import functools
-import itertools
 
 import numpy as np
 
 POLYNOMIAL = 0x82F63B78  # P without its leading term; as in the whole file, x**31 is the lowest bit
-LOG_WORDS = 14  # a row has 2**14 words, 64 KiB: it and the two tables stay in the processor's cache
-ROW_BYTES = 4 << LOG_WORDS
+MAX_LOG_WORDS = 14  # a row has up to 2**14 words, 64 KiB: it and its tables stay in the processor's cache
 START = bytes.fromhex("54641f64")  # has the remainder 0xFFFFFFFF, the value from which the definition starts
 
 
@@ -59,14 +57,16 @@ def crc32c(data):
     '0xe3069283'
     """
     data = np.frombuffer(data, np.uint8)
-    n = len(data) % ROW_BYTES
+    log_words = min(MAX_LOG_WORDS, (len(data) // 4).bit_length())  # a row has 2**log_words words
+    row_bytes = 4 << log_words
+    n = len(data) % row_bytes
     # Zeros in front of a message change no remainder, so the first rows are filled up with them.
-    first = bytes(2 * ROW_BYTES - len(START) - n) + START + data[:n].tobytes()
-    rows = (np.frombuffer(first, "<u4"), data[n:].view("<u4"))
-    words = np.zeros(1 << LOG_WORDS, np.uint32)
-    for row in itertools.chain.from_iterable(part.reshape(-1, len(words)) for part in rows):
-        words = look_up(shift_tables(LOG_WORDS), words) ^ row
-    for k in reversed(range(LOG_WORDS)):
+    first = bytes(2 * row_bytes - len(START) - n) + START + data[:n].tobytes()
+    words = np.zeros(1 << log_words, np.uint32)
+    for rows in (np.frombuffer(first, "<u4"), data[n:].view("<u4")):
+        for row in rows.reshape(-1, len(words)):
+            words = look_up(shift_tables(log_words), words) ^ row
+    for k in reversed(range(log_words)):
         words = look_up(shift_tables(k), words[: 1 << k]) ^ words[1 << k :]
     return int(look_up(shift_tables(0), words)[0]) ^ 0xFFFFFFFF
 

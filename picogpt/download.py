@@ -80,8 +80,7 @@ def append(response, part, begin):
     """Write the response's bytes to `part` from `begin` on, with a bar on stderr."""
     total = begin + int(response.headers["Content-Length"]) if "Content-Length" in response.headers else None
     bar = tqdm(total=total, initial=begin, unit="B", unit_scale=True, desc=part.stem, mininterval=0.5)
-    with bar, open(part, "ab") as file:
-        file.truncate(begin)
+    with bar, open(part, "ab" if begin else "wb") as file:
         for chunk in response.iter_content(CHUNK):
             try:
                 file.write(chunk)

@@ -156,7 +156,7 @@ def generate(params, n_head, prompts, n_new, **settings):
     return [[step[b] for step in steps if step[b] is not None] for b in range(len(prompts))]
 
 
-def check_settings(temperature, top_k, top_p, top_p_rule, overflow):
+def check_settings(temperature, top_k, top_p, top_p_rule, overflow="slide"):
     """Raise ValueError, naming the value, for settings that mean nothing."""
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")

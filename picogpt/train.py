@@ -13,8 +13,8 @@ that `python -m picogpt --model FOLDER` tells from. Progress goes to stderr.
   --init NAME         start from a model, a folder or 124M ..., instead of from random numbers;
                       its sizes and its tokenizer then are the model's
   --tokenizer NAME    chars: one token for each character of FILE (the default); gpt2: GPT-2's
-                      byte-pair encoding; or a folder with a tokenizer
-  --n_vocab N         with gpt2: use only so many tokens, the first N - 257 merges (0: all)
+                      byte-pair encoding; or a folder with a vocab.bpe
+  --n_vocab N         use only so many tokens of a byte-pair encoding: the first N - 257 merges (0: all)
   --n_layer N --n_head N --n_embd N --n_ctx N
                       blocks (4), heads (4), channels (128), context in tokens (64)
 
@@ -148,9 +148,8 @@ def make_encoder(c, text):
     """Return the tokenizer that --tokenizer names."""
     if c.tokenizer == "chars":
         return CharEncoder.from_text(text)
-    if c.tokenizer == "gpt2":
-        return load_encoder(weights.shipped("gpt2-bpe"), c.n_vocab or None)
-    return weights.load_encoder(c.tokenizer)
+    folder = weights.bundled().parent / "gpt2-bpe" if c.tokenizer == "gpt2" else c.tokenizer
+    return load_encoder(folder, c.n_vocab or None)
 
 
 def encode_splits(text, encoder, val_share, n_ctx):
@@ -263,10 +262,9 @@ def fixed(c):
 
 def sample_text(state, hparams, encoder, n=100):
     """Return `n` tokens of the model's text, beginning as its documents do; the training's rng is not used."""
-    prompt = [encoder.eot] if encoder.eot is not None else encoder.encode("\n")
-    [ids] = generate(
-        state["params"], hparams["n_head"], [prompt], min(n, hparams["n_ctx"] - 1), temperature=0.8, seed=state["step"]
-    )
+    n_new = min(n, hparams["n_ctx"])
+    prompts, n_head = [[encoder.start]], hparams["n_head"]
+    [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
     return encoder.decode(ids)
 
 

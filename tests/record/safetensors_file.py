@@ -1,0 +1,21 @@
+"""Record a file written by the safetensors library, of the arrays in tests/test_safetensors.py.
+
+pip install safetensors
+python tests/record/safetensors_file.py
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_safetensors import RECORDED, other_types, tensors
+
+RECORDED.mkdir(parents=True, exist_ok=True)
+path = RECORDED / "library.safetensors"
+safetensors.numpy.save_file(tensors() | other_types(), path, metadata={"format": "np"})
+versions = {"numpy": np.__version__, "safetensors": safetensors.__version__}
+(RECORDED / "versions.json").write_text(json.dumps(versions) + "\n")

@@ -1,0 +1,117 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt import chars, weights
+from picogpt.tree import flatten
+
+REPOSITORY = Path(__file__).parents[1]
+TENSORFLOW = REPOSITORY / "tests" / "references" / "tf_checkpoint"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = Path(shutil.copytree(TENSORFLOW, tmp_path / "checkpoint"))
+    chars.CharEncoder("abcdefghijklmnopq").save(folder)
+    return folder
+
+
+def convert(*args):
+    """Run the tool; return its exit code and what it says on stderr."""
+    command = [sys.executable, REPOSITORY / "tools" / "convert.py", *args]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def assert_is_the_checkpoint(folder):
+    converted, hparams, encoder = weights.load(folder)
+    read, read_hparams, _ = weights.load(TENSORFLOW)
+    assert hparams == read_hparams
+    assert encoder.encode("q") == [16]
+    for path, array in flatten(converted).items():
+        np.testing.assert_array_equal(array, flatten(read)[path])
+
+
+def test_a_checkpoint_becomes_one_file_beside_it(checkpoint):
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    code, said = convert(checkpoint)
+    assert (code, said) == (0, f"{checkpoint / 'model.safetensors'}: 28 tensors\n")
+    after = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    assert after.pop("model.safetensors")
+    assert after == before
+    for path in checkpoint.glob("model.ckpt*"):
+        path.unlink()
+    assert_is_the_checkpoint(checkpoint)
+
+
+def test_another_folder_gets_all_that_a_model_needs(checkpoint, tmp_path):
+    assert convert(checkpoint, "--out", tmp_path / "new" / "one")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "new" / "one").iterdir())
+    assert names == ["chars.json", "hparams.json", "model.safetensors"]
+    assert_is_the_checkpoint(tmp_path / "new" / "one")
+
+
+def test_tensorflow_gives_the_same_file(checkpoint, tmp_path):
+    pytest.importorskip("tensorflow")
+    assert convert(checkpoint)[0] == 0
+    assert convert(checkpoint, "--out", tmp_path / "tf", "--reader", "tf")[0] == 0
+    assert (checkpoint / "model.safetensors").read_bytes() == (
+        tmp_path / "tf" / "model.safetensors"
+    ).read_bytes()
+
+
+def damage(folder, name, change):
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("hparams.json", lambda b: json.dumps(json.loads(b) | {"n_head": 5}).encode(), "equal heads"),
+        ("model.ckpt.index", lambda b: b[:100], "model.ckpt.index cannot be used"),
+        ("model.ckpt.data-00000-of-00001", lambda b: b[:100], "is cut short"),
+        ("model.ckpt.data-00000-of-00001", lambda b: b[:-1] + b"!", "is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, change, says):
+    damage(checkpoint, name, change)
+    code, said = convert(checkpoint)
+    assert code == 1
+    assert said.startswith("convert: ")
+    assert says in said
+    assert said.count("\n") == 1
+    assert not list(checkpoint.glob("model.safetensors*"))
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["nowhere"], "convert: nowhere is not a folder: give the one that holds the checkpoint\n"),
+        ([TENSORFLOW, "--reader", "torch"], "convert: there is no reader torch: use bundle or tf\n"),
+    ],
+)
+def test_a_wrong_call_is_one_line(args, says):
+    assert convert(*args) == (1, says)
+
+
+def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
+    blocked = "import sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:]; import runpy;"
+    tool = REPOSITORY / "tools" / "convert.py"
+    command = [sys.executable, "-c", f"{blocked} runpy.run_path({str(tool)!r}, run_name='__main__')"]
+    done = subprocess.run(
+        [*command, tool, checkpoint, "--reader", "tf"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 1
+    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install "picogpt[convert]"\n'

@@ -1,0 +1,59 @@
+"""Turn OpenAI's TensorFlow checkpoint of a GPT-2 into one safetensors file.
+
+    python tools/convert.py models/124M
+    python tools/convert.py models/124M --out models/mine
+    python tools/convert.py models/124M --reader tf
+
+The file model.safetensors appears beside the checkpoint, which picogpt then no longer reads and which may
+be deleted; or in another folder, together with hparams.json and the tokenizer. The checkpoint is read by
+picogpt itself or, with `--reader tf`, by TensorFlow; the result is the same to the last bit.
+"""
+
+import sys
+from pathlib import Path
+
+import fire
+
+from picogpt import bundle, weights
+
+
+def convert(folder, out=None, reader="bundle"):
+    """Convert the checkpoint in `folder`; `reader` is "bundle" or "tf"."""
+    readers = {"bundle": bundle.read, "tf": read_by_tensorflow}
+    if reader not in readers:
+        raise ValueError(f"there is no reader {reader}: use bundle or tf")
+    folder = Path(str(folder))
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder: give the one that holds the checkpoint")
+    hparams = weights.read_hparams(folder)
+    tensors = weights.from_checkpoint_names(readers[reader](folder))
+    weights.check(tensors, hparams, folder)
+    if out is None or Path(str(out)) == folder:
+        weights.save_params(folder, tensors, hparams)
+    else:
+        weights.save(str(out), tensors, hparams, weights.read_encoder(folder, hparams))
+    print(f"{Path(str(out or folder), weights.WEIGHTS)}: {len(tensors)} tensors", file=sys.stderr)
+
+
+def read_by_tensorflow(folder):
+    """Return what `bundle.read` returns, through TensorFlow's own reader."""
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ValueError('--reader tf needs TensorFlow: pip install "picogpt[convert]"') from None
+    try:
+        checkpoint = tf.train.load_checkpoint(str(bundle.find_prefix(folder)))
+        return {name: checkpoint.get_tensor(name) for name in sorted(checkpoint.get_variable_to_shape_map())}
+    except (ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"TensorFlow cannot read {folder}: {str(error).splitlines()[0]}") from None
+
+
+def main():
+    try:
+        fire.Fire(convert)
+    except (OSError, ValueError) as error:
+        sys.exit(f"convert: {error}")
+
+
+if __name__ == "__main__":
+    main()
