@@ -53,6 +53,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from picogpt import command, weights
+from picogpt.data import from_utf8
 from picogpt.generate import check_settings, stop_at, stream, until
 from picogpt.shapes import n_params
 
@@ -119,14 +120,11 @@ def check_flags(n, n_samples, seed, stop, choice):
 
 def read_prompt(prompt):
     """Return the prompt as given, or from stdin."""
-    if prompt is None and sys.stdin is not None and sys.stdin.isatty():
-        command.usage_error("PROMPT is missing; an empty one, \"\", begins a new text")
+    if prompt is None and sys.stdin and sys.stdin.isatty():
+        command.usage_error('PROMPT is missing; an empty one, "", begins a new text')
     if prompt is None or prompt == "-":
-        text = sys.stdin.buffer.read() if sys.stdin is not None else b""
-        try:
-            prompt = text.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"stdin is not UTF-8 text: byte {error.start} is {text[error.start]:#04x}") from None
+        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
+        prompt = from_utf8(content, "stdin").removesuffix("\n").removesuffix("\r")
     return prompt
 
 

@@ -1,6 +1,6 @@
 """From a text file to training batches: read, split, encode, cut random windows."""
 
-import pathlib
+from pathlib import Path
 
 import numpy as np
 
@@ -9,13 +9,18 @@ END = "<|endoftext|>"
 
 def read_text(path):
     """Return the text of a UTF-8 file, or raise one clear sentence."""
-    path = pathlib.Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"there is no text file {path}")
+    return from_utf8(Path(path).read_bytes(), path)
+
+
+def from_utf8(content, source):
+    """Return the text of `content`, bytes that came from `source`."""
     try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as e:
-        raise ValueError(f"{path} is not UTF-8 text: byte {e.start} is {path.read_bytes()[e.start]:#04x}") from None
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        at = error.start
+        raise ValueError(f"{source} is not UTF-8 text: byte {at} is {content[at]:#04x}; convert it") from None
 
 
 def split(text, val_share):
@@ -34,7 +39,7 @@ def documents(text):
     >>> list(documents("One.\\n<|endoftext|>\\nTwo.\\n"))
     ['One.', 'Two.']
     """
-    for document in text.replace("\r\n", "\n").split(f"{END}"):
+    for document in text.replace("\r\n", "\n").split(END):
         if document.strip("\n"):
             yield document.strip("\n")
 

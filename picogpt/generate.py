@@ -54,7 +54,8 @@ def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai
     logits = keep_top_p(keep_top_k(logits / temperature, top_k), top_p, top_p_rule)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
-    return np.array([row.searchsorted(rng.random(), "right") for row, rng in zip(cumulative, rngs, strict=True)])
+    draws = [rng.random() for rng in rngs]
+    return np.array([row.searchsorted(u, "right") for row, u in zip(cumulative, draws, strict=True)])
 
 
 def left_pad(rows):
@@ -176,7 +177,9 @@ def check_prompts(prompts, n_ctx):
         if len(prompt) == 0:
             raise ValueError("a prompt holds no token; give it at least one, such as the tokenizer's eot")
         if len(prompt) > n_ctx:
-            raise ValueError(f"the prompt's {len(prompt)} tokens do not fit into the {n_ctx} positions of this model")
+            raise ValueError(
+                f"a prompt of {len(prompt)} tokens does not fit into the {n_ctx} positions of the model"
+            )
 
 
 def until(pieces, stops):

@@ -164,12 +164,12 @@ def check(ids, params, n_head, past):
     if n_embd % n_head:
         raise ValueError(f"n_embd {n_embd} does not divide evenly into n_head {n_head} heads")
     if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"ids must be integers [B, T], at least one token each, not {ids.dtype} {list(ids.shape)}")
+        raise ValueError(f"ids must be integers [B, T], none of both 0, not {ids.dtype} {list(ids.shape)}")
     if ids.min() < 0 or ids.max() >= n_vocab:
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {wrong} is not in this model's vocabulary of 0 to {n_vocab - 1}")
     if past + ids.shape[1] > n_ctx:
-        raise ValueError(f"{past} + {ids.shape[1]} tokens do not fit into the {n_ctx} positions of this model")
+        raise ValueError(f"{past} + {ids.shape[1]} tokens do not fit into the {n_ctx} positions of the model")
 
 
 def init_params(hparams, rng, dtype=np.float32):

@@ -178,7 +178,8 @@ def loop(state, c, hparams, encoder, splits, folder):
             if state["step"] % c.eval_every == 0:
                 save()
             loss, norm = update(state, c, hparams, splits[0])
-            progress.set_postfix_str(f"step {state['step']}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
+            said = f"step {state['step']}, loss {loss:.3f}, gradient {norm:.2f}"
+            progress.set_postfix_str(said, refresh=False)
             progress.update(per_step)
             if c.sample_every and state["step"] % c.sample_every == 0:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
@@ -235,7 +236,8 @@ def save_progress(state, c, hparams, encoder, splits, folder):
 def save_state(path, state, c):
     """Write all that the next step depends on into one file, in one piece."""
     tensors = flatten(dict(params=state["params"], **state["moments"]))
-    rest = dict(step=state["step"], best=state["best"], rng=state["rng"].bit_generator.state, settings=fixed(c))
+    rest = {name: state[name] for name in ("step", "best")}
+    rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(c))
     safetensors.write(path, tensors, {"state": json.dumps(rest)})
 
 
@@ -245,8 +247,8 @@ def load_state(path, c):
     rest = json.loads(metadata["state"])
     for name, value in fixed(c).items():
         if value != rest["settings"][name]:
-            what = "the text file has changed" if name == "sha256" else f"--{name} was {rest['settings'][name]}"
-            raise ValueError(f"{path.parent} cannot go on bit for bit: {what}; start anew in another --out")
+            what = "another text" if name == "sha256" else f"--{name} {rest['settings'][name]}"
+            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
     trees = nest(tensors)
     rng = np.random.default_rng()
     rng.bit_generator.state = rest["rng"]
@@ -261,7 +263,7 @@ def fixed(c):
 
 
 def sample_text(state, hparams, encoder, n=100):
-    """Return `n` tokens of the model's text, beginning as its documents do; the training's rng is not used."""
+    """Return `n` tokens of the model's text, begun as its documents are; the training's rng is not used."""
     n_new = min(n, hparams["n_ctx"])
     prompts, n_head = [[encoder.start]], hparams["n_head"]
     [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
