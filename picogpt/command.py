@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import sys
+import typing
 
 import fire
 
@@ -116,14 +117,15 @@ def give(given, name, value, known):
 
 def parser(name, annotation):
     """Return the function that turns the text of a flag into its value, or ends the program."""
+    kind = next(iter(typing.get_args(annotation)), annotation)  # int of int | None
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
 
     def parse(text):
         try:
-            if annotation is bool:
+            if kind is bool:
                 return {"true": True, "false": False}[text.lower()]
-            return json.loads(text) if annotation is list else annotation(text)
+            return json.loads(text) if kind is list else kind(text)
         except (ValueError, KeyError):
-            return usage_error(f"--{name} takes {kinds[annotation]}, not {text!r}")
+            return usage_error(f"--{name} takes {kinds[kind]}, not {text!r}")
 
     return parse

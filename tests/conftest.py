@@ -1,0 +1,53 @@
+"""What PyTorch, Hugging Face and JAX said when tests/record asked them, and the tiny model they were asked about.
+
+Its sizes are all different, so that no axis can be taken for another: V 17, n_ctx 11, C 12, H 3,
+n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are random too.
+"""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from picogpt.tree import nest, tree_map
+
+REFERENCES = Path(__file__).parent / "references"
+
+collect_ignore = ["record"]  # scripts that import what they record
+
+
+def read_record(name):
+    """Return a record as a tree: an array called "tiny.params.wte" is at ["tiny"]["params"]["wte"]."""
+    with np.load(REFERENCES / f"{name}.npz") as arrays:
+        return nest(dict(arrays))
+
+
+@pytest.fixture(scope="session")
+def pytorch_says():
+    return read_record("pytorch")
+
+
+@pytest.fixture(scope="session")
+def jax_says():
+    return read_record("jax")
+
+
+def tiny_model(record, dtype):
+    tiny = record["tiny"]
+    params = tree_map(lambda w: w.astype(dtype), tiny["params"])
+    return SimpleNamespace(
+        params=params, n_head=int(tiny["n_head"]), ids=tiny["ids"].copy(), targets=tiny["targets"].copy()
+    )
+
+
+@pytest.fixture
+def tiny(pytorch_says):
+    """The tiny model in float64: params, n_head, and a batch of ids and targets, two of which are -1."""
+    return tiny_model(pytorch_says, np.float64)
+
+
+@pytest.fixture
+def tiny32(pytorch_says):
+    """The same in float32."""
+    return tiny_model(pytorch_says, np.float32)

@@ -1,0 +1,52 @@
+"""Record what JAX makes of the gradients of the tiny model in tests/references/pytorch.npz.
+
+    pip install "picogpt[reference]"
+    python tests/record/jax_gradients.py
+
+The forward is picogpt's own, with `np` standing for jax.numpy; the way back is JAX's. What is recorded is thus
+the true derivative of the code in ops.py and gpt2.py, whatever grad.py says.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from picogpt import gpt2, ops
+from picogpt.tree import flatten, nest, tree_map
+
+REFERENCES = Path(__file__).parents[1] / "references"
+
+
+def loss_and_gradients(params, ids, targets, n_head):
+    """Return the loss and its gradients by jax.grad, through picogpt's own forward, in float64."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+    def loss(params):
+        return ops.cross_entropy(gpt2.gpt2(ids, params, n_head), targets)
+
+    ops.np = gpt2.np = jax.numpy
+    try:
+        value, grads = jax.value_and_grad(loss)(tree_map(jax.numpy.asarray, params))
+    finally:
+        ops.np = gpt2.np = np
+    return float(value), tree_map(np.asarray, grads)
+
+
+def record():
+    """Return what the record holds, as JAX sees it now."""
+    with np.load(REFERENCES / "pytorch.npz") as arrays:
+        tiny = nest(dict(arrays))["tiny"]
+    params = tree_map(lambda w: w.astype(np.float64), tiny["params"])
+    loss, grads = loss_and_gradients(params, tiny["ids"], tiny["targets"], int(tiny["n_head"]))
+    return dict(loss=np.array(loss), **flatten(dict(grads=grads)))
+
+
+if __name__ == "__main__":
+    import jax
+
+    versions = f"python {sys.version.split()[0]}, numpy {np.__version__}, jax {jax.__version__}"
+    np.savez_compressed(REFERENCES / "jax.npz", **record(), versions=versions)
