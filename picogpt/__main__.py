@@ -135,7 +135,7 @@ def choose_model(model, models_dir):
     if weights.is_complete(Path(models_dir, "124M")):
         return "124M"
     log.warning("telling with the small bundled model; --model 124M fetches OpenAI's GPT-2 (498 MB)")
-    return weights.bundled()
+    return weights.shipped("tales")
 
 
 def prompt_ids(prompt, encoder, n_ctx, truncate):

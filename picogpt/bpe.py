@@ -25,10 +25,11 @@ import functools
 import heapq
 import itertools
 import json
-import os
 from pathlib import Path
 
 import regex
+
+from picogpt.files import atomic_write
 
 EOT = "<|endoftext|>"
 
@@ -146,9 +147,8 @@ class Encoder:
     def save(self, folder):
         """Write vocab.bpe into `folder`, in OpenAI's format; it appears when it is complete."""
         pairs = [f"{self.decoder[a]} {self.decoder[b]}" for a, b in self.merges]
-        partial = Path(folder, "vocab.bpe.partial")
-        partial.write_text("\n".join(["#version: 0.2", *pairs, ""]), encoding="utf-8", newline="\n")
-        os.replace(partial, Path(folder, "vocab.bpe"))
+        with atomic_write(Path(folder, "vocab.bpe")) as file:
+            file.write("\n".join(["#version: 0.2", *pairs, ""]).encode())
 
 
 def load_encoder(folder, n_vocab=None):

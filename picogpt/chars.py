@@ -10,8 +10,9 @@
 """
 
 import json
-import os
 from pathlib import Path
+
+from picogpt.files import atomic_write
 
 
 class CharEncoder:
@@ -68,6 +69,5 @@ class CharEncoder:
 
     def save(self, folder):
         """Write chars.json, the characters as one string, into `folder`; it appears when it is complete."""
-        partial = Path(folder, "chars.json.partial")
-        partial.write_text(json.dumps(self.chars, ensure_ascii=False), encoding="utf-8", newline="\n")
-        os.replace(partial, Path(folder, "chars.json"))
+        with atomic_write(Path(folder, "chars.json")) as file:
+            file.write(json.dumps(self.chars, ensure_ascii=False).encode())

@@ -22,20 +22,20 @@ import fire
 log = logging.getLogger("picogpt")
 
 
-def run(function, argv=None, aliases=None):
+def run(function, argv=None, aliases=None, name="picogpt"):
     """Call `function` with the flags in `argv` and end the program.
 
     `aliases` maps short names to parameters. Exit codes: 0 done, or the reader of the output is gone;
-    1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors as "picogpt: sentence".
+    1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors as "name: sentence".
     """
-    logging.basicConfig(format="picogpt: %(message)s", force=True)
+    logging.basicConfig(format=f"{name}: %(message)s", force=True)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {})
-        parsers = {name: parser(name, p.annotation) for name, p in parameters(function).items()}
+        parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
         fire.decorators.SetParseFns(**parsers)(function)
-        fire.Fire(function, command=[f"--{name}={value}" for name, value in flags.items()])
+        fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there

@@ -148,7 +148,7 @@ def make_encoder(c, text):
     """Return the tokenizer that --tokenizer names."""
     if c.tokenizer == "chars":
         return CharEncoder.from_text(text)
-    folder = weights.bundled().parent / "gpt2-bpe" if c.tokenizer == "gpt2" else c.tokenizer
+    folder = weights.shipped("gpt2-bpe") if c.tokenizer == "gpt2" else c.tokenizer
     return load_encoder(folder, c.n_vocab or None)
 
 

@@ -54,11 +54,7 @@ def find(model, models_dir="models"):
     """Return the folder of a model, given as a size ("124M") or as a folder; fetch what a size lacks."""
     if str(model) in SIZES:
         folder = Path(models_dir, str(model))
-        checkpoint = (folder / "model.ckpt.index").exists() and (folder / DATA).exists()
-        whole = (folder / WEIGHTS).exists() or checkpoint
-        if not (whole and (folder / "hparams.json").exists() and (folder / "vocab.bpe").exists()):
-            download_gpt2(str(model), models_dir)
-        return folder
+        return folder if is_complete(folder) else download_gpt2(str(model), models_dir)
     if Path(model).is_dir():
         return Path(model)
     if str(model) in OLD_NAMES:
@@ -66,11 +62,18 @@ def find(model, models_dir="models"):
     raise ValueError(f"{model} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
 
 
-def bundled():
-    """Return the folder of the model that comes with picogpt."""
+def is_complete(folder):
+    """Return whether `folder` has all files of a model with GPT-2's tokenizer, in either of the two kinds."""
+    checkpoint = (folder / "model.ckpt.index").exists() and (folder / DATA).exists()
+    others = (folder / "hparams.json").exists() and (folder / "vocab.bpe").exists()
+    return others and (checkpoint or (folder / WEIGHTS).exists())
+
+
+def shipped(name):
+    """Return a folder that comes with picogpt: "tales", the bundled model, or "gpt2-bpe", its tokenizer."""
     here = Path(__file__).parent
-    installed = here / "models" / "tales"
-    return installed if installed.is_dir() else here.parent / "models" / "tales"
+    installed = here / "models" / name
+    return installed if installed.is_dir() else here.parent / "models" / name
 
 
 def download_gpt2(size, models_dir="models", base_url=BASE_URL):

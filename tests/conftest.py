@@ -1,4 +1,4 @@
-"""What PyTorch, Hugging Face and JAX said when tests/record asked them, and the tiny model they were asked about.
+"""What PyTorch, Hugging Face and JAX said when tests/record asked them, and the tiny model of all that.
 
 Its sizes are all different, so that no axis can be taken for another: V 17, n_ctx 11, C 12, H 3,
 n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are random too.

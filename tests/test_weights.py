@@ -244,7 +244,7 @@ def test_published_sizes_are_those_of_the_arrays():
 
 
 def test_the_bundled_model_lies_in_the_checkout_or_in_the_package(monkeypatch, tmp_path):
-    assert weights.bundled() == REPOSITORY / "models" / "tales"
+    assert weights.shipped("tales") == REPOSITORY / "models" / "tales"
     (tmp_path / "picogpt" / "models" / "tales").mkdir(parents=True)
     monkeypatch.setattr(weights, "__file__", str(tmp_path / "picogpt" / "weights.py"))
-    assert weights.bundled() == tmp_path / "picogpt" / "models" / "tales"
+    assert weights.shipped("tales") == tmp_path / "picogpt" / "models" / "tales"

@@ -12,27 +12,25 @@ picogpt itself or, with `--reader tf`, by TensorFlow; the result is the same to 
 import sys
 from pathlib import Path
 
-import fire
-
-from picogpt import bundle, weights
+from picogpt import bundle, command, weights
 
 
-def convert(folder, out=None, reader="bundle"):
+def convert(folder: str, *, out: str = "", reader: str = "bundle"):
     """Convert the checkpoint in `folder`; `reader` is "bundle" or "tf"."""
     readers = {"bundle": bundle.read, "tf": read_by_tensorflow}
     if reader not in readers:
         raise ValueError(f"there is no reader {reader}: use bundle or tf")
-    folder = Path(str(folder))
+    folder, out = Path(folder), Path(out or folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the one that holds the checkpoint")
     hparams = weights.read_hparams(folder)
     tensors = weights.from_checkpoint_names(readers[reader](folder))
     weights.check(tensors, hparams, folder)
-    if out is None or Path(str(out)) == folder:
+    if out == folder:
         weights.save_params(folder, tensors, hparams)
     else:
-        weights.save(str(out), tensors, hparams, weights.read_encoder(folder, hparams))
-    print(f"{Path(str(out or folder), weights.WEIGHTS)}: {len(tensors)} tensors", file=sys.stderr)
+        weights.save(out, tensors, hparams, weights.read_encoder(folder, hparams))
+    print(f"{out / weights.WEIGHTS}: {len(tensors)} tensors", file=sys.stderr)
 
 
 def read_by_tensorflow(folder):
@@ -48,12 +46,5 @@ def read_by_tensorflow(folder):
         raise ValueError(f"TensorFlow cannot read {folder}: {str(error).splitlines()[0]}") from None
 
 
-def main():
-    try:
-        fire.Fire(convert)
-    except (OSError, ValueError) as error:
-        sys.exit(f"convert: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(convert, name="convert")

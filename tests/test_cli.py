@@ -1,0 +1,314 @@
+"""The command line as its users meet it: `python -m picogpt PROMPT`."""
+
+import inspect
+import io
+import logging
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from picogpt import __main__ as cli
+from picogpt import command, weights
+from picogpt.bpe import load_encoder
+from picogpt.generate import generate, until
+from picogpt.gpt2 import init_params
+from picogpt.tree import tree_map
+
+REPOSITORY = Path(__file__).parents[1]
+HPARAMS = dict(n_vocab=300, n_ctx=64, n_embd=12, n_head=3, n_layer=2)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder(REPOSITORY / "models" / "gpt2-bpe", HPARAMS["n_vocab"])
+
+
+@pytest.fixture(scope="module")
+def params():
+    return tree_map(lambda w: w * 20, init_params(HPARAMS, np.random.default_rng(0)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, params, encoder):
+    folder = tmp_path_factory.mktemp("model")
+    weights.save(folder, params, HPARAMS, encoder)
+    return str(folder)
+
+
+@pytest.fixture
+def picogpt(folder, capsys, monkeypatch):
+    """Run the command in this process on the small model; return its exit code and what it wrote."""
+
+    def run(*argv, stdin=b"", model=folder):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        argv = [f"--model={model}", *argv] if model else argv
+        with pytest.raises(SystemExit) as end:
+            command.run(cli.continue_text, argv, cli.ALIASES)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return SimpleNamespace(code=end.value.code, out=out, err=err)
+
+    return run
+
+
+@pytest.fixture
+def expected(params, encoder):
+    """Return what the command should write: the text that the library generates, and a newline."""
+
+    def text(prompt, n, stop=(), **settings):
+        [ids] = generate(params, HPARAMS["n_head"], [encoder.encode(prompt) or [encoder.eot]], n, **settings)
+        return "".join(until([encoder.decode(ids)], stop)) + "\n"
+
+    return text
+
+
+# What it writes
+
+
+def test_a_pipe_gets_the_new_text_and_a_newline(picogpt, expected):
+    done = picogpt("Once upon a time", "--n", "12")
+    assert (done.code, done.out, done.err) == (0, expected("Once upon a time", 12), "")
+
+
+def test_forty_tokens_are_the_default(picogpt, expected):
+    assert picogpt("Once").out == expected("Once", 40)
+
+
+def test_the_tutorials_arguments_work(picogpt, expected, folder, monkeypatch):
+    monkeypatch.chdir(Path(folder).parent)
+    name = Path(folder).name
+    tutorial = ["Alan", "--n_tokens_to_generate", "8", "--model_size", name, "--models_dir", "models"]
+    assert picogpt(*tutorial, model=None).out == expected("Alan", 8)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "2",
+        "1e3",
+        "None",
+        "[1, 2]",
+        "Hello, world",
+        "foo # bar",
+        "{x: 1}",
+        "a=b",
+        "'quoted'",
+        "run",
+        "é 🤗",
+        " a ",
+    ],
+)
+def test_a_prompt_arrives_as_typed(picogpt, expected, prompt):
+    assert picogpt(prompt, "--n", "5").out == expected(prompt, 5)
+    assert picogpt("--prompt", prompt, "--n=5").out == expected(prompt, 5)
+
+
+@pytest.mark.parametrize("prompt", ["--help me", "--n", "-h", "-", "--", "-5"])
+def test_a_prompt_may_look_like_a_flag(picogpt, expected, prompt):
+    assert picogpt(f"--prompt={prompt}", "--n=5", stdin=b"").out == expected(
+        "" if prompt == "-" else prompt, 5
+    )
+
+
+def test_after_two_dashes_every_word_is_a_prompt(picogpt, expected, folder):
+    assert picogpt("--n=5", "--model", folder, "--", "--help me", model=None).out == expected("--help me", 5)
+
+
+@pytest.mark.parametrize("words", [["-"], []])
+def test_the_prompt_may_come_from_a_pipe(picogpt, expected, words):
+    assert picogpt(*words, "--n", "5", stdin="é two\nlines\n".encode()).out == expected("é two\nlines", 5)
+
+
+def test_an_empty_prompt_begins_a_new_text(picogpt, expected):
+    assert picogpt("", "--n", "5").out == expected("", 5)
+
+
+def test_sampling_flags_alone_mean_temperature_one(picogpt, expected):
+    assert picogpt("a", "--seed", "3").out == expected("a", 40, temperature=1.0, seed=3)
+    assert picogpt("a", "--top_k", "1").out == expected("a", 40)
+    chosen = dict(temperature=0.7, top_k=5, top_p=0.9, top_p_rule="hf", seed=1)
+    flags = ["--temperature=0.7", "--top-k=5", "--top_p=0.9", "--top_p_rule=hf", "--seed=1"]
+    assert picogpt("a", *flags).out == expected("a", 40, **chosen)
+
+
+def test_text_ends_before_the_first_stop(picogpt, expected):
+    whole = expected("Once", 40)
+    stops = [whole[20:23], whole[10:12]]
+    done = picogpt("Once", "--stop", stops[0], f"--stop={stops[1]}")
+    assert done.out == expected("Once", 40, stop=stops) != whole
+
+
+def test_several_samples_differ_and_the_first_is_the_one_alone(picogpt, expected):
+    done = picogpt("a", "--n_samples", "3", "--seed", "3", "--n", "8")
+    assert done.out.startswith(expected("a", 8, temperature=1.0, seed=3))
+    assert re.findall("--- sample . of 3", done.err) == [f"--- sample {i} of 3" for i in (1, 2, 3)]
+    assert "alike" in picogpt("a", "--n_samples", "2", "--n", "2").err
+
+
+def test_the_cache_changes_nothing(picogpt):
+    assert picogpt("Once", "--no_cache").out == picogpt("Once").out
+
+
+def test_a_full_context_is_said_once(picogpt, expected):
+    done = picogpt("Once", "--n", "150")
+    assert done.out == expected("Once", 150)
+    assert done.err.count("context of 64 tokens is full") == 1
+
+
+def test_statistics_go_to_stderr(picogpt, expected):
+    done = picogpt("Once", "-v")
+    assert done.out == expected("Once", 40)
+    assert re.search(
+        r"loaded in .* s; prompt: \d+ tokens, .* tokens/s; text: .* tokens/s; peak memory", done.err
+    )
+
+
+def test_without_a_model_the_bundled_one_tells_and_says_how_to_get_gpt2(
+    picogpt, folder, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(weights, "shipped", lambda name: Path(folder))
+    done = picogpt("Once", "--models_dir", str(tmp_path), model=None)
+    assert done.code == 0
+    assert "--model 124M fetches OpenAI's GPT-2" in done.err
+    assert done.out == picogpt("Once").out
+
+
+def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_path, params, encoder):
+    weights.save(tmp_path / "124M", params, HPARAMS, encoder)
+    monkeypatch.setattr(weights, "shipped", None)
+    done = picogpt("Once", "--models_dir", str(tmp_path), model=None)
+    assert (done.code, done.err) == (0, "")
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["a", "--temprature", "1"], "no flag --temprature; did you mean --temperature?"),
+        (["a", "-5"], "no flag -5"),
+        (["a", "--n"], "--n needs a value"),
+        (["a", "--n", "many"], "--n_tokens_to_generate takes a whole number, not 'many'"),
+        (["a", "--n", "-1"], "--n must not be negative"),
+        (["a", "--n", "1", "--n_tokens_to_generate", "2"], "n_tokens_to_generate is given twice"),
+        (["Once", "upon"], "unexpected 'upon'; put quotes"),
+        (["a", "--temperature", "-1"], "--temperature must be 0 (greedy) or a positive number, not -1.0"),
+        (["a", "--temperature", "nan"], "--temperature must be"),
+        (["a", "--top_k", "-1"], "--top_k must be"),
+        (["a", "--top_p", "1.5"], "--top_p must be"),
+        (["a", "--top_p_rule", "x"], "--top_p_rule must be openai or hf, not x"),
+        (["a", "--seed", "-1"], "--seed must not be negative"),
+        (["a", "--n_samples", "0"], "--n_samples must be at least 1"),
+        (["a", "--stop", ""], "--stop must not be empty"),
+        (["a", "--truncate=maybe"], "--truncate takes true or false, not 'maybe'"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line_before_anything_loads(picogpt, monkeypatch, argv, said):
+    monkeypatch.setattr(weights, "load", None)
+    done = picogpt(*argv)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert done.err.startswith("picogpt: ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "said"),
+    [
+        (["word " * 90], b"", "this model's context 64: --truncate keeps the newest"),
+        (["a", "--model", "nowhere"], b"", "nowhere is neither a folder nor a size"),
+        (["a", "--model", "117M"], b"", "117M is now called 124M"),
+        (["-"], b"\xff", "stdin is not UTF-8 text: byte 0 is 0xff"),
+        (["\udcff"], b"", "lone surrogate"),
+    ],
+)
+def test_an_error_is_one_line_and_code_1(picogpt, argv, stdin, said):
+    done = picogpt(*argv, stdin=stdin, **(dict(model=None) if "--model" in argv else {}))
+    assert (done.code, done.out) == (1, "")
+    assert said in done.err
+    assert done.err.splitlines()[-1].startswith("picogpt: ")
+
+
+def test_truncate_keeps_the_newest_tokens(picogpt, params, encoder):
+    ids = encoder.encode("word " * 90)[-64:]
+    [new] = generate(params, HPARAMS["n_head"], [ids], 3)
+    assert picogpt("word " * 90, "--truncate", "--n", "3").out == encoder.decode(new) + "\n"
+
+
+def test_the_help_names_every_flag_with_its_default(picogpt):
+    done = picogpt("a", "--help")
+    assert (done.code, done.err) == (0, "")
+    for name, parameter in inspect.signature(cli.continue_text).parameters.items():
+        assert name == "prompt" or f"--{name}" in done.out
+        if type(parameter.default) in (int, float, str):
+            assert f"{parameter.default}".removesuffix(".0") in done.out
+    for short, name in cli.ALIASES.items():
+        assert f"-{short}" in done.out and name in inspect.signature(cli.continue_text).parameters
+
+
+# A terminal, signals, pipes: in a process of its own
+
+
+def start(*argv, **more):
+    words = [sys.executable, "-m", "picogpt", *argv]
+    return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, **more)
+
+
+def read_terminal(master):
+    """Return all that is written to a terminal until the program ends."""
+    written = b""
+    try:
+        while piece := os.read(master, 4096):
+            written += piece
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    return written.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_shows_the_prompt_and_then_the_text(folder, expected):
+    master, slave = pty.openpty()
+    process = start("Once upon", "--n", "12", "--model", folder, stdout=slave, stdin=subprocess.DEVNULL)
+    os.close(slave)
+    assert read_terminal(master) == "Once upon" + expected("Once upon", 12)
+    assert process.wait() == 0
+    os.close(master)
+
+
+def test_ctrl_c_keeps_the_text_so_far_and_gives_130(folder, expected):
+    argv = ["Once", "--n", "1000000", "--model", folder]
+    with start(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        beginning = process.stdout.read(20)
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate()
+    assert process.returncode == 130
+    text = (beginning + rest).decode()
+    assert text.endswith("\n")
+    assert expected("Once", 40).startswith(text[:10])
+    assert b"Traceback" not in said
+
+
+def test_a_closed_pipe_ends_it_quietly(folder):
+    argv = ["Once", "--n", "1000000", "--model", folder]
+    with start(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        process.stdout.read(5)
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait() == 0
+    assert said.count(b"\n") <= 1  # that the context is full
+
+
+def test_text_streams_while_it_is_made(folder):
+    argv = ["Once", "--n", "1000000", "--model", folder]
+    with start(*argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
+        assert process.stdout.read(100)  # though the text is never finished
+        process.kill()

@@ -1,0 +1,98 @@
+"""The architecture, held: which file may import which, what each may need, and how long it may be."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PACKAGE = REPOSITORY / "picogpt"
+
+# From the ground upwards: a file imports only from floors below its own. The numbers are the most lines
+# that a file may have, docstrings included; one that needs more holds more than one thought.
+FLOORS = [
+    dict(__init__=10, ops=180, tree=70, files=70, crc32c=90, command=150),
+    dict(shapes=80, bpe=190, chars=80, safetensors=110, bundle=140, download=120, optim=80, data=90),
+    dict(gpt2=200, weights=230),
+    dict(grad=220, generate=230),
+    dict(train=290),
+    dict(__main__=230),
+]
+FLOOR = {name: floor for floor, budgets in enumerate(FLOORS) for name in budgets}
+BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
+
+# What is not NumPy, regex or Python's own, and the only files that may need it.
+GUESTS = dict(requests={"download"}, tqdm={"download", "train", "__main__"}, fire={"command"})
+FILES = sorted(PACKAGE.glob("**/*.py"))
+
+
+def imports(path):
+    """Yield the dotted name of everything that a file imports: picogpt.ops for `from picogpt import ops`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written out in full"
+            inside = node.module == "picogpt"
+            yield from (f"picogpt.{alias.name}" for alias in node.names) if inside else [node.module]
+
+
+def test_every_file_has_its_floor():
+    assert {path.stem for path in FILES} == set(FLOOR)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_imports_run_downwards(path):
+    inside = [name.split(".")[1] for name in imports(path) if name.startswith("picogpt.")]
+    assert [name for name in inside if FLOOR[name] >= FLOOR[path.stem]] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_needs_only_what_it_may(path):
+    outside = {name.split(".")[0] for name in imports(path)} - {"picogpt", "numpy", "regex"}
+    guests = outside - sys.stdlib_module_names
+    assert {name for name in guests if path.stem not in GUESTS.get(name, ())} == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_file_keeps_to_its_budget(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= BUDGET[path.stem]
+
+
+@pytest.mark.parametrize(
+    "path", [*FILES, *sorted((REPOSITORY / "tools").glob("*.py"))], ids=lambda path: path.stem
+)
+def test_every_public_function_says_what_it_means(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    top = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    methods = [
+        node
+        for c in top
+        if isinstance(c, ast.ClassDef)
+        for node in c.body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    without = [node.name for node in top + methods if not ast.get_docstring(node) and node.name != "__init__"]
+    assert without == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_nothing_is_asserted_of_users(path):
+    assert not any(
+        isinstance(node, ast.Assert) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
+
+
+def test_every_module_has_a_test_file():
+    tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    elsewhere = {
+        "__init__",
+        "__main__",
+        "command",
+        "tree",
+        "shapes",
+        "files",
+    }  # test_cli, doctests, their users
+    assert set(FLOOR) - tested == elsewhere

@@ -1,0 +1,191 @@
+"""The trainer: it learns, it resumes bit for bit, it refuses what cannot work."""
+
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt import data, train, weights
+from picogpt.generate import generate
+from picogpt.gpt2 import gpt2, init_params
+from picogpt.ops import cross_entropy
+from picogpt.optim import adamw_init
+from picogpt.tree import flatten, tree_map
+
+REPOSITORY = Path(__file__).parents[1]
+SHAKESPEARE = REPOSITORY / "tests" / "data" / "tinyshakespeare.txt"
+TINY = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=4", "--steps=60"]
+TINY += ["--warmup=5", "--eval_every=7", "--eval_batches=2", "--sample_every=25"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(SHAKESPEARE.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
+    return path
+
+
+def start(*argv, folder):
+    """Start `python -m picogpt.train` in a process of its own, in `folder`."""
+    words = [sys.executable, "-m", "picogpt.train", *map(str, argv)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def run(*argv, folder):
+    """Run it to its end; return the exit code and stderr. stdout stays empty."""
+    process = start(*argv, folder=folder)
+    out, err = process.communicate()
+    assert out == b""
+    return process.returncode, err.decode()
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
+    code, said = run(text, "--out=model", *TINY, "--lr=0.01", folder=tmp_path)
+    assert code == 0, said
+    assert sorted(contents(tmp_path / "model")) == [
+        "chars.json",
+        "hparams.json",
+        "model.safetensors",
+        "state.safetensors",
+    ]
+    params, hparams, encoder = weights.load(tmp_path / "model")
+    held_out = data.encode(data.split(data.read_text(text), 0.1)[1], encoder)
+    x, y = data.random_batch(held_out, 64, hparams["n_ctx"], np.random.default_rng(0))
+    loss = cross_entropy(gpt2(x, params, hparams["n_head"]), y)
+    assert loss < 0.8 * math.log(hparams["n_vocab"])  # an untrained model is as good as a guess: ln V
+    first_loss = float(re.search("step 0: .* held-out loss (.*)", said)[1])
+    assert first_loss == pytest.approx(math.log(hparams["n_vocab"]), abs=0.05)
+    assert "sample: " in said
+    assert "tok/s" in said
+    assert len(generate(params, hparams["n_head"], [[encoder.start]], 5)[0]) == 5
+
+
+@pytest.mark.parametrize(
+    "flags", [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
+)
+def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags):
+    code, said = run(text, "--out=whole", *TINY, *flags, folder=tmp_path)
+    assert code == 0, said
+    rng = np.random.default_rng(len(flags))
+    for _ in range(6):
+        process = start(text, "--out=killed", *TINY, *flags, "--resume", folder=tmp_path)
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "killed" / "state.safetensors").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, said = run(text, "--out=killed", *TINY, *flags, "--resume", folder=tmp_path)
+    assert code == 0, said
+    killed = {name: content for name, content in contents(tmp_path / "killed").items() if ".tmp" not in name}
+    assert killed == contents(tmp_path / "whole")
+
+
+def settings(**changes):
+    c = dict(dropout=0.0, clip=1.0, lr=1e-2, min_lr=0.0, warmup=0, steps=10)
+    return types.SimpleNamespace(**c, beta1=0.9, beta2=0.99, weight_decay=0.1, **changes)
+
+
+def test_accumulated_small_batches_are_one_large_batch():
+    hparams = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
+    ids = np.random.default_rng(0).integers(0, 17, 200).astype(np.uint16)
+    results = []
+    for accumulate, batch_size in ((1, 6), (3, 2)):
+        params = tree_map(lambda w: w.astype(np.float64), init_params(hparams, np.random.default_rng(1)))
+        state = dict(params=params, moments=adamw_init(params), step=0, rng=np.random.default_rng(2))
+        losses = [
+            train.update(state, settings(accumulate=accumulate, batch_size=batch_size), hparams, ids)
+            for _ in range(3)
+        ]
+        results.append((losses, flatten(params)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-10)
+    for path, leaf in results[0][1].items():
+        np.testing.assert_allclose(leaf, results[1][1][path], rtol=1e-6, atol=1e-12, err_msg=path)
+
+
+def test_training_goes_on_from_another_model(text, tmp_path):
+    assert run(text, "--out=first", *TINY, folder=tmp_path)[0] == 0
+    code, said = run(text, "--init=first", "--out=second", "--steps=1", "--eval_batches=2", folder=tmp_path)
+    assert code == 0, said
+    assert weights.load(tmp_path / "second")[1] == weights.load(tmp_path / "first")[1]
+
+
+def test_an_interrupted_training_says_130(text, tmp_path):
+    process = start(text, *TINY, "--steps=100000", "--out=model", folder=tmp_path)
+    while not (tmp_path / "model" / "state.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tmp_path):
+    assert run(text, "--out=model", *TINY, folder=tmp_path)[0] == 0
+    before = contents(tmp_path / "model")
+    code, said = run(text, "--out=model", *TINY, folder=tmp_path)
+    assert (code, said) == (
+        1,
+        "picogpt: model holds a training already: --resume continues it, --out names another folder\n",
+    )
+    code, said = run(text, "--out=model", *TINY, "--lr=0.5", "--resume", folder=tmp_path)
+    assert (code, "was trained with --lr 0.001" in said) == (1, True)
+    other = tmp_path / "other.txt"
+    shutil.copy(text, other)
+    with other.open("a") as file:
+        file.write("More.")
+    code, said = run(other, "--out=model", *TINY, "--resume", folder=tmp_path)
+    assert (code, "was trained with another text" in said) == (1, True)
+    assert contents(tmp_path / "model") == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--steps=0"], 2, "--steps must be at least 1, not 0"),
+        (["--n_embd=10", "--n_head=3"], 2, "--n_embd 10 does not divide evenly into --n_head 3 heads"),
+        (["--dropout=1"], 2, "--dropout must be at least 0 and less than 1"),
+        (["--lr=-1"], 2, "--lr must not be negative"),
+        (["--learning_rate=1"], 2, "no flag --learning_rate"),
+        (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
+        (["--tokenizer=nowhere"], 1, "nowhere"),
+        (["--init=nowhere"], 1, "nowhere is neither a folder nor a size"),
+        (["--tokenizer=gpt2", "--n_vocab=9"], 1, "not of 9"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line_and_leaves_nothing(text, tmp_path, flags, code, said):
+    got, err = run(text, "--out=model", *flags, folder=tmp_path)
+    assert (got, "Traceback" in err) == (code, False)
+    assert said in err.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_training_that_diverges_stops(text, tmp_path):
+    code, said = run(text, "--out=model", *TINY, "--lr=1e30", "--clip=0", folder=tmp_path)
+    assert code == 1
+    assert "try a smaller --lr" in said
+
+
+@pytest.mark.skipif(not os.environ.get("PICOGPT_SLOW"), reason="trains for minutes; PICOGPT_SLOW=1 runs it")
+def test_nanogpts_cpu_recipe_reaches_its_published_loss(tmp_path):
+    """nanoGPT's README: 4 layers, 4 heads, 128 channels, block 64, batch 12, 2000 steps: loss 1.88."""
+    code, said = run(SHAKESPEARE, "--out=model", "--eval_every=1000", "--eval_batches=200", folder=tmp_path)
+    assert code == 0, said
+    final = float(said.rsplit("held-out loss ", 1)[1].split()[0])
+    assert final <= 1.90
