@@ -23,8 +23,9 @@ from picogpt.tree import flatten, tree_map
 
 REPOSITORY = Path(__file__).parents[1]
 SHAKESPEARE = REPOSITORY / "tests" / "data" / "tinyshakespeare.txt"
-TINY = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=4", "--steps=60"]
+TINY = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=4"]
 TINY += ["--warmup=5", "--eval_every=7", "--eval_batches=2", "--sample_every=25"]
+SHORT, LONG = [*TINY, "--steps=60"], [*TINY, "--steps=300"]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def contents(folder):
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
-    code, said = run(text, "--out=model", *TINY, "--lr=0.01", folder=tmp_path)
+    code, said = run(text, "--out=model", *SHORT, "--lr=0.01", folder=tmp_path)
     assert code == 0, said
     assert sorted(contents(tmp_path / "model")) == [
         "chars.json",
@@ -80,18 +81,20 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
     "flags", [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
 )
 def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags):
-    code, said = run(text, "--out=whole", *TINY, *flags, folder=tmp_path)
+    code, said = run(text, "--out=whole", *LONG, *flags, folder=tmp_path)
     assert code == 0, said
-    rng = np.random.default_rng(len(flags))
+    rng, codes = np.random.default_rng(len(flags)), []
     for _ in range(6):
-        process = start(text, "--out=killed", *TINY, *flags, "--resume", folder=tmp_path)
+        process = start(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
         deadline = time.monotonic() + 20
         while not (tmp_path / "killed" / "state.safetensors").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.6))
+        time.sleep(rng.uniform(0, 0.8))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    code, said = run(text, "--out=killed", *TINY, *flags, "--resume", folder=tmp_path)
+        codes.append(process.returncode)
+    assert -signal.SIGKILL in codes
+    code, said = run(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
     assert code == 0, said
     killed = {name: content for name, content in contents(tmp_path / "killed").items() if ".tmp" not in name}
     assert killed == contents(tmp_path / "whole")
@@ -120,7 +123,7 @@ def test_accumulated_small_batches_are_one_large_batch():
 
 
 def test_training_goes_on_from_another_model(text, tmp_path):
-    assert run(text, "--out=first", *TINY, folder=tmp_path)[0] == 0
+    assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
     code, said = run(text, "--init=first", "--out=second", "--steps=1", "--eval_batches=2", folder=tmp_path)
     assert code == 0, said
     assert weights.load(tmp_path / "second")[1] == weights.load(tmp_path / "first")[1]
@@ -137,20 +140,20 @@ def test_an_interrupted_training_says_130(text, tmp_path):
 
 
 def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tmp_path):
-    assert run(text, "--out=model", *TINY, folder=tmp_path)[0] == 0
+    assert run(text, "--out=model", *SHORT, folder=tmp_path)[0] == 0
     before = contents(tmp_path / "model")
-    code, said = run(text, "--out=model", *TINY, folder=tmp_path)
+    code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
     assert (code, said) == (
         1,
         "picogpt: model holds a training already: --resume continues it, --out names another folder\n",
     )
-    code, said = run(text, "--out=model", *TINY, "--lr=0.5", "--resume", folder=tmp_path)
+    code, said = run(text, "--out=model", *SHORT, "--lr=0.5", "--resume", folder=tmp_path)
     assert (code, "was trained with --lr 0.001" in said) == (1, True)
     other = tmp_path / "other.txt"
     shutil.copy(text, other)
     with other.open("a") as file:
         file.write("More.")
-    code, said = run(other, "--out=model", *TINY, "--resume", folder=tmp_path)
+    code, said = run(other, "--out=model", *SHORT, "--resume", folder=tmp_path)
     assert (code, "was trained with another text" in said) == (1, True)
     assert contents(tmp_path / "model") == before
 
@@ -177,7 +180,7 @@ def test_what_cannot_work_is_said_in_one_line_and_leaves_nothing(text, tmp_path,
 
 
 def test_a_training_that_diverges_stops(text, tmp_path):
-    code, said = run(text, "--out=model", *TINY, "--lr=1e30", "--clip=0", folder=tmp_path)
+    code, said = run(text, "--out=model", *SHORT, "--lr=1e30", "--clip=0", folder=tmp_path)
     assert code == 1
     assert "try a smaller --lr" in said
 

@@ -33,7 +33,7 @@ def loss_and_gradients(params, ids, targets, n_head):
         value, grads = jax.value_and_grad(loss)(tree_map(jax.numpy.asarray, params))
     finally:
         ops.np = gpt2.np = np
-    return float(value), tree_map(np.asarray, grads)
+    return float(value), tree_map(lambda _, g: np.asarray(g), params, grads)  # JAX sorts the keys
 
 
 def record():

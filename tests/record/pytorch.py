@@ -4,7 +4,7 @@
     python tests/record/pytorch.py
 
 It imports nothing of picogpt, and names parameters as picogpt does. All is in float64, except for one of
-the two trainings. tests/references/pytorch.npz holds the arrays under dotted names: "tiny.grads.wte".
+the trainings. tests/references/pytorch.npz holds the arrays under dotted names: "tiny.grads.wte".
 """
 
 import re
@@ -183,11 +183,8 @@ def continuations(rng, params):
     )
 
 
-def training(rng, params):
-    """Return the losses and gradient norms of ten steps of AdamW, each with its own batch, and the end.
-
-    The gradients are clipped to a norm of 2, which some of them do not reach.
-    """
+def training(rng, params, max_norm):
+    """Return the losses and gradient norms of ten steps of AdamW, each with its own batch, and the end."""
     import torch
 
     model = hugging_face({path: array.copy() for path, array in params.items()}, **TINY)
@@ -203,11 +200,20 @@ def training(rng, params):
         optimizer.zero_grad()
         loss = loss_of(model, ids, targets)
         loss.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(weights, 2.0).item())
+        norms.append(torch.nn.utils.clip_grad_norm_(weights, max_norm).item())
         optimizer.step()
         losses.append(loss.item())
     ids, targets = map(np.stack, zip(*batches, strict=True))
     return dict(ids=ids, targets=targets, losses=losses, norms=norms, params=by_path(model))
+
+
+def trainings(params):
+    """Return three trainings; some gradients are longer than 2, others are not."""
+    return dict(
+        unclipped64=training(np.random.default_rng(4), in_float64(params), float("inf")),
+        clipped64=training(np.random.default_rng(4), in_float64(params), 2.0),
+        clipped32=training(np.random.default_rng(4), params, 2.0),
+    )
 
 
 def flatten(tree, path=""):
@@ -227,8 +233,7 @@ def record():
             operations=operations(np.random.default_rng(0)),
             tiny=tiny(np.random.default_rng(2), params),
             continuations=continuations(np.random.default_rng(3), params),
-            training64=training(np.random.default_rng(4), in_float64(params)),
-            training32=training(np.random.default_rng(4), params),
+            training=trainings(params),
         )
     )
 
