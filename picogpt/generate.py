@@ -37,8 +37,9 @@ def keep_top_p(logits, p, rule="openai"):
     if p >= 1:
         return logits
     descending = -np.sort(-logits, axis=-1)
-    reached = softmax(descending).cumsum(axis=-1) <= p
-    last = reached.sum(axis=-1, keepdims=True) - (rule == "openai")
+    total = softmax(descending).cumsum(axis=-1)
+    before = total < p if rule == "hf" else total <= p
+    last = before.sum(axis=-1, keepdims=True) - (rule == "openai")
     smallest = np.take_along_axis(descending, np.clip(last, 0, logits.shape[-1] - 1), axis=-1)
     return np.where(logits < smallest, -np.inf, logits)
 

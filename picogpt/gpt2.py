@@ -53,7 +53,7 @@ def merge_heads(x):
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=None, act=None):
+def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None):
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
     x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
@@ -62,7 +62,7 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=Non
     q, k, v = (split_heads(y, n_head) for y in np.split(linear(x, **c_attn), 3, axis=-1))  # [B, H, T, D]
     if remember:
         k, v = remember(k, v)  # [B, H, S, D]
-    act["keep_probs"] = draw and draw((*q.shape[:-1], k.shape[-2]), x.dtype)
+    act["keep_probs"] = draw((*q.shape[:-1], k.shape[-2]), x.dtype)
     act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"]))  # [B, T, C]
     act.update(q=q, k=k, v=v)
     return linear(act["heads"], **c_proj)
@@ -76,7 +76,9 @@ def feed_forward(x, c_fc, c_proj, act=None):
     return linear(act["gelu"], **c_proj)
 
 
-def transformer_block(x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=None, act=None):
+def transformer_block(
+    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None
+):
     """Add to the residual stream first what attention, then what the feed-forward layer says of it.
 
     x [B, T, C] -> [B, T, C]. Each sees a normalised copy; the stream itself is only ever added to.
@@ -85,12 +87,12 @@ def transformer_block(x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None
     act["x"] = x
     act["ln_1"] = layer_norm(x, **ln_1)
     y = self_attention(act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act)
-    act["keep_attn"] = draw and draw(y.shape, y.dtype)
+    act["keep_attn"] = draw(y.shape, y.dtype)
     x = x + dropout(y, act["keep_attn"])
     act["x_mid"] = x
     act["ln_2"] = layer_norm(x, **ln_2)
     y = feed_forward(act["ln_2"], **mlp, act=act)
-    act["keep_mlp"] = draw and draw(y.shape, y.dtype)
+    act["keep_mlp"] = draw(y.shape, y.dtype)
     return x + dropout(y, act["keep_mlp"])
 
 
@@ -130,10 +132,10 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
     past = cache.length if cache else 0
     check(ids, params, n_head, past)
     T = ids.shape[1]
-    draw = functools.partial(dropout_mask, p=p_drop, rng=rng) if p_drop else None
+    draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
 
     x = params["wte"][ids] + params["wpe"][positions(past, T, pad)]  # [B, T, C]
-    keep = draw and draw(x.shape, x.dtype)
+    keep = draw(x.shape, x.dtype)
     x = dropout(x, keep)
     mask = None if T == 1 and pad is None else causal_mask(T, past + T, x.dtype, pad)
     for layer, block in enumerate(params["blocks"]):

@@ -130,7 +130,7 @@ def causal_mask(T, S, dtype, pad=None):
     return np.where(hidden, -1e10, 0).astype(dtype)
 
 
-def dropout_mask(shape, dtype, p, rng):
+def dropout_mask(shape, dtype, p=0.0, rng=None):
     """Draw the factors of a dropout: 0 with probability p, else 1 / (1 - p). None if p is 0.
 
     The survivors grow so that the expected value stays (Srivastava et al. 2014, section 10).
