@@ -1,0 +1,59 @@
+"""Write a GPT-2 of 124M with random weights, as OpenAI wrote theirs, for the tests at full size.
+
+    pip install "picogpt[reference]"
+    python tests/record/random_124M.py FOLDER
+
+TensorFlow runs here in a process of its own, away from PyTorch's threads.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from picogpt.shapes import SIZES, param_shapes
+from picogpt.tree import walk
+
+VOCAB_BPE = Path(__file__).parents[2] / "models" / "gpt2-bpe" / "vocab.bpe"
+
+
+def weights():
+    """Return {path: array} of seeded random float32 weights.
+
+    Embeddings have a standard deviation of 0.04, matrices 0.08, gains 0.1 around 1, biases 0.1. With OpenAI's
+    0.02 for all, the likeliest next token is mostly the last one again: greedy text would be one word over
+    and over, and would agree whatever the positions and the attention do.
+    """
+    rng = np.random.default_rng(0)
+    drawn = {}
+    for path, shape in walk(param_shapes(**SIZES["124M"])):
+        scale = 0.1 if path.endswith((".g", ".b")) else 0.08 if path.endswith(".w") else 0.04
+        drawn[path] = rng.standard_normal(shape, np.float32)
+        drawn[path] *= scale
+        drawn[path] += path.endswith(".g")
+    return drawn
+
+
+def variables():
+    """Return {name: array} of the same under OpenAI's names, matrices with the first axis of convolutions."""
+    named = {}
+    for path, array in weights().items():
+        name = "model/" + path.replace("blocks.", "h").replace(".", "/")
+        named[name] = array[None] if path.endswith(".w") else array
+    return named
+
+
+def main():
+    from tensorflow_checkpoint import write_checkpoint
+
+    folder = Path(sys.argv[1])
+    write_checkpoint(folder, variables())
+    (folder / "hparams.json").write_text(json.dumps(SIZES["124M"]))
+    shutil.copy(VOCAB_BPE, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What README.md claims is run and looked up."""
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from picogpt import __main__ as cli
+from picogpt import command, train
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+CARD = (REPOSITORY / "models" / "tales" / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def sessions(text):
+    """Return (command, what it prints) of each `$ command` in the console blocks."""
+    parts = [
+        part for block in blocks(text, "console") for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    ]
+    return [tuple(part.split("\n", 1)) for part in parts]
+
+
+def run(line):
+    """Run a shell command of the README with this Python; return stdout and stderr as a terminal mixes them."""
+    program, *words = shlex.split(line)
+    assert program == "python"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(("line", "printed"), sessions(README) + sessions(CARD), ids=lambda text: text[:60])
+def test_commands_print_what_is_shown(line, printed, tmp_path):
+    if "--model" not in line and "--help" not in line:
+        line += f" --models_dir {tmp_path}"  # where no 124M is
+    shown = run(line)
+    prompt = shlex.split(line)[3]
+    assert (
+        shown.replace("fetches OpenAI's GPT-2 (498 MB)\n", f"fetches OpenAI's GPT-2 (498 MB)\n{prompt}")
+        == printed
+    )
+
+
+def test_the_python_examples_run(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    results = doctest.testfile(str(REPOSITORY / "README.md"), module_relative=False)
+    assert results.attempted > 10
+    assert results.failed == 0
+
+
+def test_the_reading_table_tells_the_length_of_each_file():
+    rows = re.findall(r"^\| \[`\S+`\]\((\S+)\) \| (\d+) \|", README, re.MULTILINE)
+    assert len(rows) == 7
+    for path, lines in rows:
+        assert len((REPOSITORY / path).read_text(encoding="utf-8").splitlines()) == int(lines), path
+
+
+def test_every_file_of_the_package_is_named():
+    for path in (REPOSITORY / "picogpt").glob("*.py"):
+        assert path.stem.startswith("__") or f"(picogpt/{path.name})" in README, path.name
+
+
+@pytest.mark.parametrize(("text", "folder"), [(README, "."), (CARD, "models/tales")])
+def test_links_lead_somewhere(text, folder):
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (REPOSITORY / folder / target).exists(), target
+
+
+@pytest.mark.parametrize("text", [README, CARD])
+def test_flags_in_commands_exist(text):
+    seen = 0
+    for line in "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines():
+        for name, function, aliases in (
+            ("picogpt.train", train.train, {}),
+            ("picogpt", cli.continue_text, cli.ALIASES),
+        ):
+            if f"python -m {name} " in line:
+                command.read_flags(function, shlex.split(line.split(f"python -m {name} ", 1)[1]), aliases)
+                seen += 1
+    assert seen
