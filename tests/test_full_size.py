@@ -30,12 +30,11 @@ CONFIG = dict(vocab_size=50257, n_positions=1024, n_embd=768, n_head=12, n_layer
 N_NEW = 100
 LENGTHS = [5, 1, 24, 2, 11, 40, 3, 17]  # of the prompts in the ragged batch
 
-needed = ["torch", "transformers", "tensorflow"]
-missing = [package for package in needed if importlib.util.find_spec(package) is None]
-pytestmark = [
-    pytest.mark.skipif(bool(missing), reason=f"full size needs {', '.join(needed)}; not here: {missing}"),
-    pytest.mark.filterwarnings("ignore:The given NumPy array is not writable"),  # weights mapped from a file
-]
+if not all(importlib.util.find_spec(package) for package in ("torch", "transformers", "tensorflow")):
+    pytest.skip("the full size needs PyTorch, transformers and TensorFlow", allow_module_level=True)
+
+# weights mapped from a file are not writable, of which PyTorch warns
+pytestmark = pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 
 
 def run(program, *arguments):

@@ -208,11 +208,17 @@ def training(rng, params, max_norm):
 
 
 def trainings(params):
-    """Return three trainings; some gradients are longer than 2, others are not."""
+    """Return three trainings; some gradients are longer than 2, others are not.
+
+    In float32 the biases of the keys, which change no attention, follow the rounding errors of gradients
+    that ought to be 0: the weights at the end differ between machines, and are left out.
+    """
+    float32 = training(np.random.default_rng(4), params, 2.0)
+    del float32["params"]
     return dict(
         unclipped64=training(np.random.default_rng(4), in_float64(params), float("inf")),
         clipped64=training(np.random.default_rng(4), in_float64(params), 2.0),
-        clipped32=training(np.random.default_rng(4), params, 2.0),
+        clipped32=float32,
     )
 
 

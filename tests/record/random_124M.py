@@ -23,9 +23,9 @@ VOCAB_BPE = Path(__file__).parents[2] / "models" / "gpt2-bpe" / "vocab.bpe"
 def weights():
     """Return {path: array} of seeded random float32 weights.
 
-    Embeddings have a standard deviation of 0.04, matrices 0.08, gains 0.1 around 1, biases 0.1. With OpenAI's
-    0.02 for all, the likeliest next token is mostly the last one again: greedy text would be one word over
-    and over, and would agree whatever the positions and the attention do.
+    Embeddings have a standard deviation of 0.04, matrices 0.08, gains 0.1 around 1, biases 0.1. With the
+    smaller ones of an untrained GPT-2, greedy text says one token over and over, and would agree with
+    another model's whatever positions and attention do.
     """
     rng = np.random.default_rng(0)
     drawn = {}
