@@ -129,9 +129,8 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
     Mirrors `model` of OpenAI's gpt-2/src/model.py (Radford et al. 2019).
     """
     ids, pad = np.asarray(ids), None if pad is None else np.asarray(pad)
-    past = cache.length if cache else 0
-    check(ids, params, n_head, past)
-    T = ids.shape[1]
+    check(ids, params, n_head, cache, pad)
+    past, T = cache.length if cache else 0, ids.shape[1]
     draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
 
     x = params["wte"][ids] + params["wpe"][positions(past, T, pad)]  # [B, T, C]
@@ -160,18 +159,23 @@ def positions(past, T, pad=None):
     return count if pad is None else np.maximum(count - pad[:, None], 0)
 
 
-def check(ids, params, n_head, past):
+def check(ids, params, n_head, cache, pad):
     """Raise ValueError, in one sentence, for what would otherwise fail obscurely or give nonsense."""
     n_vocab, (n_ctx, n_embd) = len(params["wte"]), params["wpe"].shape
-    if n_embd % n_head:
+    if n_head < 1 or n_embd % n_head:
         raise ValueError(f"n_embd {n_embd} does not divide evenly into n_head {n_head} heads")
-    if ids.ndim != 2 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"ids must be integers [B, T], none of both 0, not {ids.dtype} {list(ids.shape)}")
+    if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
+        raise ValueError(f"ids must be integers [B, T], at least one, not {ids.dtype} {list(ids.shape)}")
     if ids.min() < 0 or ids.max() >= n_vocab:
         wrong = ids.min() if ids.min() < 0 else ids.max()
         raise ValueError(f"token id {wrong} is not in this model's vocabulary of 0 to {n_vocab - 1}")
-    if past + ids.shape[1] > n_ctx:
-        raise ValueError(f"{past} + {ids.shape[1]} tokens do not fit into the {n_ctx} positions of the model")
+    (B, T), past = ids.shape, cache.length if cache else 0
+    if past + T > n_ctx:
+        raise ValueError(f"{past} + {T} tokens do not fit into the {n_ctx} positions of the model")
+    if cache and cache.kv.shape[2] != B:
+        raise ValueError(f"the cache is for a batch of {cache.kv.shape[2]}, but ids have {B} rows")
+    if pad is not None and (pad.shape != (B,) or pad.min() < 0):
+        raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
 
 
 def init_params(hparams, rng, dtype=np.float32):

@@ -175,9 +175,10 @@ def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None):
     p_drop, rng: dropout, see `gpt2`. ValueError if no target counts or one is not in the vocabulary.
     """
     ids, targets = np.asarray(ids), np.asarray(targets)
-    if targets.shape != ids.shape:
-        raise ValueError(f"targets {list(targets.shape)} must have the shape of ids, {list(ids.shape)}")
-    if targets.min() < -1 or not -1 < targets.max() < len(params["wte"]):
+    if targets.shape != ids.shape or targets.dtype.kind not in "iu":
+        given = f"{targets.dtype} {list(targets.shape)}"
+        raise ValueError(f"targets must be integers like ids, but are {given}, and ids {list(ids.shape)}")
+    if targets.min(initial=0) < -1 or not -1 < targets.max(initial=-1) < len(params["wte"]):
         raise ValueError(f"targets must be ids below {len(params['wte'])}, or -1, and not all of them -1")
     acts = []
     logits = gpt2(ids, params, n_head, acts=acts, p_drop=p_drop, rng=rng)

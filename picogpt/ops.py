@@ -137,7 +137,7 @@ def dropout_mask(shape, dtype, p=0.0, rng=None):
     """
     if p == 0:
         return None
-    return (rng.random(shape, np.float32) >= p).astype(dtype) * (1 / (1 - p))
+    return (rng.random(shape, np.float32) >= p).astype(dtype) * float(1 / (1 - p))
 
 
 def dropout(x, keep):

@@ -289,11 +289,6 @@ def test_tokens_beyond_the_context_are_an_error_that_leaves_the_cache_as_it_was(
         gpt2(tiny.ids[:, :1], tiny.params, tiny.n_head, cache)
 
 
-def test_heads_that_do_not_divide_the_channels_are_an_error(tiny):
-    with pytest.raises(ValueError, match="n_embd 12 does not divide evenly into n_head 5 heads"):
-        gpt2(tiny.ids, tiny.params, 5)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -380,3 +375,27 @@ def test_an_untrained_model_is_reproducible_and_knows_nothing():
         assert np.array_equal(w, flatten(again)[path])
     assert init_params(TINY, np.random.default_rng(0), np.float64)["wte"].dtype == np.float64
     assert np.abs(gpt2([[0, 1, 2]], first, 3)).max() < 0.5  # near 0: all tokens are about as likely
+
+
+@pytest.mark.parametrize("n_head", [0, -3, 5])
+def test_heads_that_do_not_divide_the_channels_are_an_error(n_head, tiny):
+    with pytest.raises(ValueError, match=f"n_embd 12 does not divide evenly into n_head {n_head} heads"):
+        gpt2(tiny.ids, tiny.params, n_head)
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(1, 2), (2, 1)])
+def test_a_cache_for_another_batch_is_an_error(batch, rows, tiny):
+    cache = KVCache(tiny.params, 3, batch)
+    with pytest.raises(ValueError, match=f"for a batch of {batch}, but ids have {rows} rows"):
+        gpt2(tiny.ids[:rows], tiny.params, 3, cache)
+
+
+@pytest.mark.parametrize("pad", [[-1, 0], [1], [[0, 0]]])
+def test_a_pad_that_is_not_a_count_for_each_row_is_an_error(pad, tiny):
+    with pytest.raises(ValueError, match="pad must be a count for each of 2 rows"):
+        gpt2(tiny.ids, tiny.params, 3, pad=pad)
+
+
+def test_dropout_by_a_numpy_probability_keeps_float32(tiny32):
+    settings = dict(p_drop=np.float64(0.1), rng=np.random.default_rng(0))
+    assert gpt2(tiny32.ids, tiny32.params, 3, **settings).dtype == np.float32

@@ -362,3 +362,13 @@ def test_targets_that_cannot_be_learned_are_an_error_that_says_why(targets, numb
 def test_ids_that_the_model_cannot_read_are_an_error(tiny):
     with pytest.raises(ValueError, match="token id 17"):
         loss_and_grads(tiny.params, [[1, 17]], [[1, 2]], tiny.n_head)
+
+
+def test_targets_that_are_not_whole_numbers_are_an_error(tiny):
+    with pytest.raises(ValueError, match="targets must be integers"):
+        loss_and_grads(tiny.params, [[1, 2]], [[0.5, 1.0]], 3)
+
+
+def test_an_empty_batch_is_an_error(tiny):
+    with pytest.raises(ValueError, match="must be"):
+        loss_and_grads(tiny.params, np.zeros((0, 3), int), np.zeros((0, 3), int), 3)
