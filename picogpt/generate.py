@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import sys
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def keep_top_p(logits, p, rule="openai"):
 
     The token that crosses p is kept by the rule "hf" (Holtzman et al. 2020, section 3.1, and Hugging
     Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Equals of the last
-    one kept stay too.
+    one kept stay too, as at OpenAI; Hugging Face keeps the first of them.
 
     >>> logits = np.log([[0.5, 0.41, 0.09]])
     >>> [int(np.isfinite(keep_top_p(logits, 0.9, rule)).sum()) for rule in ("openai", "hf")]
@@ -52,7 +53,9 @@ def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai
     """
     if temperature == 0:
         return logits.argmax(axis=-1)
-    logits = keep_top_p(keep_top_k(logits / temperature, top_k), top_p, top_p_rule)
+    with np.errstate(over="ignore"):  # near temperature 0 the others go to -inf, and that is right
+        logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
+    logits = keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     draws = [rng.random() for rng in rngs]
@@ -72,29 +75,29 @@ def left_pad(rows):
     return ids, pad if pad.any() else None
 
 
-def next_logits(rows, params, n_head, overflow="slide", use_cache=True):
+def next_logits(rows, done, params, n_head, overflow, use_cache):
     """Yield the logits [B, V] of each row's next token, over and over; the caller appends its choice.
 
     The first turn reads the whole rows, each later one only the new tokens. A row that outgrows the
-    context is cut to its newest half, and all are read again, since their positions have changed.
+    context is cut to its newest half, and all are read again, since their positions have changed. Of a
+    row b that is `done[b]`, nobody waits for more, so that its overflow is no event.
     """
     n_ctx = len(params["wpe"])
     cache = slid = None
     while True:
-        if max(map(len, rows)) > n_ctx:
+        too_long = [b for b, row in enumerate(rows) if len(row) > n_ctx]
+        if not slid and not all(done[b] for b in too_long):
             if overflow == "error":
                 raise ValueError(f"the text has filled all {n_ctx} positions of this model")
-            if not slid:
-                log.warning("the context of %d tokens is full: going on from its newest half", n_ctx)
-            for row in rows:
-                if len(row) > n_ctx:
-                    del row[: len(row) - max(1, n_ctx // 2)]
-            cache, slid = None, True
-        if cache:
-            ids = np.array([row[-1:] for row in rows])  # [B, 1]
-        else:
+            log.warning("the context of %d tokens is full: going on from its newest half", n_ctx)
+            slid = True
+        for b in too_long:
+            del rows[b][: -max(1, n_ctx // 2)]
+        if too_long or not cache:
             ids, pad = left_pad(rows)  # [B, T], [B]
             cache = KVCache(params, n_head, len(rows)) if use_cache else None
+        else:
+            ids = np.array([row[-1:] for row in rows])  # [B, 1]
         yield gpt2(ids, params, n_head, cache, pad=pad, last_only=True)[:, -1]
 
 
@@ -132,24 +135,26 @@ def stream(
     Raises
     ------
     ValueError
-        For a prompt that is empty or longer than the context, and for settings out of range.
+        At once, for a prompt that is empty or longer than the context, or settings out of range.
     """
     check_settings(temperature, top_k, top_p, top_p_rule, overflow)
-    check_prompts(prompts, len(params["wpe"]))
-    rows = [list(prompt) for prompt in prompts]
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(rows))]
-    new = [[] for _ in rows]
-    done = [False] * len(rows)
-    logits_of_rows = next_logits(rows, params, n_head, overflow, use_cache)
-    for logits in itertools.islice(logits_of_rows, n_new):
-        chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
-        yield [None if done[b] else i for b, i in enumerate(chosen)]
-        for b, i in enumerate(chosen):
-            rows[b].append(i)
-            new[b].append(i)
-            done[b] = done[b] or (finished is not None and finished(new[b]))
-        if all(done):
-            return
+    check_prompts(prompts, n_new, len(params["wpe"]))
+    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(prompts))]
+
+    def steps():
+        rows, new, done = [list(prompt) for prompt in prompts], [[] for _ in prompts], [False] * len(prompts)
+        all_logits = next_logits(rows, done, params, n_head, overflow, use_cache)
+        for logits in itertools.islice(all_logits, n_new):
+            chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
+            yield [None if done[b] else i for b, i in enumerate(chosen)]
+            for b, i in enumerate(chosen):
+                rows[b].append(i)
+                new[b].append(i)
+                done[b] = done[b] or bool(finished and finished(new[b]))
+            if all(done):
+                return
+
+    return steps()
 
 
 def generate(params, n_head, prompts, n_new, **settings):
@@ -162,7 +167,7 @@ def check_settings(temperature, top_k, top_p, top_p_rule, overflow="slide"):
     """Raise ValueError, naming the value, for settings that mean nothing."""
     if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")
-    if top_k < 0 or top_k != int(top_k):
+    if not isinstance(top_k, int | np.integer) or top_k < 0:
         raise ValueError(f"top_k must be a whole number, at least 1, or 0 for all tokens, not {top_k}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be more than 0 and at most 1, not {top_p}")
@@ -172,15 +177,15 @@ def check_settings(temperature, top_k, top_p, top_p_rule, overflow="slide"):
         raise ValueError(f"overflow must be slide or error, not {overflow}")
 
 
-def check_prompts(prompts, n_ctx):
-    """Raise ValueError for a prompt that the model cannot read."""
-    for prompt in prompts:
-        if len(prompt) == 0:
-            raise ValueError("a prompt holds no token; give it at least one, such as the tokenizer's eot")
-        if len(prompt) > n_ctx:
-            raise ValueError(
-                f"a prompt of {len(prompt)} tokens does not fit into the {n_ctx} positions of the model"
-            )
+def check_prompts(prompts, n_new, n_ctx):
+    """Raise ValueError for prompts that the model cannot read, or a number of tokens it cannot make."""
+    if not 0 <= n_new <= sys.maxsize:
+        raise ValueError(f"the number of new tokens must be 0 or more, up to {sys.maxsize}, not {n_new}")
+    if len(prompts) == 0 or any(np.ndim(prompt) != 1 or len(prompt) == 0 for prompt in prompts):
+        raise ValueError("prompts must be lists of ids, at least one list and in each at least one id")
+    longest = max(len(prompt) for prompt in prompts)
+    if longest > n_ctx:
+        raise ValueError(f"a prompt of {longest} tokens does not fit into the {n_ctx} positions of the model")
 
 
 def until(pieces, stops):
@@ -192,16 +197,22 @@ def until(pieces, stops):
     ['Hello ', 'wor', 'ld!']
     """
     held = ""
-    for piece in pieces:
-        held += piece
-        found = [held.index(stop) for stop in stops if stop in held]
-        if found:
-            held = held[: min(found)]
-            break
-        doubtful = max((n for stop in stops for n in range(len(stop)) if held.endswith(stop[:n])), default=0)
-        safe, held = held[: len(held) - doubtful], held[len(held) - doubtful :]
-        if safe:
-            yield safe
+    try:
+        for piece in pieces:
+            held += piece
+            found = [held.index(stop) for stop in stops if stop in held]
+            if found:
+                held = held[: min(found)]
+                break
+            doubtful = max(
+                (n for stop in stops for n in range(len(stop)) if held.endswith(stop[:n])), default=0
+            )
+            safe, held = held[: len(held) - doubtful], held[len(held) - doubtful :]
+            if safe:
+                yield safe
+    except KeyboardInterrupt:  # Ctrl-C while the next piece is computed: no stop will come any more
+        yield held
+        raise
     if held:
         yield held
 

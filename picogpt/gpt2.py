@@ -79,7 +79,7 @@ def feed_forward(x, c_fc, c_proj, act=None):
 def transformer_block(
     x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None
 ):
-    """Add to the residual stream first what attention, then what the feed-forward layer says of it.
+    """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
     x [B, T, C] -> [B, T, C]. Each sees a normalised copy; the stream itself is only ever added to.
     """
@@ -129,7 +129,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
     Mirrors `model` of OpenAI's gpt-2/src/model.py (Radford et al. 2019).
     """
     ids, pad = np.asarray(ids), None if pad is None else np.asarray(pad)
-    check(ids, params, n_head, cache, pad)
+    check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
     draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
 
@@ -159,7 +159,7 @@ def positions(past, T, pad=None):
     return count if pad is None else np.maximum(count - pad[:, None], 0)
 
 
-def check(ids, params, n_head, cache, pad):
+def check(ids, params, n_head, cache, pad, p_drop, rng):
     """Raise ValueError, in one sentence, for what would otherwise fail obscurely or give nonsense."""
     n_vocab, (n_ctx, n_embd) = len(params["wte"]), params["wpe"].shape
     if n_head < 1 or n_embd % n_head:
@@ -172,10 +172,13 @@ def check(ids, params, n_head, cache, pad):
     (B, T), past = ids.shape, cache.length if cache else 0
     if past + T > n_ctx:
         raise ValueError(f"{past} + {T} tokens do not fit into the {n_ctx} positions of the model")
-    if cache and cache.kv.shape[2] != B:
-        raise ValueError(f"the cache is for a batch of {cache.kv.shape[2]}, but ids have {B} rows")
+    if cache and cache.kv.shape[2:4] != (B, n_head):
+        rows, heads = cache.kv.shape[2:4]
+        raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
+    if not 0 <= p_drop < 1 or (p_drop and rng is None):
+        raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")
 
 
 def init_params(hparams, rng, dtype=np.float32):

@@ -5,6 +5,9 @@ derivative by what an operation made into the derivative by what it took, and on
 
     op_backward(dy, <what op took>) -> dx            or dx and the gradients of its parameters,
                                                      a dict under the parameters' names
+
+softmax_backward is handed what softmax made, as that is all it needs; the parts of the model are handed
+`act`, the activations that their forward left.
 """
 
 import math
@@ -33,9 +36,11 @@ def gelu_backward(dy, x):
 
 
 def softmax_backward(dy, y):
-    """With y = softmax(x): dx = y * (dy - sum(y * dy)). The sum is what raising all x alike would do.
+    """With y = softmax(x): dx = y * (dy - sum(y * dy))
 
-    dy_j/dx_i = y_j * ((i == j) - y_i), so dx_i = y_i * dy_i - y_i * sum_j(y_j * dy_j).
+    The derivative of y_j by x_i is y_j * ((i == j) - y_i); times dy_j and summed over j, that is the
+    formula. The sum in it is the mean of dy, weighted by y: without it, dx would not add up to 0, as it
+    must, because raising all x alike changes no y.
     """
     return y * (dy - (y * dy).sum(axis=-1, keepdims=True))
 
@@ -148,8 +153,9 @@ def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None
 def gpt2_backward(dlogits, ids, params, n_head, acts):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
-    `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left; it is used up, so
-    that each block's activations are freed once it is done. -> a tree like `params`.
+    `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
+    last_only. It is used up, so that each block's activations are freed once it is done. -> a tree like
+    `params`.
 
     The table `wte` is used twice, as embedding and as head: its gradient is the sum of both.
     """

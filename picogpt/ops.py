@@ -7,9 +7,10 @@ Shapes are written with single letters, here and in all other files:
     S  tokens so far, this call's included  V  vocabulary
     C  channels of the residual stream (n_embd)
 
-An operation returns the dtype it is given. Constants are therefore Python numbers: a NumPy scalar
-such as np.sqrt(2) is float64 and would turn all that follows into float64, at half the speed. `*=`
-and `+=` work in memory that the function itself has just made, never in its arguments.
+An operation takes floating-point arrays and returns their dtype. Constants are therefore Python
+numbers: a NumPy scalar such as np.sqrt(2) is float64 and would turn all that follows into float64, at
+half the speed. `*=` and `+=` work in memory that the function itself has just made, never in its
+arguments.
 """
 
 import math
@@ -29,10 +30,11 @@ def gelu(x):
     array([[ 0.84119,  1.9546 ],
            [-0.0454 ,  0.34571]])
     """
-    y = x * x  # x * x * x, as x**3 is a call of pow for every element, 15 times slower
-    y *= 0.044715 * math.sqrt(2 / math.pi)
-    y += math.sqrt(2 / math.pi)
-    y *= x
+    c = math.sqrt(2 / math.pi)
+    y = x * x  # not x**3, which would call pow for every element, 15 times slower
+    y *= 0.044715 * c
+    y += c
+    y *= x  # now c * (x + 0.044715 * x^3)
     y = np.tanh(y)
     y += 1
     y *= x
@@ -48,11 +50,12 @@ def softmax(x):
     >>> softmax(np.array([[2, 10], [-1, 0]])).round(5)
     array([[3.4000e-04, 9.9966e-01],
            [2.6894e-01, 7.3106e-01]])
+
+    "GPT in 60 Lines of NumPy" prints that as the softmax of another array, whose own is:
+
     >>> softmax(np.array([[2, 100], [-5, 0]])).round(5)
     array([[0.     , 1.     ],
            [0.00669, 0.99331]])
-
-    "GPT in 60 Lines of NumPy" prints the first result below the second input; they are not a pair.
     """
     y = np.exp(x - x.max(axis=-1, keepdims=True))
     y /= y.sum(axis=-1, keepdims=True)

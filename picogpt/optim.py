@@ -20,7 +20,8 @@ def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, we
 
     Dividing by 1 - b^step makes up for the zeros that the means started from (Kingma & Ba 2015,
     algorithm 1). The decay acts on the weights themselves, not through the gradient (Loshchilov &
-    Hutter 2019, algorithm 2), and on matrices only: biases and gains have one axis and keep their size.
+    Hutter 2019), with the factor lr as in PyTorch's AdamW; and on matrices only: biases and gains, which
+    have one axis, keep their size.
     """
     b1, b2 = betas
 

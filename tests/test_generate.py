@@ -159,7 +159,7 @@ def test_a_prompt_may_fill_the_context_but_not_exceed_it(params):
     assert generate(params, N_HEAD, [[3] * 11], 1) == [naive_greedy(params, [3] * 11, 1)]
     with pytest.raises(ValueError, match="12 tokens does not fit into the 11 positions"):
         generate(params, N_HEAD, [[3] * 12], 1)
-    with pytest.raises(ValueError, match="no token"):
+    with pytest.raises(ValueError, match="in each at least one id"):
         generate(params, N_HEAD, [[]], 1)
 
 
@@ -242,3 +242,37 @@ def test_a_stop_string_is_found_where_it_straddles_tokens():
     finished = stop_at(encoder, stops=["abc"])
     assert [finished(encoder.encode("aabcb")[:n]) for n in range(1, 6)] == [False, False, False, True, False]
     assert stop_at(encoder, stop_ids=[2])([0, 2])
+
+
+def test_rows_that_have_ended_do_not_fill_the_context(params, caplog):
+    first = naive_greedy(params, [5] * 10, 1)[0]
+    other = next(i for i in range(17) if first not in naive_greedy(params, [i], 9))
+    prompts, settings = [[5] * 10, [other]], dict(finished=lambda ids: ids[-1] == first)
+    assert generate(params, N_HEAD, prompts, 9, overflow="error", **settings) == [
+        [first],
+        naive_greedy(params, [other], 9),
+    ]
+    assert caplog.records == []
+
+
+def test_a_stream_refuses_its_prompts_at_once(params):
+    for prompts, n_new in (([], 1), ([1, 2], 1), ([[]], 1), ([[1]], -1), ([[1]], 10**20)):
+        with pytest.raises(ValueError, match="must be"):
+            stream(params, N_HEAD, prompts, n_new)
+    with pytest.raises(ValueError, match="top_k"):
+        stream(params, N_HEAD, [[1]], 1, top_k=2.0)
+
+
+def test_a_temperature_near_zero_is_nearly_greedy():
+    assert sample(np.array([[1.0, 3.0, 2.0]], np.float32), [np.random.default_rng(0)], 1e-40).tolist() == [1]
+
+
+def test_an_interrupt_brings_out_the_text_that_was_held_back():
+    def pieces():
+        yield "abc\n"
+        raise KeyboardInterrupt
+
+    shown = []
+    with pytest.raises(KeyboardInterrupt):
+        shown.extend(piece for piece in until(pieces(), ["\n\n"]) if shown.append(piece))
+    assert "".join(shown) == "abc\n"

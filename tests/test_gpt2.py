@@ -386,7 +386,7 @@ def test_heads_that_do_not_divide_the_channels_are_an_error(n_head, tiny):
 @pytest.mark.parametrize(("batch", "rows"), [(1, 2), (2, 1)])
 def test_a_cache_for_another_batch_is_an_error(batch, rows, tiny):
     cache = KVCache(tiny.params, 3, batch)
-    with pytest.raises(ValueError, match=f"for a batch of {batch}, but ids have {rows} rows"):
+    with pytest.raises(ValueError, match=f"for {batch} rows and 3 heads, not for {rows} and 3"):
         gpt2(tiny.ids[:rows], tiny.params, 3, cache)
 
 
@@ -399,3 +399,9 @@ def test_a_pad_that_is_not_a_count_for_each_row_is_an_error(pad, tiny):
 def test_dropout_by_a_numpy_probability_keeps_float32(tiny32):
     settings = dict(p_drop=np.float64(0.1), rng=np.random.default_rng(0))
     assert gpt2(tiny32.ids, tiny32.params, 3, **settings).dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [dict(p_drop=0.1), dict(p_drop=1.0, rng=np.random.default_rng(0))])
+def test_dropout_without_a_generator_or_of_everything_is_an_error(wrong, tiny):
+    with pytest.raises(ValueError, match="p_drop must be at least 0 and below 1, and needs an rng"):
+        gpt2(tiny.ids, tiny.params, 3, **wrong)
