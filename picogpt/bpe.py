@@ -174,7 +174,7 @@ def check_ids(encoder, path):
     """Raise ValueError if `path`, an encoder.json, exists and gives other ids than `encoder`."""
     try:
         same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == encoder.encoder
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): delete it, or download it again") from None
     if not same:
         raise ValueError(f"{path} and vocab.bpe give different ids: delete it, or take both from one model")

@@ -46,7 +46,7 @@ class CharEncoder:
             raise FileNotFoundError(f"{path} is missing: it holds the characters that the model knows")
         try:
             return cls(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is damaged ({error}): copy it again from where the model is") from None
 
     def encode(self, text, allow_eot=False):

@@ -1,8 +1,8 @@
 """From a function with keyword arguments to a command: its flags, its help, its errors in one line.
 
-python-fire reads the values and makes the call. It is made for exploring, though: it would evaluate a
-prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
-the words are checked here first, and written out as --flag=value before fire sees them.
+python-fire makes the call from the flags. It is made for exploring, though: left alone it would evaluate
+a prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
+the words are checked here first and written out as --flag=value, and fire is told how to read each.
 
 The parameters before `*` in the function's signature may be given by place, all of them as flags. An
 annotation (int, float, str, bool, list) says how to read one; the flag of a list may be repeated. The
@@ -28,9 +28,11 @@ def run(function, argv=None, aliases=None, name="picogpt"):
     `aliases` maps short names to parameters. Exit codes: 0 done, or the reader of the output is gone;
     1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors as "name: sentence".
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by whoever started us: what is written is not wanted
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, stream).reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(format=f"{name}: %(message)s", force=True)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {})
         parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
@@ -42,9 +44,18 @@ def run(function, argv=None, aliases=None, name="picogpt"):
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, MemoryError) as error:
-        log.error(str(error) or "there is not enough memory")
+        log.error(sentence(error))
         sys.exit(1)
     sys.exit(0)
+
+
+def sentence(error):
+    """Return what an error says, without the system's number for it, which means nothing to most."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def usage_error(message):
@@ -110,7 +121,7 @@ def give(given, name, value, known):
     if known[name].annotation is list:
         given[name] = json.dumps([*json.loads(given.get(name, "[]")), value])
     elif name in given:
-        usage_error(f"{name} is given twice")
+        usage_error(f"--{name} is given twice")
     else:
         given[name] = value
 

@@ -1,5 +1,6 @@
 """From a text file to training batches: read, split, encode, cut random windows."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ def read_text(path):
     """Return the text of a UTF-8 file, or raise one clear sentence."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no text file {path}")
-    return from_utf8(Path(path).read_bytes(), path)
+    return from_utf8(Path(path).read_bytes(), path).replace("\r\n", "\n")
 
 
 def from_utf8(content, source):
-    """Return the text of `content`, bytes that came from `source`."""
+    """Return the text of `content`, bytes that came from `source`; a byte order mark is no part of it."""
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         at = error.start
         raise ValueError(f"{source} is not UTF-8 text: byte {at} is {content[at]:#04x}; convert it") from None
@@ -30,6 +31,8 @@ def split(text, val_share):
     ('abcdefghi', 'j')
     """
     cut = int(len(text) * (1 - val_share))
+    marker = text.rfind(END, max(0, cut - len(END) + 1), cut + len(END) - 1)
+    cut = cut if marker < 0 else marker  # not through an <|endoftext|>
     return text[:cut], text[cut:]
 
 
@@ -39,7 +42,7 @@ def documents(text):
     >>> list(documents("One.\\n<|endoftext|>\\nTwo.\\n"))
     ['One.', 'Two.']
     """
-    for document in text.replace("\r\n", "\n").split(END):
+    for document in re.split(rf"^{re.escape(END)}$", text, flags=re.MULTILINE):
         if document.strip("\n"):
             yield document.strip("\n")
 

@@ -70,7 +70,7 @@ def parse_header(path, header):
                 )
             n_bytes = end
             entries[name] = DTYPES[dtype], shape, begin, end
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"the header of {path} is damaged ({error}): convert or download it again") from None
     return entries, metadata, n_bytes
 

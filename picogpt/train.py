@@ -3,15 +3,16 @@
 usage: python -m picogpt.train FILE [--out FOLDER] [--resume] [flags]
 
 Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
-that `python -m picogpt --model FOLDER` tells from. Progress goes to stderr.
+for `python -m picogpt --model FOLDER`. Progress goes to stderr. Lines of <|endoftext|> separate
+documents, for a tokenizer that has this token.
 
   --out FOLDER        where the model and the state of the training go (runs/model)
   --resume            go on from the state in FOLDER, if there is one: the result is, bit for bit, that
                       of a training that was never interrupted. Give the other flags as before
 
  the model
-  --init NAME         start from a model, a folder or 124M ..., instead of from random numbers;
-                      its sizes and its tokenizer then are the model's
+  --init NAME         start from a model, a folder or 124M ..., which then gives the sizes and the
+                      tokenizer, instead of from random numbers
   --tokenizer NAME    chars: one token for each character of FILE (the default); gpt2: GPT-2's
                       byte-pair encoding; or a folder with a vocab.bpe
   --n_vocab N         use only so many tokens of a byte-pair encoding: the first N - 257 merges (0: all)
@@ -24,7 +25,7 @@ that `python -m picogpt --model FOLDER` tells from. Progress goes to stderr.
   --accumulate N      batches whose gradients are averaged for one update (1)
   --lr X --min_lr X --warmup N
                       learning rate: linearly up to lr (0.001) in N (100) steps, then along a cosine
-                      down to min_lr (0.0001)
+                      down to min_lr (a tenth of lr)
   --weight_decay X    of the matrices (0.1)
   --beta1 X --beta2 X AdamW's running means (0.9, 0.99)
   --clip X            longest gradient, by its norm; 0: any (1.0)
@@ -82,7 +83,7 @@ def train(
     batch_size: int = 12,
     accumulate: int = 1,
     lr: float = 1e-3,
-    min_lr: float = 1e-4,
+    min_lr: float | None = None,
     warmup: int = 100,
     weight_decay: float = 0.1,
     beta1: float = 0.9,
@@ -97,19 +98,22 @@ def train(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     settings = types.SimpleNamespace(**locals())
+    settings.min_lr = lr / 10 if min_lr is None else min_lr
     check_settings(settings)
     log.setLevel(logging.INFO)
     folder = Path(out)
-    if (folder / STATE).exists() and not resume:
-        raise ValueError(f"{out} holds a training already: --resume continues it, --out names another folder")
+    check_folder(folder, resume)
     text = data.read_text(file)
     settings.sha256 = hashlib.sha256(text.encode()).hexdigest()
     state, hparams, encoder = begin(settings, text)
-    if (folder / STATE).exists():
+    resumes = (folder / STATE).exists()
+    if resumes:
         state = load_state(folder / STATE, settings)
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", encoder.n_vocab)
     splits = encode_splits(text, encoder, val_share, hparams["n_ctx"])
     folder.mkdir(parents=True, exist_ok=True)
+    if not resumes:
+        save_state(folder / STATE, state, settings)  # before the first model: see check_folder
     loop(state, settings, hparams, encoder, splits, folder)
 
 
@@ -127,12 +131,29 @@ def check_settings(c):
             command.usage_error(f"--{name} must be at least 0 and less than 1, not {getattr(c, name)}")
     if c.n_embd % c.n_head:
         command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
+    if c.min_lr > c.lr:
+        command.usage_error(f"--min_lr {c.min_lr} is more than --lr {c.lr}")
+    given = [name for name, p in command.parameters(train).items() if getattr(c, name) != p.default]
+    for name in sorted(set(given) & {"tokenizer", "n_vocab", "n_layer", "n_head", "n_embd", "n_ctx"}):
+        if c.init or (name == "n_vocab" and c.tokenizer == "chars"):
+            command.usage_error(f"--{name} has no effect with --{'init' if c.init else 'tokenizer chars'}")
+
+
+def check_folder(folder, resume):
+    """Raise ValueError rather than write over a training or a model. A training's folder has a state first."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --out names a folder")
+    if (folder / STATE).exists():
+        if not resume:
+            raise ValueError(f"{folder} holds a training: --resume continues it, --out names another folder")
+    elif any((folder / name).exists() for name in (weights.WEIGHTS, "hparams.json", "model.ckpt.index")):
+        raise ValueError(f"{folder} holds a model that was not trained there: --out names another folder")
 
 
 def begin(c, text):
     """Return the state of a training before its first step, the model's hparams and its tokenizer."""
     if c.init:
-        params, hparams, encoder = weights.load(c.init)
+        params, hparams, encoder = weights.load_with_encoder(c.init)
     else:
         encoder = make_encoder(c, text)
         hparams = dict(
@@ -243,8 +264,11 @@ def save_state(path, state, c):
 
 def load_state(path, c):
     """Read what `save_state` wrote; refuse to go on with other settings or another text."""
-    tensors, metadata = safetensors.read(path)
-    rest = json.loads(metadata["state"])
+    try:
+        tensors, metadata = safetensors.read(path)
+        rest = json.loads(metadata["state"])
+    except (ValueError, KeyError):
+        raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(c).items():
         if value != rest["settings"][name]:
             what = "another text" if name == "sha256" else f"--{name} {rest['settings'][name]}"

@@ -18,22 +18,12 @@ import numpy as np
 
 from picogpt import bpe, bundle, chars, safetensors
 from picogpt.files import atomic_write
+from picogpt.released import DATA, fetch_gpt2
 from picogpt.shapes import SIZES, n_params, param_shapes
 from picogpt.tree import flatten, nest
 
-BASE_URL = "https://openaipublic.blob.core.windows.net/gpt-2/models"
 WEIGHTS = "model.safetensors"
-DATA = "model.ckpt.data-00000-of-00001"
-FILES = {  # OpenAI's files of one model: (bytes, sha256) for 124M
-    "checkpoint": (77, "dd1b025d2e155283f5e300ce95bf6d5b6bc0f7fe010db73daa6975eb896ab9cb"),
-    "hparams.json": (90, "d9d56e4121c427164e0c55c6f03c08e1daf9002b9b672825112d19097b680318"),
-    "encoder.json": (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
-    "vocab.bpe": (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
-    "model.ckpt.index": (5215, "71916f763f9746f9b2a06b12d91996cf1084ae008d0424543d39391c5f2dc687"),
-    "model.ckpt.meta": (471155, "4668c448fa11531fd6700460487f73e82d3272960cea942252f8744bf225c77b"),
-    DATA: (497759232, "2060c885360cc0cf41d7a6dbc4d24b5127aae20260c8b5ae521b5a6578407118"),
-}
-DATA_BYTES = {"355M": 1419292672, "774M": 3096120320, "1558M": 6230444800}  # of these no sha256 is published
+MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
 
@@ -50,11 +40,19 @@ def load(model, models_dir="models"):
     return read_params(folder, hparams), hparams, encoder
 
 
+def load_with_encoder(model, models_dir="models"):
+    """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
+    params, hparams, encoder = load(model, models_dir)
+    if encoder is None:
+        raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
+    return params, hparams, encoder
+
+
 def find(model, models_dir="models"):
     """Return the folder of a model, given as a size ("124M") or as a folder; fetch what a size lacks."""
     if str(model) in SIZES:
         folder = Path(models_dir, str(model))
-        return folder if is_complete(folder) else download_gpt2(str(model), models_dir)
+        return folder if is_complete(folder) else fetch_gpt2(str(model), models_dir)
     if Path(model).is_dir():
         return Path(model)
     if str(model) in OLD_NAMES:
@@ -76,23 +74,6 @@ def shipped(name):
     return installed if installed.is_dir() else here.parent / "models" / name
 
 
-def download_gpt2(size, models_dir="models", base_url=BASE_URL):
-    """Fetch OpenAI's seven files of a model to `models_dir`/`size`, which is returned.
-
-    Files that are there are kept, half-fetched ones gone on with; see `download.download` for the errors.
-    """
-    from picogpt.download import download  # here, because importing requests takes longer than generating
-
-    if size not in SIZES:
-        raise ValueError(f"OpenAI has no GPT-2 of size {size}, but {', '.join(SIZES)}")
-    folder = Path(models_dir, size)
-    for name, (n_bytes, sha256) in FILES.items():
-        if size != "124M":
-            n_bytes, sha256 = DATA_BYTES[size] if name == DATA else None, None
-        download(f"{base_url}/{size}/{name}", folder / name, n_bytes, sha256)
-    return folder
-
-
 def read_hparams(folder):
     """Return the five hyper-parameters in hparams.json, each a positive int."""
     path = Path(folder, "hparams.json")
@@ -101,7 +82,7 @@ def read_hparams(folder):
     try:
         hparams = dict(json.loads(path.read_text(encoding="utf-8")))
         check_hparams(hparams)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
     return {key: hparams[key] for key in SIZES["124M"]}
 
@@ -179,6 +160,8 @@ def check_hparams(hparams):
     for key in SIZES["124M"]:
         if type(hparams.get(key)) is not int or hparams[key] < 1:
             raise ValueError(f"{key} is {hparams.get(key, 'missing')}, but must be a whole number from 1 on")
+    if hparams["n_layer"] > MAX_LAYERS:
+        raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")
     if hparams["n_embd"] % hparams["n_head"]:
         raise ValueError(
             f"n_embd {hparams['n_embd']} does not split into n_head {hparams['n_head']} equal heads"

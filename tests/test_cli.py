@@ -15,8 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt import __main__ as cli
-from picogpt import command, weights
+from picogpt import cli, command, weights
 from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params

@@ -92,14 +92,18 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, c
 
 
 @pytest.mark.parametrize(
-    ("args", "says"),
+    ("args", "code", "says"),
     [
-        (["nowhere"], "convert: nowhere is not a folder: give the one that holds the checkpoint\n"),
-        ([TENSORFLOW, "--reader", "torch"], "convert: there is no reader torch: use bundle or tf\n"),
+        (["nowhere"], 1, "convert: nowhere is not a folder: give the one that holds the checkpoint\n"),
+        (
+            [TENSORFLOW, "--reader", "torch"],
+            2,
+            "convert: --reader must be bundle or tf, not torch (--help shows all flags)\n",
+        ),
     ],
 )
-def test_a_wrong_call_is_one_line(args, says):
-    assert convert(*args) == (1, says)
+def test_a_wrong_call_is_one_line(args, code, says):
+    assert convert(*args) == (code, says)
 
 
 def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):

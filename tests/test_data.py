@@ -31,7 +31,7 @@ def test_nanogpts_bpe_split_has_its_published_sizes(shakespeare):
 
 def test_endoftext_lines_become_the_id_before_each_document():
     encoder = load_encoder(shipped("gpt2-bpe"))
-    ids = data.encode("One.\n<|endoftext|>\nTwo\n\nlines.\r\n<|endoftext|>\r\n", encoder)
+    ids = data.encode("One.\n<|endoftext|>\nTwo\n\nlines.\n<|endoftext|>\n", encoder)
     assert ids.dtype == np.uint16
     assert encoder.decode(ids.tolist()) == "<|endoftext|>One.<|endoftext|>Two\n\nlines."
     assert ids.tolist().count(encoder.eot) == 2
@@ -52,3 +52,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("Märchen".encode("latin-1"))
     with pytest.raises(ValueError, match=r"latin\.txt is not UTF-8 text: byte 1 is 0xe4"):
         data.read_text(tmp_path / "latin.txt")
+
+
+def test_a_marker_inside_a_line_is_text():
+    assert list(data.documents("The <|endoftext|> mark.\n<|endoftext|>\nTwo.")) == [
+        "The <|endoftext|> mark.",
+        "Two.",
+    ]
+
+
+def test_the_split_cuts_no_marker():
+    text = "aaaa\n<|endoftext|>\nbbbb\n"
+    for share in np.linspace(0.05, 0.95, 50):
+        assert [part.count("<|endoftext|>") for part in data.split(text, share)] in ([1, 0], [0, 1])
+
+
+def test_windows_line_ends_and_byte_order_marks_are_no_text(tmp_path):
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    assert data.read_text(tmp_path / "windows.txt") == "one\ntwo"

@@ -12,18 +12,18 @@ PACKAGE = REPOSITORY / "picogpt"
 # From the ground upwards: a file imports only from floors below its own. The numbers are the most lines
 # that a file may have, docstrings included; one that needs more holds more than one thought.
 FLOORS = [
-    dict(__init__=10, ops=180, tree=70, files=70, crc32c=90, command=150),
-    dict(shapes=80, bpe=190, chars=80, safetensors=110, bundle=140, download=120, optim=80, data=90),
-    dict(gpt2=200, weights=230),
-    dict(grad=220, generate=230),
-    dict(train=290),
-    dict(__main__=230),
+    dict(__init__=10, ops=180, tree=70, files=70, crc32c=90, command=160),
+    dict(shapes=80, bpe=190, chars=80, safetensors=110, bundle=140, download=120, optim=80, data=100),
+    dict(gpt2=200, released=50),
+    dict(weights=220, grad=220, generate=240),
+    dict(train=310, cli=240),
+    dict(__main__=25),
 ]
 FLOOR = {name: floor for floor, budgets in enumerate(FLOORS) for name in budgets}
 BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
 
 # What is not NumPy, regex or Python's own, and the only files that may need it.
-GUESTS = dict(requests={"download"}, tqdm={"download", "train", "__main__"}, fire={"command"})
+GUESTS = dict(requests={"download"}, tqdm={"download", "train", "cli"}, fire={"command"})
 FILES = sorted(PACKAGE.glob("**/*.py"))
 
 
@@ -87,12 +87,5 @@ def test_nothing_is_asserted_of_users(path):
 
 def test_every_module_has_a_test_file():
     tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-    elsewhere = {
-        "__init__",
-        "__main__",
-        "command",
-        "tree",
-        "shapes",
-        "files",
-    }  # test_cli, doctests, their users
-    assert set(FLOOR) - tested == elsewhere
+    by_their_users = {"__init__", "__main__", "command", "files", "released", "shapes", "tree"}
+    assert set(FLOOR) - tested == by_their_users

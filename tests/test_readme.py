@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from picogpt import __main__ as cli
-from picogpt import command, train
+from picogpt import cli, command, train
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

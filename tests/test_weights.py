@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import bpe, chars, download, safetensors, weights
+from picogpt import bpe, chars, download, released, safetensors, weights
 from picogpt.shapes import SIZES, param_shapes
 from picogpt.tree import flatten, nest, tree_map
 
@@ -215,29 +215,29 @@ def test_a_size_that_lacks_something_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "download", lambda *what: asked.append(what))
     shutil.copytree(TENSORFLOW, tmp_path / "1558M")
     assert weights.find("1558M", tmp_path) == tmp_path / "1558M"
-    assert [path.name for _, path, *_ in asked] == list(weights.FILES)
-    assert asked[-1][0] == f"{weights.BASE_URL}/1558M/model.ckpt.data-00000-of-00001"
+    assert [path.name for _, path, *_ in asked] == list(released.FILES)
+    assert asked[-1][0] == f"{released.BASE_URL}/1558M/model.ckpt.data-00000-of-00001"
     assert {what[2:] for what in asked} == {(None, None), (6230444800, None)}
 
 
 def test_124m_is_downloaded_by_the_published_checksums(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(download, "download", lambda *what: asked.append(what))
-    assert weights.download_gpt2("124M", tmp_path, "http://mirror") == tmp_path / "124M"
+    assert released.fetch_gpt2("124M", tmp_path, "http://mirror") == tmp_path / "124M"
     assert asked[1] == (
         "http://mirror/124M/hparams.json",
         tmp_path / "124M" / "hparams.json",
-        *weights.FILES["hparams.json"],
+        *released.FILES["hparams.json"],
     )
 
 
 def test_a_size_that_openai_does_not_have_is_not_asked_for(tmp_path):
     with pytest.raises(ValueError, match="no GPT-2 of size 117M, but 124M, 355M, 774M, 1558M"):
-        weights.download_gpt2("117M", tmp_path)
+        released.fetch_gpt2("117M", tmp_path)
 
 
 def test_published_sizes_are_those_of_the_arrays():
-    data_bytes = weights.DATA_BYTES | {"124M": weights.FILES[weights.DATA][0]}
+    data_bytes = released.DATA_BYTES | {"124M": released.FILES[released.DATA][0]}
     for size, hparams in SIZES.items():
         n_params = sum(np.prod(shape) for shape in flatten(param_shapes(**hparams)).values())
         assert data_bytes[size] == 4 * n_params

@@ -19,7 +19,7 @@ def convert(folder: str, *, out: str = "", reader: str = "bundle"):
     """Convert the checkpoint in `folder`; `reader` is "bundle" or "tf"."""
     readers = {"bundle": bundle.read, "tf": read_by_tensorflow}
     if reader not in readers:
-        raise ValueError(f"there is no reader {reader}: use bundle or tf")
+        command.usage_error(f"--reader must be bundle or tf, not {reader}")
     folder, out = Path(folder), Path(out or folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the one that holds the checkpoint")

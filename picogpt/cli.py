@@ -1,0 +1,229 @@
+"""picogpt - continue a text with GPT-2, in plain NumPy
+
+usage: python -m picogpt PROMPT [flags]
+
+Writes the text that the model thinks comes next: to a terminal as it arises, after the prompt; to a
+pipe or a file the new text alone, and a newline. Everything else goes to stderr.
+
+  PROMPT              the text to continue, exactly as given. With - or, if stdin is a pipe, without a
+                      prompt, it is read from stdin, less one newline at its end. "" begins a new text.
+                      A prompt that begins with - goes after --prompt= or after --
+
+ the model
+  --model NAME        124M, 355M, 774M or 1558M: OpenAI's GPT-2, downloaded on first use; or a folder.
+                      Without it: 124M if it is there, else the small model that comes with picogpt
+                      (also --model_size)
+  --models_dir DIR    where downloaded models are (models)
+  --truncate          keep the newest tokens of a prompt that is longer than the model's context,
+                      instead of refusing it
+  --no_cache          compute every token anew each time: slow, and the same text
+
+ the text
+  --n N               how many tokens to add (40; also --n_tokens_to_generate). A context that fills up
+                      goes on from its newest half
+  --stop TEXT         end before this text; may be given several times
+  --n_samples N       how many continuations (1)
+
+ the choice of each token
+  --temperature X     0: always the likeliest token; 1: by the model's probabilities; between: bolder
+                      the higher (0; with --top_k, --top_p or --seed: 1)
+  --top_k N           choose among the N likeliest tokens (0: all)
+  --top_p X           choose among the likeliest tokens that together have probability X (1: all)
+  --top_p_rule RULE   whether the token that crosses X is left out, openai, or kept, hf (openai)
+  --seed N            make the choice the same each time
+
+  -v, --verbose       load time, speed and memory, on stderr
+  -h, --help          this page
+
+examples:
+  python -m picogpt "Once upon a time"
+  python -m picogpt "Once upon a time" --n 200 --temperature 0.8 --seed 1
+  python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
+  cat story.txt | python -m picogpt - --truncate --top_k 40 --n_samples 3
+
+Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),
+the text so far is written.
+"""
+
+import contextlib
+import logging
+import logging.handlers
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from picogpt import command, weights
+from picogpt.data import from_utf8
+from picogpt.generate import check_settings, stop_at, stream, until
+from picogpt.shapes import n_params
+
+log = logging.getLogger("picogpt")
+ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
+
+
+def continue_text(
+    prompt: str | None = None,
+    *,
+    n_tokens_to_generate: int = 40,
+    model_size: str = "",
+    models_dir: str = "models",
+    truncate: bool = False,
+    no_cache: bool = False,
+    stop: list = (),
+    n_samples: int = 1,
+    temperature: float | None = None,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    top_p_rule: str = "openai",
+    seed: int | None = None,
+    verbose: bool = False,
+):
+    """Continue a prompt as the docstring of this module says; these are the command's flags."""
+    if temperature is None:
+        temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
+    choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
+    check_flags(n_tokens_to_generate, n_samples, seed, stop, choice)
+    prompt = read_prompt(prompt)
+    started = time.perf_counter()
+    params, hparams, encoder = weights.load_with_encoder(choose_model(model_size, models_dir), models_dir)
+    ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
+    times = [time.perf_counter()]
+    steps = stream(
+        params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, **choice, seed=seed,
+        finished=stop_at(encoder, stops=stop), use_cache=not no_cache,
+    )  # fmt: skip
+    try:
+        if n_samples == 1:
+            write_one(prompt, timed(steps, times), encoder, stop, n_tokens_to_generate)
+        else:
+            write_all(prompt, timed(steps, times), encoder, stop, n_tokens_to_generate, n_samples)
+    finally:
+        if verbose:
+            report(times[0] - started, len(ids) * n_samples, n_samples, times, hparams)
+
+
+def check_flags(n, n_samples, seed, stop, choice):
+    """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
+    if n < 0:
+        command.usage_error(f"--n must not be negative, as is {n}")
+    if n_samples < 1:
+        command.usage_error(f"--n_samples must be at least 1, not {n_samples}")
+    if seed is not None and seed < 0:
+        command.usage_error(f"--seed must not be negative, as is {seed}")
+    if "" in stop:
+        command.usage_error("--stop must not be empty")
+    try:
+        check_settings(**choice)
+    except ValueError as error:
+        command.usage_error(f"--{error}")
+    if n_samples > 1 and choice["temperature"] == 0:
+        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
+
+
+def read_prompt(prompt):
+    """Return the prompt as given, or from stdin."""
+    if prompt is None and sys.stdin and sys.stdin.isatty():
+        command.usage_error('PROMPT is missing; an empty one, "", begins a new text')
+    if prompt is None or prompt == "-":
+        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
+        prompt = from_utf8(content, "stdin").removesuffix("\n").removesuffix("\r")
+    return prompt
+
+
+def choose_model(model, models_dir):
+    """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
+    if model:
+        return model
+    if weights.is_complete(Path(models_dir, "124M")):
+        return "124M"
+    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (498 MB)")
+    return weights.shipped("tales")
+
+
+def prompt_ids(prompt, encoder, n_ctx, truncate):
+    """Return the ids that the model starts from; for an empty prompt those that begin a document."""
+    ids = encoder.encode(prompt) or [encoder.start]
+    if len(ids) > n_ctx and not truncate:
+        raise ValueError(
+            f"the prompt has {len(ids)} tokens and this model's context {n_ctx}: --truncate keeps the newest"
+        )
+    return ids[-n_ctx:]
+
+
+def timed(steps, times):
+    """Pass the steps on and note when each came, in seconds."""
+    for step in steps:
+        times.append(time.perf_counter())
+        yield step
+
+
+def write_one(prompt, steps, encoder, stop, n):
+    """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
+    to_terminal = sys.stdout.isatty()
+    bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    with notes_afterwards() if to_terminal else contextlib.nullcontext():
+        try:
+            print(prompt if to_terminal else "", end="", flush=True)
+            for piece in until(encoder.stream(i for [i] in bar), stop):
+                print(piece, end="", flush=True)
+        finally:
+            bar.close()
+            print(flush=True)
+
+
+@contextlib.contextmanager
+def notes_afterwards():
+    """Hold back what is logged until the block has ended, lest it stand in the middle of a text."""
+    root = logging.getLogger()
+    handlers = root.handlers
+    held = logging.handlers.MemoryHandler(capacity=100, target=handlers[0])
+    try:
+        root.handlers = [held]
+        yield
+    finally:
+        root.handlers = handlers
+        held.close()
+
+
+def write_all(prompt, steps, encoder, stop, n, n_samples):
+    """Write several continuations when all are done, or as far as they are when interrupted."""
+    taken = []
+    try:
+        for step in tqdm(steps, "generating", n, leave=False, disable=None):
+            taken.append(step)
+    finally:
+        for b in range(n_samples):
+            ids = [step[b] for step in taken if step[b] is not None]
+            print(f"--- sample {b + 1} of {n_samples}", file=sys.stderr, flush=True)
+            text = "".join(until(encoder.stream(ids), stop))
+            print(prompt + text if sys.stdout.isatty() else text, flush=True)
+
+
+def report(load_seconds, n_prompt, n_samples, times, hparams):
+    """Say on stderr how long loading took, how fast the prompt was read and the text written."""
+    said = [f"{n_params(hparams):,} parameters loaded in {load_seconds:.2f} s"]
+    if len(times) > 1:
+        said.append(f"prompt: {n_prompt} tokens, {n_prompt / (times[1] - times[0]):.1f} tokens/s")
+    if len(times) > 2:
+        n_new = (len(times) - 2) * n_samples
+        said.append(f"text: {n_new / (times[-1] - times[1]):.1f} tokens/s")
+    if peak := peak_memory():
+        said.append(f"peak memory {peak / 1e6:,.0f} MB")
+    print("picogpt: " + "; ".join(said), file=sys.stderr)
+
+
+def peak_memory():
+    """Return the most memory this process has held, in bytes, or None where the system does not tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main():
+    """Run the command with the words of the command line."""
+    command.run(continue_text, aliases=ALIASES)
