@@ -1,4 +1,4 @@
-"""The models that OpenAI has released: which files they consist of, where these are, what is known of them."""
+"""The models that OpenAI has released: their files, where these are, and what has been published of them."""
 
 from pathlib import Path
 

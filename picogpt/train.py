@@ -140,7 +140,7 @@ def check_settings(c):
 
 
 def check_folder(folder, resume):
-    """Raise ValueError rather than write over a training or a model. A training's folder has a state first."""
+    """Raise ValueError rather than write over a training or a model; a training saves its state first."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: --out names a folder")
     if (folder / STATE).exists():

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt import cli, command, weights
+from picogpt import cli, command, train, weights
 from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params
@@ -247,12 +247,24 @@ def test_truncate_keeps_the_newest_tokens(picogpt, params, encoder):
 def test_the_help_names_every_flag_with_its_default(picogpt):
     done = picogpt("a", "--help")
     assert (done.code, done.err) == (0, "")
-    for name, parameter in inspect.signature(cli.continue_text).parameters.items():
-        assert name == "prompt" or f"--{name}" in done.out
-        if type(parameter.default) in (int, float, str):
-            assert f"{parameter.default}".removesuffix(".0") in done.out
+    assert_documented(cli.continue_text, done.out)
     for short, name in cli.ALIASES.items():
         assert f"-{short}" in done.out and name in inspect.signature(cli.continue_text).parameters
+
+
+def test_the_help_of_the_trainer_names_every_flag_with_its_default():
+    assert_documented(train.train, train.__doc__)
+
+
+def assert_documented(function, page):
+    """Every flag begins or stands in a paragraph of the page, in which its default stands, too."""
+    _, *paragraphs = re.split(r"\n(?=  -)", page)
+    for name, parameter in inspect.signature(function).parameters.items():
+        paragraph = next((p for p in paragraphs if re.search(rf"--{name}\b", p)), None)
+        assert paragraph or name in ("prompt", "file"), name
+        if type(parameter.default) in (int, float, str) and parameter.default != "":
+            shown = str(parameter.default).removesuffix(".0")
+            assert re.search(rf"[( ]{re.escape(shown)}(\.0)?[;:,)]", paragraph), name
 
 
 # A terminal, signals, pipes: in a process of its own
@@ -292,8 +304,48 @@ def test_ctrl_c_keeps_the_text_so_far_and_gives_130(folder, expected):
     assert process.returncode == 130
     text = (beginning + rest).decode()
     assert text.endswith("\n")
-    assert expected("Once", 40).startswith(text[:10])
+    assert expected("Once", len(text)).startswith(text[:-1])
     assert b"Traceback" not in said
+
+
+def test_ctrl_c_is_quiet_while_the_program_starts(folder):
+    code = f"""
+import _thread, sys
+from picogpt.__main__ import main
+
+class Interrupting:
+    def find_spec(*_):
+        _thread.interrupt_main()
+
+sys.meta_path.insert(0, Interrupting)
+sys.argv = ["picogpt", "Once", "--model", {folder!r}]
+main()
+"""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_closed_streams_do_no_harm(folder, closed):
+    line = f"{sys.executable} -m picogpt Once --n 3 --model {folder} {closed}"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(line, shell=True, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_on_a_terminal_notes_come_after_the_text(folder, expected):
+    master, slave = pty.openpty()
+    process = start(
+        "Once", "--n", "150", "--model", folder, stdout=slave, stderr=slave, stdin=subprocess.DEVNULL
+    )
+    os.close(slave)
+    shown = read_terminal(master)
+    assert shown == "Once" + expected("Once", 150) + (
+        "picogpt: the context of 64 tokens is full: going on from its newest half\n"
+    )
+    assert process.wait() == 0
+    os.close(master)
 
 
 def test_a_closed_pipe_ends_it_quietly(folder):

@@ -1,5 +1,6 @@
 """The trainer: it learns, it resumes bit for bit, it refuses what cannot work."""
 
+import contextlib
 import math
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import data, train, weights
+from picogpt import data, safetensors, train, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import cross_entropy
@@ -77,19 +78,20 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
     assert len(generate(params, hparams["n_head"], [[encoder.start]], 5)[0]) == 5
 
 
-@pytest.mark.parametrize(
-    "flags", [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
-)
+FLAGS = [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
 def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags):
     code, said = run(text, "--out=whole", *LONG, *flags, folder=tmp_path)
     assert code == 0, said
-    rng, codes = np.random.default_rng(len(flags)), []
-    for _ in range(6):
+    rng, codes, state = np.random.default_rng(len(flags)), [], tmp_path / "killed" / "state.safetensors"
+    for _ in range(5):
+        before = state.stat().st_mtime_ns if state.exists() else None
         process = start(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "killed" / "state.safetensors").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.8))
+        while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         codes.append(process.returncode)
@@ -98,6 +100,34 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_pa
     assert code == 0, said
     killed = {name: content for name, content in contents(tmp_path / "killed").items() if ".tmp" not in name}
     assert killed == contents(tmp_path / "whole")
+
+
+def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
+    c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
+    train.train(str(text), out=str(tmp_path / "whole"), **c)
+    write, n_writes = safetensors.write, 0
+    for k in range(30):
+        for before in (True, False):
+            n_writes = 0
+
+            def write_or_die(*args, k=k, before=before):
+                nonlocal n_writes
+                n_writes += 1
+                if not (n_writes == k + 1 and before):
+                    write(*args)
+                if n_writes == k + 1:
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(safetensors, "write", write_or_die)
+            with contextlib.suppress(KeyboardInterrupt):
+                train.train(str(text), out=str(tmp_path / "killed"), **c)
+            monkeypatch.setattr(safetensors, "write", write)
+            train.train(str(text), out=str(tmp_path / "killed"), resume=True, **c)
+            assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+            shutil.rmtree(tmp_path / "killed")
+        if n_writes < k + 1:  # there are no more writes to die at
+            break
+    assert k >= 8  # the state; then a state and mostly a model, at steps 0, 3, 6 and 9
 
 
 def settings(**changes):
@@ -127,6 +157,32 @@ def test_training_goes_on_from_another_model(text, tmp_path):
     code, said = run(text, "--init=first", "--out=second", "--steps=1", "--eval_batches=2", folder=tmp_path)
     assert code == 0, said
     assert weights.load(tmp_path / "second")[1] == weights.load(tmp_path / "first")[1]
+
+
+def test_no_model_is_written_over(text, tmp_path):
+    assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
+    for name, flags in (("model.safetensors", []), ("hparams.json", ["--resume"]), ("model.ckpt.index", [])):
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / name).write_bytes(b"precious")
+        code, said = run(text, "--out=other", *SHORT, *flags, folder=tmp_path)
+        assert (code, "other holds a model that was not trained there" in said) == (1, True)
+        assert contents(tmp_path / "other") == {name: b"precious"}
+        shutil.rmtree(tmp_path / "other")
+    (tmp_path / "file").write_bytes(b"precious")
+    code, said = run(text, "--out=file", *SHORT, folder=tmp_path)
+    assert (code, said) == (1, "picogpt: file is a file: --out names a folder\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", "model"])
+def test_a_state_that_is_damaged_is_named(text, tmp_path, content):
+    if content == "model":
+        assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
+        content = (tmp_path / "first" / "model.safetensors").read_bytes()
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "state.safetensors").write_bytes(content)
+    code, said = run(text, "--out=model", *SHORT, "--resume", folder=tmp_path)
+    assert code == 1
+    assert said.endswith("is damaged, or no state of a training: delete it and begin again\n")
 
 
 def test_an_interrupted_training_says_130(text, tmp_path):
@@ -165,6 +221,9 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--n_embd=10", "--n_head=3"], 2, "--n_embd 10 does not divide evenly into --n_head 3 heads"),
         (["--dropout=1"], 2, "--dropout must be at least 0 and less than 1"),
         (["--lr=-1"], 2, "--lr must not be negative"),
+        (["--init=x", "--n_layer=2"], 2, "--n_layer has no effect with --init"),
+        (["--n_vocab=300"], 2, "--n_vocab has no effect with --tokenizer chars"),
+        (["--lr=1e-5", "--min_lr=1e-4"], 2, "--min_lr 0.0001 is more than --lr 1e-05"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
         (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
         (["--tokenizer=nowhere"], 1, "nowhere"),
