@@ -43,7 +43,6 @@ The defaults are nanoGPT's recipe for a CPU. Exit codes: 0 done, 1 error, 2 wron
 
 import functools
 import hashlib
-import json
 import logging
 import math
 import types
@@ -53,7 +52,7 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from picogpt import command, data, optim, safetensors, weights
+from picogpt import command, data, optim, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
 from picogpt.generate import generate
@@ -61,7 +60,8 @@ from picogpt.gpt2 import gpt2, init_params
 from picogpt.grad import loss_and_grads
 from picogpt.ops import cross_entropy
 from picogpt.shapes import n_params
-from picogpt.tree import flatten, nest, tree_map
+from picogpt.state import load_state, save_state
+from picogpt.tree import tree_map
 
 log = logging.getLogger("picogpt")
 STATE = "state.safetensors"
@@ -252,38 +252,6 @@ def save_progress(state, c, hparams, encoder, splits, folder):
         state["best"] = val_loss
         weights.save(folder, state["params"], hparams, encoder)
     save_state(folder / STATE, state, c)
-
-
-def save_state(path, state, c):
-    """Write all that the next step depends on into one file, in one piece."""
-    tensors = flatten(dict(params=state["params"], **state["moments"]))
-    rest = {name: state[name] for name in ("step", "best")}
-    rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(c))
-    safetensors.write(path, tensors, {"state": json.dumps(rest)})
-
-
-def load_state(path, c):
-    """Read what `save_state` wrote; refuse to go on with other settings or another text."""
-    try:
-        tensors, metadata = safetensors.read(path)
-        rest = json.loads(metadata["state"])
-    except (ValueError, KeyError):
-        raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
-    for name, value in fixed(c).items():
-        if value != rest["settings"][name]:
-            what = "another text" if name == "sha256" else f"--{name} {rest['settings'][name]}"
-            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
-    trees = nest(tensors)
-    rng = np.random.default_rng()
-    rng.bit_generator.state = rest["rng"]
-    moments = dict(m=trees["m"], v=trees["v"])
-    return dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
-
-
-def fixed(c):
-    """Return the settings that must stay the same when a training resumes."""
-    free = ("file", "out", "resume", "sample_every")
-    return {name: value for name, value in vars(c).items() if name not in free}
 
 
 def sample_text(state, hparams, encoder, n=100):

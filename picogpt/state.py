@@ -1,0 +1,47 @@
+"""The state of a training: all that its next step depends on, in one file, from which it goes on bit for bit.
+
+A state is a dict: params and moments (trees of arrays), step (how many are done), rng (the generator that
+draws batches and dropout), best (the lowest held-out loss so far). The settings of the training lie beside
+it in the file, as a training with others would not be the same one.
+"""
+
+import json
+
+import numpy as np
+
+from picogpt import safetensors
+from picogpt.tree import flatten, nest
+
+FREE = ("file", "out", "resume", "sample_every")  # the settings that change no number
+
+
+def save_state(path, state, settings):
+    """Write all that the next step depends on into one file, in one piece."""
+    tensors = flatten(dict(params=state["params"], **state["moments"]))
+    rest = {name: state[name] for name in ("step", "best")}
+    rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(settings))
+    safetensors.write(path, tensors, {"state": json.dumps(rest)})
+
+
+def load_state(path, settings):
+    """Read what `save_state` wrote; refuse to go on with other settings or another text."""
+    try:
+        tensors, metadata = safetensors.read(path)
+        rest = json.loads(metadata["state"])
+    except (ValueError, KeyError):
+        raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
+    for name, value in fixed(settings).items():
+        before = rest["settings"].get(name)
+        if value != before:
+            what = "another text" if name == "sha256" else f"--{name} {before}"
+            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
+    trees = nest(tensors)
+    rng = np.random.default_rng()
+    rng.bit_generator.state = rest["rng"]
+    moments = dict(m=trees["m"], v=trees["v"])
+    return dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
+
+
+def fixed(settings):
+    """Return the settings that must stay the same when a training resumes."""
+    return {name: value for name, value in vars(settings).items() if name not in FREE}
