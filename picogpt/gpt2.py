@@ -154,7 +154,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
 
 
 def positions(past, T, pad=None):
-    """Number the tokens of this call: [T], or [B, T] with `pad`, which is at position 0 itself."""
+    """Number the tokens of this call: [T], or with `pad` [B, T], in which the padding is at position 0."""
     count = np.arange(past, past + T)
     return count if pad is None else np.maximum(count - pad[:, None], 0)
 

@@ -4,7 +4,6 @@ import inspect
 import io
 import logging
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -20,6 +19,8 @@ from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params
 from picogpt.tree import tree_map
+
+pty = pytest.importorskip("pty", reason="these tests need a terminal as Unix has them")
 
 REPOSITORY = Path(__file__).parents[1]
 HPARAMS = dict(n_vocab=300, n_ctx=64, n_embd=12, n_head=3, n_layer=2)
