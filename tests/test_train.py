@@ -204,7 +204,7 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         "picogpt: model holds a training: --resume continues it, --out names another folder\n",
     )
     code, said = run(text, "--out=model", *SHORT, "--lr=0.5", "--resume", folder=tmp_path)
-    assert (code, "was trained with --lr 0.001" in said) == (1, True)
+    assert (code, "was trained with --lr 0.002" in said) == (1, True)
     other = tmp_path / "other.txt"
     shutil.copy(text, other)
     with other.open("a") as file:
@@ -246,8 +246,12 @@ def test_a_training_that_diverges_stops(text, tmp_path):
 
 @pytest.mark.skipif(not os.environ.get("PICOGPT_SLOW"), reason="trains for minutes; PICOGPT_SLOW=1 runs it")
 def test_nanogpts_cpu_recipe_reaches_its_published_loss(tmp_path):
-    """nanoGPT's README: 4 layers, 4 heads, 128 channels, block 64, batch 12, 2000 steps: loss 1.88."""
-    code, said = run(SHAKESPEARE, "--out=model", "--eval_every=1000", "--eval_batches=200", folder=tmp_path)
+    """nanoGPT's README: 4 layers, 4 heads, 128 channels, block 64, batch 12, 2000 steps: loss 1.88.
+
+    At its learning rate, 0.001, the loss is 1.90, give or take 0.01 with the seed, there as here; at the
+    default, 0.002, it is 1.82.
+    """
+    code, said = run(SHAKESPEARE, "--out=model", "--eval_every=2000", "--eval_batches=200", folder=tmp_path)
     assert code == 0, said
     final = float(said.rsplit("held-out loss ", 1)[1].split()[0])
-    assert final <= 1.90
+    assert final <= 1.88
