@@ -45,7 +45,7 @@ def test_commands_print_what_is_shown(line, printed, tmp_path):
         return
     done = run(f"{line} --models_dir {tmp_path}")  # where no 124M is
     prompt = shlex.split(line)[3]  # a terminal shows it before the text
-    assert done.stderr + prompt + done.stdout == printed
+    assert (done.stderr + prompt + done.stdout).rstrip("\n") == printed.rstrip("\n")
 
 
 def test_the_python_examples_run(monkeypatch):
