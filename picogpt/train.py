@@ -38,7 +38,9 @@ documents, for a tokenizer that has this token.
   --eval_batches N    batches that an evaluation averages over (20)
   --sample_every N    steps between samples of the model's text; 0: none (1000)
 
-The defaults are nanoGPT's recipe for a CPU, at twice its learning rate. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+The defaults are nanoGPT's recipe for a CPU, at twice its learning rate.
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import functools
