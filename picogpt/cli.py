@@ -16,17 +16,18 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   --models_dir DIR    where downloaded models are (models)
   --truncate          keep the newest tokens of a prompt that is longer than the model's context,
                       instead of refusing it
-  --no_cache          compute every token anew each time: slow, and the same text
+  --no_cache          compute every token anew each time: slow, but the same text
 
  the text
   --n N               how many tokens to add (40; also --n_tokens_to_generate). A context that fills up
                       goes on from its newest half
-  --stop TEXT         end before this text; may be given several times
+  --stop TEXT         end before this text; may be given several times. "<|endoftext|>" is the end of
+                      a document, after which GPT-2 begins another
   --n_samples N       how many continuations (1)
 
  the choice of each token
-  --temperature X     0: always the likeliest token; 1: by the model's probabilities; between: bolder
-                      the higher (0; with --top_k, --top_p or --seed: 1)
+  --temperature X     0: always the likeliest token; 1: by the model's probabilities; the higher, the
+                      bolder (0; with --top_k, --top_p or --seed: 1)
   --top_k N           choose among the N likeliest tokens (0: all)
   --top_p X           choose among the likeliest tokens that together have probability X (1: all)
   --top_p_rule RULE   whether the token that crosses X is left out, openai, or kept, hf (openai)
@@ -67,7 +68,7 @@ def continue_text(
     prompt: str | None = None,
     *,
     n_tokens_to_generate: int = 40,
-    model_size: str = "",
+    model_size: str | None = None,
     models_dir: str = "models",
     truncate: bool = False,
     no_cache: bool = False,
@@ -89,31 +90,34 @@ def continue_text(
     started = time.perf_counter()
     params, hparams, encoder = weights.load_with_encoder(choose_model(model_size, models_dir), models_dir)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
-    times = [time.perf_counter()]
+    ready = time.perf_counter()
+    taken = []  # (when, how many tokens) of each step
     steps = stream(
         params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, **choice, seed=seed,
         finished=stop_at(encoder, stops=stop), use_cache=not no_cache,
     )  # fmt: skip
     try:
         if n_samples == 1:
-            write_one(prompt, timed(steps, times), encoder, stop, n_tokens_to_generate)
+            write_one(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate)
         else:
-            write_all(prompt, timed(steps, times), encoder, stop, n_tokens_to_generate, n_samples)
+            write_all(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate, n_samples)
     finally:
         if verbose:
-            report(times[0] - started, len(ids) * n_samples, n_samples, times, hparams)
+            report(n_params(hparams), len(ids) * n_samples, started, ready, taken)
 
 
 def check_flags(n, n_samples, seed, stop, choice):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
-    if n < 0:
-        command.usage_error(f"--n must not be negative, as is {n}")
+    if not 0 <= n <= sys.maxsize:
+        command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
     if n_samples < 1:
         command.usage_error(f"--n_samples must be at least 1, not {n_samples}")
     if seed is not None and seed < 0:
         command.usage_error(f"--seed must not be negative, as is {seed}")
     if "" in stop:
         command.usage_error("--stop must not be empty")
+    if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
+        command.usage_error("--stop must be UTF-8 text")
     try:
         check_settings(**choice)
     except ValueError as error:
@@ -134,11 +138,11 @@ def read_prompt(prompt):
 
 def choose_model(model, models_dir):
     """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
-    if model:
+    if model is not None:
         return model
     if weights.is_complete(Path(models_dir, "124M")):
         return "124M"
-    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (498 MB)")
+    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
     return weights.shipped("tales")
 
 
@@ -152,10 +156,10 @@ def prompt_ids(prompt, encoder, n_ctx, truncate):
     return ids[-n_ctx:]
 
 
-def timed(steps, times):
-    """Pass the steps on and note when each came, in seconds."""
+def timed(steps, taken):
+    """Pass the steps on; add to `taken` when each came, in seconds, and how many tokens it brought."""
     for step in steps:
-        times.append(time.perf_counter())
+        taken.append((time.perf_counter(), sum(i is not None for i in step)))
         yield step
 
 
@@ -201,14 +205,15 @@ def write_all(prompt, steps, encoder, stop, n, n_samples):
             print(prompt + text if sys.stdout.isatty() else text, flush=True)
 
 
-def report(load_seconds, n_prompt, n_samples, times, hparams):
+def report(n_numbers, n_prompt, started, ready, taken):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
-    said = [f"{n_params(hparams):,} parameters loaded in {load_seconds:.2f} s"]
-    if len(times) > 1:
-        said.append(f"prompt: {n_prompt} tokens, {n_prompt / (times[1] - times[0]):.1f} tokens/s")
-    if len(times) > 2:
-        n_new = (len(times) - 2) * n_samples
-        said.append(f"text: {n_new / (times[-1] - times[1]):.1f} tokens/s")
+    said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
+    if taken:
+        read = taken[0][0]  # when the prompt had been read, and the first token was there
+        said.append(f"prompt: {n_prompt} tokens, {n_prompt / (read - ready):.1f} tokens/s")
+    if len(taken) > 1:
+        n_new = sum(n for _, n in taken[1:])
+        said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

@@ -110,7 +110,7 @@ def flag_parameter(flag, known, aliases):
     name = flag.lstrip("-").replace("-", "_")
     name = aliases.get(name, name)
     if name not in known:
-        near = difflib.get_close_matches(name, [*known, *aliases], n=1)
+        near = difflib.get_close_matches(name, [*known, *aliases, "help"], n=1)
         hint = f"did you mean --{near[0]}?" if near else "a text that begins with - goes after --"
         usage_error(f"there is no flag {flag}; {hint}")
     return name

@@ -57,7 +57,7 @@ def encode(text, encoder):
     if encoder.eot is None or END not in text:
         return np.array(encoder.encode(text), dtype)
     parts = [[encoder.eot, *encoder.encode(document)] for document in documents(text)]
-    return np.concatenate([np.array(part, dtype) for part in parts])
+    return np.concatenate([np.array(part, dtype) for part in parts] or [np.empty(0, dtype)])
 
 
 def random_batch(ids, batch_size, n_ctx, rng):

@@ -53,7 +53,8 @@ def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai
     """
     if temperature == 0:
         return logits.argmax(axis=-1)
-    with np.errstate(over="ignore"):  # near temperature 0 the others go to -inf, and that is right
+    temperature = max(temperature, float(np.finfo(logits.dtype).tiny))  # less would be 0 in this dtype
+    with np.errstate(over="ignore"):  # near temperature 0 all but the largest go to -inf, and that is right
         logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
     logits = keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)
@@ -79,8 +80,8 @@ def next_logits(rows, done, params, n_head, overflow, use_cache):
     """Yield the logits [B, V] of each row's next token, over and over; the caller appends its choice.
 
     The first turn reads the whole rows, each later one only the new tokens. A row that outgrows the
-    context is cut to its newest half, and all are read again, since their positions have changed. Of a
-    row b that is `done[b]`, nobody waits for more, so that its overflow is no event.
+    context is cut to its newest half, and all are read again, since their positions have changed. A row
+    b that is `done[b]` may outgrow the context unnoticed: nobody reads what follows.
     """
     n_ctx = len(params["wpe"])
     cache = slid = None
@@ -130,7 +131,7 @@ def stream(
     overflow : "slide" or "error"
         What to do when the context is full: go on from its newest half, said once in the log, or raise.
     use_cache : bool
-        Without the cache every token is computed anew each time: slow, and the same ids.
+        Without the cache every token is computed anew each time: slow, but the same ids.
 
     Raises
     ------
@@ -179,8 +180,8 @@ def check_settings(temperature, top_k, top_p, top_p_rule, overflow="slide"):
 
 def check_prompts(prompts, n_new, n_ctx):
     """Raise ValueError for prompts that the model cannot read, or a number of tokens it cannot make."""
-    if not 0 <= n_new <= sys.maxsize:
-        raise ValueError(f"the number of new tokens must be 0 or more, up to {sys.maxsize}, not {n_new}")
+    if not isinstance(n_new, int | np.integer) or not 0 <= n_new <= sys.maxsize:
+        raise ValueError(f"the number of new tokens must be a whole one from 0 to {sys.maxsize}, not {n_new}")
     if len(prompts) == 0 or any(np.ndim(prompt) != 1 or len(prompt) == 0 for prompt in prompts):
         raise ValueError("prompts must be lists of ids, at least one list and in each at least one id")
     longest = max(len(prompt) for prompt in prompts)

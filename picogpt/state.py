@@ -27,19 +27,18 @@ def load_state(path, settings):
     """Read what `save_state` wrote; refuse to go on with other settings or another text."""
     try:
         tensors, metadata = safetensors.read(path)
-        rest = json.loads(metadata["state"])
-    except (ValueError, KeyError):
+        rest, trees, rng = json.loads(metadata["state"]), nest(tensors), np.random.default_rng()
+        rng.bit_generator.state = rest["rng"]
+        moments = dict(m=trees["m"], v=trees["v"])
+        state = dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
+        before = dict(rest["settings"])
+    except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(settings).items():
-        before = rest["settings"].get(name)
-        if value != before:
-            what = "another text" if name == "sha256" else f"--{name} {before}"
+        if value != before.get(name):
+            what = "another text" if name == "sha256" else f"--{name} {before.get(name)}"
             raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
-    trees = nest(tensors)
-    rng = np.random.default_rng()
-    rng.bit_generator.state = rest["rng"]
-    moments = dict(m=trees["m"], v=trees["v"])
-    return dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
+    return state
 
 
 def fixed(settings):

@@ -8,11 +8,12 @@ documents, for a tokenizer that has this token.
 
   --out FOLDER        where the model and the state of the training go (runs/model)
   --resume            go on from the state in FOLDER, if there is one: the result is, bit for bit, that
-                      of a training that was never interrupted. Give the other flags as before
+                      of a training that was never interrupted. Give FILE and the other flags as before
 
  the model
   --init NAME         start from a model, a folder or 124M ..., which then gives the sizes and the
-                      tokenizer, instead of from random numbers
+                      tokenizer, instead of from random numbers. Give a smaller --lr then, and for
+                      a large model a smaller --batch_size with --accumulate
   --tokenizer NAME    chars: one token for each character of FILE (the default); gpt2: GPT-2's
                       byte-pair encoding; or a folder with a vocab.bpe
   --n_vocab N         use only so many tokens of a byte-pair encoding: the first N - 257 merges (0: all)
@@ -67,6 +68,7 @@ from picogpt.tree import tree_map
 
 log = logging.getLogger("picogpt")
 STATE = "state.safetensors"
+NEW = dict(tokenizer="chars", n_vocab=0, n_layer=4, n_head=4, n_embd=128, n_ctx=64)  # a model without --init
 
 
 def train(
@@ -75,12 +77,12 @@ def train(
     out: str = "runs/model",
     resume: bool = False,
     init: str = "",
-    tokenizer: str = "chars",
-    n_vocab: int = 0,
-    n_layer: int = 4,
-    n_head: int = 4,
-    n_embd: int = 128,
-    n_ctx: int = 64,
+    tokenizer: str | None = None,
+    n_vocab: int | None = None,
+    n_layer: int | None = None,
+    n_head: int | None = None,
+    n_embd: int | None = None,
+    n_ctx: int | None = None,
     steps: int = 2000,
     batch_size: int = 12,
     accumulate: int = 1,
@@ -100,7 +102,7 @@ def train(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     settings = types.SimpleNamespace(**locals())
-    settings.min_lr = lr / 10 if min_lr is None else min_lr
+    fill_in(settings)
     check_settings(settings)
     log.setLevel(logging.INFO)
     folder = Path(out)
@@ -119,12 +121,25 @@ def train(
     loop(state, settings, hparams, encoder, splits, folder)
 
 
+def fill_in(c):
+    """Give the settings that were left out their values; end the program for one that has no effect."""
+    for name, default in NEW.items():
+        if getattr(c, name) is None:
+            setattr(c, name, default)
+        elif c.init:
+            command.usage_error(f"--{name} has no effect with --init")
+    if c.n_vocab and c.tokenizer == "chars":
+        command.usage_error("--n_vocab has no effect with --tokenizer chars")
+    if c.min_lr is None:
+        c.min_lr = c.lr / 10
+
+
 def check_settings(c):
     """End the program, naming the flag, if a number is out of its range."""
     at_least_1 = "n_layer n_head n_embd n_ctx steps batch_size accumulate eval_every eval_batches"
     for name in at_least_1.split():
-        if getattr(c, name) < 1:
-            command.usage_error(f"--{name} must be at least 1, not {getattr(c, name)}")
+        if not 1 <= getattr(c, name) < 2**31:
+            command.usage_error(f"--{name} must be at least 1 and less than 2**31, not {getattr(c, name)}")
     for name in ("lr", "min_lr", "warmup", "weight_decay", "clip", "seed", "n_vocab", "sample_every"):
         if not 0 <= getattr(c, name) < math.inf:
             command.usage_error(f"--{name} must not be negative or infinite, as is {getattr(c, name)}")
@@ -135,10 +150,6 @@ def check_settings(c):
         command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
     if c.min_lr > c.lr:
         command.usage_error(f"--min_lr {c.min_lr} is more than --lr {c.lr}")
-    given = [name for name, p in command.parameters(train).items() if getattr(c, name) != p.default]
-    for name in sorted(set(given) & {"tokenizer", "n_vocab", "n_layer", "n_head", "n_embd", "n_ctx"}):
-        if c.init or (name == "n_vocab" and c.tokenizer == "chars"):
-            command.usage_error(f"--{name} has no effect with --{'init' if c.init else 'tokenizer chars'}")
 
 
 def check_folder(folder, resume):
@@ -161,6 +172,7 @@ def begin(c, text):
         hparams = dict(
             n_vocab=encoder.n_vocab, n_ctx=c.n_ctx, n_embd=c.n_embd, n_head=c.n_head, n_layer=c.n_layer
         )
+        weights.check_hparams(hparams)
         params = init_params(hparams, np.random.default_rng(c.seed))
     rng = np.random.default_rng([c.seed, 1])  # of batches and dropout
     state = dict(params=params, moments=optim.adamw_init(params), step=0, rng=rng, best=math.inf)

@@ -53,11 +53,12 @@ def find(model, models_dir="models"):
     if str(model) in SIZES:
         folder = Path(models_dir, str(model))
         return folder if is_complete(folder) else fetch_gpt2(str(model), models_dir)
-    if Path(model).is_dir():
+    if str(model) and Path(model).is_dir():
         return Path(model)
     if str(model) in OLD_NAMES:
         raise ValueError(f"OpenAI's {model} is now called {OLD_NAMES[model]}: ask for that")
-    raise ValueError(f"{model} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+    given = str(model) or repr(model)
+    raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
 
 
 def is_complete(folder):

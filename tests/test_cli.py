@@ -200,6 +200,9 @@ def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_
         (["a", "--n"], "--n needs a value"),
         (["a", "--n", "many"], "--n_tokens_to_generate takes a whole number, not 'many'"),
         (["a", "--n", "-1"], "--n must not be negative"),
+        (["a", "--n", "99999999999999999999"], "--n must not be negative or beyond"),
+        (["a", "--stop", "\udcff"], "--stop must be UTF-8 text"),
+        (["a", "--helps"], "no flag --helps; did you mean --help?"),
         (["a", "--n", "1", "--n_tokens_to_generate", "2"], "n_tokens_to_generate is given twice"),
         (["Once", "upon"], "unexpected 'upon'; put quotes"),
         (["a", "--temperature", "-1"], "--temperature must be 0 (greedy) or a positive number, not -1.0"),
@@ -227,6 +230,7 @@ def test_wrong_usage_is_said_in_one_line_before_anything_loads(picogpt, monkeypa
     [
         (["word " * 90], b"", "this model's context 64: --truncate keeps the newest"),
         (["a", "--model", "nowhere"], b"", "nowhere is neither a folder nor a size"),
+        (["a", "--model", ""], b"", "'' is neither a folder nor a size"),
         (["a", "--model", "117M"], b"", "117M is now called 124M"),
         (["-"], b"\xff", "stdin is not UTF-8 text: byte 0 is 0xff"),
         (["\udcff"], b"", "lone surrogate"),
@@ -254,17 +258,19 @@ def test_the_help_names_every_flag_with_its_default(picogpt):
 
 
 def test_the_help_of_the_trainer_names_every_flag_with_its_default():
-    assert_documented(train.train, train.__doc__)
+    assert_documented(train.train, train.__doc__, train.NEW)
 
 
-def assert_documented(function, page):
+def assert_documented(function, page, more_defaults=()):
     """Every flag begins or stands in a paragraph of the page, in which its default stands, too."""
     _, *paragraphs = re.split(r"\n(?=  -)", page)
     for name, parameter in inspect.signature(function).parameters.items():
-        paragraph = next((p for p in paragraphs if re.search(rf"--{name}\b", p)), None)
+        first_lines = [p for p in paragraphs if re.search(rf"--{name}\b", p.split("\n")[0])]
+        paragraph = next((p for p in first_lines + paragraphs if re.search(rf"--{name}\b", p)), None)
         assert paragraph or name in ("prompt", "file"), name
-        if type(parameter.default) in (int, float, str) and parameter.default != "":
-            shown = str(parameter.default).removesuffix(".0")
+        default = dict(more_defaults).get(name, parameter.default)
+        if type(default) in (int, float) or name in ("out", "top_p_rule"):
+            shown = str(default).removesuffix(".0")
             assert re.search(rf"[( ]{re.escape(shown)}(\.0)?[;:,)]", paragraph), name
 
 

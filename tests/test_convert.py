@@ -118,4 +118,4 @@ def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
         env=ENVIRONMENT,
     )
     assert done.returncode == 1
-    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install "picogpt[convert]"\n'
+    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install -e ".[convert]"\n'

@@ -256,15 +256,17 @@ def test_rows_that_have_ended_do_not_fill_the_context(params, caplog):
 
 
 def test_a_stream_refuses_its_prompts_at_once(params):
-    for prompts, n_new in (([], 1), ([1, 2], 1), ([[]], 1), ([[1]], -1), ([[1]], 10**20)):
+    for prompts, n_new in (([], 1), ([1, 2], 1), ([[]], 1), ([[1]], -1), ([[1]], 10**20), ([[1]], 2.5)):
         with pytest.raises(ValueError, match="must be"):
             stream(params, N_HEAD, prompts, n_new)
     with pytest.raises(ValueError, match="top_k"):
         stream(params, N_HEAD, [[1]], 1, top_k=2.0)
 
 
-def test_a_temperature_near_zero_is_nearly_greedy():
-    assert sample(np.array([[1.0, 3.0, 2.0]], np.float32), [np.random.default_rng(0)], 1e-40).tolist() == [1]
+@pytest.mark.parametrize("temperature", [1e-30, 1e-40, 1e-46, 5e-324])
+def test_a_temperature_near_zero_is_nearly_greedy(temperature):
+    logits = np.array([[1.0, 3.0, 2.0]], np.float32)
+    assert sample(logits, [np.random.default_rng(0)], temperature).tolist() == [1]
 
 
 def test_an_interrupt_brings_out_the_text_that_was_held_back():

@@ -89,3 +89,7 @@ def test_every_module_has_a_test_file():
     tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
     by_their_users = {"__init__", "__main__", "command", "files", "released", "shapes", "state", "tree"}
     assert set(FLOOR) - tested == by_their_users
+
+
+def test_the_bundled_model_is_at_most_16_megabytes():
+    assert sum(path.stat().st_size for path in (REPOSITORY / "models" / "tales").iterdir()) <= 16_000_000

@@ -173,13 +173,16 @@ def test_no_model_is_written_over(text, tmp_path):
     assert (code, said) == (1, "picogpt: file is a file: --out names a folder\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", "model"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", "model", "{}", "3", '{"settings": {}}'])
 def test_a_state_that_is_damaged_is_named(text, tmp_path, content):
     if content == "model":
         assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
         content = (tmp_path / "first" / "model.safetensors").read_bytes()
     (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "state.safetensors").write_bytes(content)
+    if isinstance(content, str):
+        safetensors.write(tmp_path / "model" / "state.safetensors", {}, {"state": content})
+    else:
+        (tmp_path / "model" / "state.safetensors").write_bytes(content)
     code, said = run(text, "--out=model", *SHORT, "--resume", folder=tmp_path)
     assert code == 1
     assert said.endswith("is damaged, or no state of a training: delete it and begin again\n")
@@ -217,11 +220,14 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (["--steps=0"], 2, "--steps must be at least 1, not 0"),
+        (["--steps=0"], 2, "--steps must be at least 1 and less than 2**31, not 0"),
         (["--n_embd=10", "--n_head=3"], 2, "--n_embd 10 does not divide evenly into --n_head 3 heads"),
         (["--dropout=1"], 2, "--dropout must be at least 0 and less than 1"),
         (["--lr=-1"], 2, "--lr must not be negative"),
         (["--init=x", "--n_layer=2"], 2, "--n_layer has no effect with --init"),
+        (["--init=x", "--n_ctx=64"], 2, "--n_ctx has no effect with --init"),
+        (["--batch_size=100000000000000000000"], 2, "--batch_size must be"),
+        (["--n_layer=1000000000"], 1, "n_layer is 1000000000, which is more than any GPT-2 has"),
         (["--n_vocab=300"], 2, "--n_vocab has no effect with --tokenizer chars"),
         (["--lr=1e-5", "--min_lr=1e-4"], 2, "--min_lr 0.0001 is more than --lr 1e-05"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
@@ -236,6 +242,12 @@ def test_what_cannot_work_is_said_in_one_line_and_leaves_nothing(text, tmp_path,
     assert (got, "Traceback" in err) == (code, False)
     assert said in err.splitlines()[-1]
     assert not (tmp_path / "model").exists()
+
+
+def test_a_text_of_nothing_but_separators_is_too_short(tmp_path):
+    (tmp_path / "empty.txt").write_text("<|endoftext|>\n" * 50)
+    code, said = run("empty.txt", "--out=model", "--tokenizer=gpt2", folder=tmp_path)
+    assert (code, "the training text has 0 tokens, and a window takes 65" in said) == (1, True)
 
 
 def test_a_training_that_diverges_stops(text, tmp_path):

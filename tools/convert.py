@@ -1,12 +1,14 @@
 """Turn OpenAI's TensorFlow checkpoint of a GPT-2 into one safetensors file.
 
-    python tools/convert.py models/124M
-    python tools/convert.py models/124M --out models/mine
-    python tools/convert.py models/124M --reader tf
+usage: python tools/convert.py FOLDER [--out FOLDER] [--reader NAME]
 
-The file model.safetensors appears beside the checkpoint, which picogpt then no longer reads and which may
-be deleted; or in another folder, together with hparams.json and the tokenizer. The checkpoint is read by
-picogpt itself or, with `--reader tf`, by TensorFlow; the result is the same to the last bit.
+  FOLDER          holds hparams.json and the checkpoint, model.ckpt.*; say models/124M
+  --out FOLDER    where model.safetensors goes, with hparams.json and the tokenizer (beside the
+                  checkpoint, which picogpt then no longer reads and which may be deleted)
+  --reader NAME   bundle: picogpt's own reader; tf: TensorFlow, with the same result to the last bit
+                  (bundle)
+
+Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
 import sys
@@ -38,7 +40,7 @@ def read_by_tensorflow(folder):
     try:
         import tensorflow as tf
     except ImportError:
-        raise ValueError('--reader tf needs TensorFlow: pip install "picogpt[convert]"') from None
+        raise ValueError('--reader tf needs TensorFlow: pip install -e ".[convert]"') from None
     try:
         checkpoint = tf.train.load_checkpoint(str(bundle.find_prefix(folder)))
         return {name: checkpoint.get_tensor(name) for name in sorted(checkpoint.get_variable_to_shape_map())}

@@ -1,6 +1,6 @@
 """Record what JAX makes of the gradients of the tiny model in tests/references/pytorch.npz.
 
-    pip install "picogpt[reference]"
+    pip install -e ".[reference]"
     python tests/record/jax_gradients.py
 
 The forward is picogpt's own, with `np` standing for jax.numpy; the way back is JAX's. What is recorded is

@@ -1,6 +1,6 @@
 """Record what PyTorch and Hugging Face say of every operation, of a tiny GPT-2 and of its training.
 
-    pip install "picogpt[reference]"
+    pip install -e ".[reference]"
     python tests/record/pytorch.py
 
 It imports nothing of picogpt, and names parameters as picogpt does. All is in float64, except for one of

@@ -1,6 +1,6 @@
 """Write a GPT-2 of 124M with random weights, as OpenAI wrote theirs, for the tests at full size.
 
-    pip install "picogpt[reference]"
+    pip install -e ".[reference]"
     python tests/record/random_124M.py FOLDER
 
 TensorFlow runs here in a process of its own, away from PyTorch's threads.
