@@ -44,7 +44,6 @@ The defaults are nanoGPT's recipe for a CPU, at twice its learning rate.
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
-import functools
 import hashlib
 import logging
 import math
@@ -52,22 +51,16 @@ import types
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from picogpt import command, data, optim, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
-from picogpt.generate import generate
-from picogpt.gpt2 import gpt2, init_params
-from picogpt.grad import loss_and_grads
-from picogpt.ops import cross_entropy
+from picogpt.gpt2 import init_params
 from picogpt.shapes import n_params
 from picogpt.state import load_state, save_state
-from picogpt.tree import tree_map
+from picogpt.trainer import STATE, loop
 
 log = logging.getLogger("picogpt")
-STATE = "state.safetensors"
 NEW = dict(tokenizer="chars", n_vocab=0, n_layer=4, n_head=4, n_embd=128, n_ctx=64)  # a model without --init
 
 
@@ -198,82 +191,6 @@ def encode_splits(text, encoder, val_share, n_ctx):
                 " give a longer file, another --val_share or a smaller --n_ctx"
             )
     return train_ids, val_ids
-
-
-def loop(state, c, hparams, encoder, splits, folder):
-    """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
-    per_step = c.batch_size * c.accumulate * hparams["n_ctx"]  # tokens
-    save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder)
-    bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
-    with (
-        logging_redirect_tqdm(),
-        bar(total=c.steps * per_step, initial=state["step"] * per_step) as progress,
-    ):
-        while state["step"] < c.steps:
-            if state["step"] % c.eval_every == 0:
-                save()
-            loss, norm = update(state, c, hparams, splits[0])
-            said = f"step {state['step']}, loss {loss:.3f}, gradient {norm:.2f}"
-            progress.set_postfix_str(said, refresh=False)
-            progress.update(per_step)
-            if c.sample_every and state["step"] % c.sample_every == 0:
-                log.info("sample: %s", sample_text(state, hparams, encoder))
-        save()
-
-
-def update(state, c, hparams, ids):
-    """Make one step of the training: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
-    losses, grads = [], None
-    for _ in range(c.accumulate):
-        x, y = data.random_batch(ids, c.batch_size, hparams["n_ctx"], state["rng"])
-        loss, new = loss_and_grads(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
-        grads = new if grads is None else tree_map(np.add, grads, new)
-        losses.append(float(loss))
-    grads = grads if c.accumulate == 1 else tree_map(lambda g: g * (1 / c.accumulate), grads)
-    norm = optim.clip(grads, c.clip)
-    if not math.isfinite(norm):
-        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr or a --clip")
-    lr = optim.learning_rate(state["step"], c.lr, c.min_lr, c.warmup, c.steps)
-    state["step"] += 1
-    optim.adamw_step(
-        state["params"], grads, state["moments"], state["step"], lr,
-        betas=(c.beta1, c.beta2), weight_decay=c.weight_decay,
-    )  # fmt: skip
-    return sum(losses) / len(losses), norm
-
-
-def evaluate(params, n_head, ids, n_ctx, c):
-    """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
-    rng = np.random.default_rng([c.seed, 2])
-    losses = []
-    for _ in range(c.eval_batches):
-        x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
-        losses.append(float(cross_entropy(gpt2(x, params, n_head), y)))
-    return sum(losses) / len(losses)
-
-
-def save_progress(state, c, hparams, encoder, splits, folder):
-    """Evaluate; keep the model if it is the best so far; then save the state.
-
-    In this order, so that a training killed in between does the missing part again when it resumes.
-    """
-    train_loss, val_loss = (
-        evaluate(state["params"], hparams["n_head"], ids, hparams["n_ctx"], c) if len(ids) else math.nan
-        for ids in splits
-    )
-    log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
-    if not val_loss >= state["best"]:  # also without held-out text, where it is NaN
-        state["best"] = val_loss
-        weights.save(folder, state["params"], hparams, encoder)
-    save_state(folder / STATE, state, c)
-
-
-def sample_text(state, hparams, encoder, n=100):
-    """Return `n` tokens of the model's text, begun as its documents are; the training's rng is not used."""
-    n_new = min(n, hparams["n_ctx"])
-    prompts, n_head = [[encoder.start]], hparams["n_head"]
-    [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
-    return encoder.decode(ids)
 
 
 if __name__ == "__main__":

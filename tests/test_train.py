@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import data, safetensors, train, weights
+from picogpt import data, safetensors, train, trainer, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import cross_entropy
@@ -143,7 +143,7 @@ def test_accumulated_small_batches_are_one_large_batch():
         params = tree_map(lambda w: w.astype(np.float64), init_params(hparams, np.random.default_rng(1)))
         state = dict(params=params, moments=adamw_init(params), step=0, rng=np.random.default_rng(2))
         losses = [
-            train.update(state, settings(accumulate=accumulate, batch_size=batch_size), hparams, ids)
+            trainer.update(state, settings(accumulate=accumulate, batch_size=batch_size), hparams, ids)
             for _ in range(3)
         ]
         results.append((losses, flatten(params)))
