@@ -278,8 +278,9 @@ def assert_documented(function, page, more_defaults=()):
 
 
 def start(*argv, **more):
+    """Start the command; without a buffer, as `read` and then `communicate` would lose what it holds."""
     words = [sys.executable, "-m", "picogpt", *argv]
-    return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, **more)
+    return subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, bufsize=0, **more)
 
 
 def read_terminal(master):
