@@ -12,6 +12,7 @@ import numpy as np
 from picogpt import safetensors
 from picogpt.tree import flatten, nest
 
+STATE = "state.safetensors"  # its name in the folder of the training
 FREE = ("file", "out", "resume", "sample_every")  # the settings that change no number
 
 

@@ -57,8 +57,8 @@ from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
 from picogpt.gpt2 import init_params
 from picogpt.shapes import n_params
-from picogpt.state import load_state, save_state
-from picogpt.trainer import STATE, loop
+from picogpt.state import STATE, load_state, save_state
+from picogpt.trainer import loop
 
 log = logging.getLogger("picogpt")
 NEW = dict(tokenizer="chars", n_vocab=0, n_layer=4, n_head=4, n_embd=128, n_ctx=64)  # a model without --init

@@ -16,11 +16,10 @@ from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.ops import cross_entropy
-from picogpt.state import save_state
+from picogpt.state import STATE, save_state
 from picogpt.tree import tree_map
 
 log = logging.getLogger("picogpt")
-STATE = "state.safetensors"
 
 
 def loop(state, c, hparams, encoder, splits, folder):
