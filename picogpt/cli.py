@@ -17,6 +17,10 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   --truncate          keep the newest tokens of a prompt that is longer than the model's context,
                       instead of refusing it
   --no_cache          compute every token anew each time: slow, but the same text
+  --no_lookup         do not guess from the text so far how it goes on. Guesses that come true save
+                      time, and the text is the same; only greedy text of one sample is guessed
+  --draft NAME        let a smaller model of the same vocabulary guess instead: --model 1558M --draft 124M
+  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
  the text
   --n N               how many tokens to add (40; also --n_tokens_to_generate). A context that fills up
@@ -55,9 +59,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from picogpt import command, weights
+from picogpt import command, machine, weights
 from picogpt.data import from_utf8
 from picogpt.generate import check_settings, stop_at, stream, until
+from picogpt.guess import DraftModel, Lookup
 from picogpt.shapes import n_params
 
 log = logging.getLogger("picogpt")
@@ -72,6 +77,9 @@ def continue_text(
     models_dir: str = "models",
     truncate: bool = False,
     no_cache: bool = False,
+    no_lookup: bool = False,
+    draft: str | None = None,
+    threads: int = 0,
     stop: list = (),
     n_samples: int = 1,
     temperature: float | None = None,
@@ -85,16 +93,18 @@ def continue_text(
     if temperature is None:
         temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
     choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
-    check_flags(n_tokens_to_generate, n_samples, seed, stop, choice)
+    check_flags(n_tokens_to_generate, n_samples, draft, threads, seed, stop, choice)
+    machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     params, hparams, encoder = weights.load_with_encoder(choose_model(model_size, models_dir), models_dir)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
+    guesser = choose_guesser(no_lookup, draft, models_dir, hparams, temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
         params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, **choice, seed=seed,
-        finished=stop_at(encoder, stops=stop), use_cache=not no_cache,
+        finished=stop_at(encoder, stops=stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
     try:
         if n_samples == 1:
@@ -103,15 +113,19 @@ def continue_text(
             write_all(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate, n_samples)
     finally:
         if verbose:
-            report(n_params(hparams), len(ids) * n_samples, started, ready, taken)
+            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
 
 
-def check_flags(n, n_samples, seed, stop, choice):
+def check_flags(n, n_samples, draft, threads, seed, stop, choice):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
     if n_samples < 1:
         command.usage_error(f"--n_samples must be at least 1, not {n_samples}")
+    if threads < 0:
+        command.usage_error(f"--threads must not be negative, as is {threads}")
+    if draft is not None and n_samples > 1:
+        command.usage_error("--draft is for one sample at a time")
     if seed is not None and seed < 0:
         command.usage_error(f"--seed must not be negative, as is {seed}")
     if "" in stop:
@@ -144,6 +158,17 @@ def choose_model(model, models_dir):
         return "124M"
     log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
     return weights.shipped("tales")
+
+
+def choose_guesser(no_lookup, draft, models_dir, hparams, temperature, n_samples):
+    """Return what guesses the next tokens, see guess.py, or False for nothing."""
+    if draft is None:
+        return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
+    params, drafts, _ = weights.load(draft, models_dir)
+    if drafts["n_vocab"] != hparams["n_vocab"]:
+        n_vocab = f"{drafts['n_vocab']} tokens, the model's {hparams['n_vocab']}"
+        raise ValueError(f"--draft {draft} cannot guess for this model: its vocabulary has {n_vocab}")
+    return DraftModel(params, drafts["n_head"])
 
 
 def prompt_ids(prompt, encoder, n_ctx, truncate):
@@ -205,7 +230,7 @@ def write_all(prompt, steps, encoder, stop, n, n_samples):
             print(prompt + text if sys.stdout.isatty() else text, flush=True)
 
 
-def report(n_numbers, n_prompt, started, ready, taken):
+def report(n_numbers, n_prompt, started, ready, taken, guesser):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
     said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
     if taken:
@@ -214,6 +239,8 @@ def report(n_numbers, n_prompt, started, ready, taken):
     if len(taken) > 1:
         n_new = sum(n for _, n in taken[1:])
         said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
+    if guesser and guesser.guessed:
+        said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

@@ -1,15 +1,13 @@
 """From logits to text: choose a token, feed it back, go on."""
 
 import itertools
-import logging
 import sys
 
 import numpy as np
 
-from picogpt.gpt2 import KVCache, gpt2
+from picogpt.decode import next_logits
+from picogpt.guess import Lookup
 from picogpt.ops import softmax
-
-log = logging.getLogger(__name__)
 
 
 def keep_top_k(logits, k):
@@ -63,45 +61,6 @@ def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai
     return np.array([row.searchsorted(u, "right") for row, u in zip(cumulative, draws, strict=True)])
 
 
-def left_pad(rows):
-    """Stack lists of ids of unequal length, filled up with 0 at the left -> ids [B, T], pad [B] or None.
-
-    >>> left_pad([[5, 6, 7], [8]])
-    (array([[5, 6, 7],
-           [0, 0, 8]]), array([0, 2]))
-    """
-    T = max(len(row) for row in rows)
-    pad = np.array([T - len(row) for row in rows])
-    ids = np.array([[0] * (T - len(row)) + row for row in rows])
-    return ids, pad if pad.any() else None
-
-
-def next_logits(rows, done, params, n_head, overflow, use_cache):
-    """Yield the logits [B, V] of each row's next token, over and over; the caller appends its choice.
-
-    The first turn reads the whole rows, each later one only the new tokens. A row that outgrows the
-    context is cut to its newest half, and all are read again, since their positions have changed. A row
-    b that is `done[b]` may outgrow the context unnoticed: nobody reads what follows.
-    """
-    n_ctx = len(params["wpe"])
-    cache = slid = None
-    while True:
-        too_long = [b for b, row in enumerate(rows) if len(row) > n_ctx]
-        if not slid and not all(done[b] for b in too_long):
-            if overflow == "error":
-                raise ValueError(f"the text has filled all {n_ctx} positions of this model")
-            log.warning("the context of %d tokens is full: going on from its newest half", n_ctx)
-            slid = True
-        for b in too_long:
-            del rows[b][: -max(1, n_ctx // 2)]
-        if too_long or not cache:
-            ids, pad = left_pad(rows)  # [B, T], [B]
-            cache = KVCache(params, n_head, len(rows)) if use_cache else None
-        else:
-            ids = np.array([row[-1:] for row in rows])  # [B, 1]
-        yield gpt2(ids, params, n_head, cache, pad=pad, last_only=True)[:, -1]
-
-
 def stream(
     params,
     n_head,
@@ -115,6 +74,7 @@ def stream(
     finished=None,
     overflow="slide",
     use_cache=True,
+    guesser=None,
 ):
     """Continue all prompts at once; yield, token after token, the list of each row's next id.
 
@@ -132,6 +92,9 @@ def stream(
         What to do when the context is full: go on from its newest half, said once in the log, or raise.
     use_cache : bool
         Without the cache every token is computed anew each time: slow, but the same ids.
+    guesser : see guess.py, optional
+        Guesses ids that the model then checks, several in one call: sooner, and the same ids. Without it,
+        a single row that is continued greedily gets a `Lookup`; False for none.
 
     Raises
     ------
@@ -140,11 +103,15 @@ def stream(
     """
     check_settings(temperature, top_k, top_p, top_p_rule, overflow)
     check_prompts(prompts, n_new, len(params["wpe"]))
+    if guesser is None and temperature == 0:
+        guesser = Lookup()
+    if len(prompts) > 1:
+        guesser = None  # not every row's guesses would come true, and a call serves many tokens anyway
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(prompts))]
 
     def steps():
         rows, new, done = [list(prompt) for prompt in prompts], [[] for _ in prompts], [False] * len(prompts)
-        all_logits = next_logits(rows, done, params, n_head, overflow, use_cache)
+        all_logits = next_logits(rows, done, params, n_head, n_new, overflow, use_cache, guesser)
         for logits in itertools.islice(all_logits, n_new):
             chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
             yield [None if done[b] else i for b, i in enumerate(chosen)]

@@ -26,10 +26,10 @@ class KVCache:
     into this array and advances `length`, the number of tokens in it.
     """
 
-    def __init__(self, params, n_head, batch=1):
-        """Make room for as many tokens as the model has positions, in `batch` sequences."""
-        n_ctx, n_embd = params["wpe"].shape
-        shape = (len(params["blocks"]), 2, batch, n_head, n_ctx, n_embd // n_head)
+    def __init__(self, params, n_head, batch=1, n_ctx=None):
+        """Make room for `n_ctx` tokens, or as many as the model has positions, in `batch` sequences."""
+        most, n_embd = params["wpe"].shape
+        shape = (len(params["blocks"]), 2, batch, n_head, n_ctx or most, n_embd // n_head)
         self.kv = np.empty(shape, params["wpe"].dtype)  # [n_layer, 2, B, H, n_ctx, D]
         self.length = 0
 
@@ -59,7 +59,8 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dro
     x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
     """
     act = {} if act is None else act
-    q, k, v = (split_heads(y, n_head) for y in np.split(linear(x, **c_attn), 3, axis=-1))  # [B, H, T, D]
+    heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
+    q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
     if remember:
         k, v = remember(k, v)  # [B, H, S, D]
     act["keep_probs"] = draw((*q.shape[:-1], k.shape[-2]), x.dtype)
@@ -96,7 +97,7 @@ def transformer_block(
     return x + dropout(y, act["keep_mlp"])
 
 
-def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, p_drop=0.0, rng=None):
+def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_drop=0.0, rng=None):
     """Score every token of the vocabulary as the next one, after each of the given tokens.
 
     Parameters
@@ -112,14 +113,14 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
         How many tokens at the left of each row, counted from the first call, are padding: nothing
         looks at them, and positions are counted after them. Prompts of unequal length fit into one
         batch that way, and each row gives what it gives alone.
-    last_only : bool
-        Score only after the last token, which is all that generation needs.
+    n_last : int, optional
+        Score only after the last n_last tokens of each row; generation needs no more than one.
     p_drop, rng : float, np.random.Generator
         Dropout on embeddings, attention probabilities and what is added to the stream: for training.
 
     Returns
     -------
-    logits [B, T, V], or [B, 1, V] with last_only. Their softmax is the distribution of the next token.
+    logits [B, T, V], or [B, n_last, V]. Their softmax is the distribution of the next token.
 
     Raises
     ------
@@ -145,8 +146,8 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, last_only=False, 
             acts.append(act)
     if cache:
         cache.length += T
-    if last_only:
-        x = x[:, -1:]  # [B, 1, C]
+    if n_last is not None:
+        x = x[:, T - n_last :]  # [B, n_last, C]
     normed = layer_norm(x, **params["ln_f"])
     if acts is not None:
         acts.append(dict(x=x, ln_f=normed, keep=keep, mask=mask))
@@ -172,6 +173,10 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
     (B, T), past = ids.shape, cache.length if cache else 0
     if past + T > n_ctx:
         raise ValueError(f"{past} + {T} tokens do not fit into the {n_ctx} positions of the model")
+    if cache and past + T > cache.kv.shape[-2]:
+        raise ValueError(
+            f"{past} + {T} tokens do not fit into the cache, which has room for {cache.kv.shape[-2]}"
+        )
     if cache and cache.kv.shape[2:4] != (B, n_head):
         rows, heads = cache.kv.shape[2:4]
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")

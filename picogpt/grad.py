@@ -42,7 +42,9 @@ def softmax_backward(dy, y):
     formula. The sum in it is the mean of dy, weighted by y: without it, dx would not add up to 0, as it
     must, because raising all x alike changes no y.
     """
-    return y * (dy - (y * dy).sum(axis=-1, keepdims=True))
+    dx = dy - np.vecdot(y, dy)[..., None]
+    dx *= y
+    return dx
 
 
 def layer_norm_backward(dy, x, g, b, eps=1e-5):
@@ -51,12 +53,13 @@ def layer_norm_backward(dy, x, g, b, eps=1e-5):
     The two means are the parts of dn that a shift and a stretch of the row would undo; the norm
     removes both from x, so no gradient flows along them. dy, x [..., C] -> [..., C].
     """
+    C = x.shape[-1]
     n = x - x.mean(axis=-1, keepdims=True)
-    std = np.sqrt((n * n).mean(axis=-1, keepdims=True) + eps)
+    std = np.sqrt(np.vecdot(n, n)[..., None] * (1 / C) + eps)
     n /= std
     dn = g * dy
     dx = dn - dn.mean(axis=-1, keepdims=True)
-    dx -= n * (n * dn).mean(axis=-1, keepdims=True)
+    dx -= n * (np.vecdot(n, dn)[..., None] * (1 / C))
     dx /= std
     rows = tuple(range(x.ndim - 1))  # all axes but the last
     return dx, dict(g=(n * dy).sum(axis=rows), b=dy.sum(axis=rows))
@@ -90,8 +93,8 @@ def attention_backward(dy, q, k, v, mask=None, keep=None):
     probs = attention_probs(q, k, mask)  # [B, H, T, S]
     dv = dropout(probs, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
     dscores = softmax_backward(dropout_backward(dy @ v.swapaxes(-1, -2), keep), probs)
-    dscores *= 1 / math.sqrt(q.shape[-1])
-    return dscores @ k, dscores.swapaxes(-1, -2) @ q, dv
+    scale = 1 / math.sqrt(q.shape[-1])
+    return (dscores @ k) * scale, dscores.swapaxes(-1, -2) @ (q * scale), dv
 
 
 def cross_entropy_backward(dloss, logits, targets):
@@ -154,7 +157,7 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
     `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
-    last_only. It is used up, so that each block's activations are freed once it is done. -> a tree like
+    n_last. It is used up, so that each block's activations are freed once it is done. -> a tree like
     `params`.
 
     The table `wte` is used twice, as embedding and as head: its gradient is the sum of both.
@@ -174,11 +177,12 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     return dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
 
 
-def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None):
+def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0):
     """Return the mean cross-entropy in nats per token, and its gradients, a tree like `params`.
 
     ids [B, T] -> targets [B, T], the ids that should come next; a target of -1 does not count.
-    p_drop, rng: dropout, see `gpt2`. ValueError if no target counts or one is not in the vocabulary.
+    p_drop, rng: dropout, see `gpt2`. `share`: a factor of both results, for rows that are a part of a batch.
+    ValueError if no target counts or one is not in the vocabulary.
     """
     ids, targets = np.asarray(ids), np.asarray(targets)
     if targets.shape != ids.shape or targets.dtype.kind not in "iu":
@@ -188,6 +192,6 @@ def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None):
         raise ValueError(f"targets must be ids below {len(params['wte'])}, or -1, and not all of them -1")
     acts = []
     logits = gpt2(ids, params, n_head, acts=acts, p_drop=p_drop, rng=rng)
-    loss = cross_entropy(logits, targets)
-    dlogits = cross_entropy_backward(1.0, logits, targets)
+    loss = cross_entropy(logits, targets) * share
+    dlogits = cross_entropy_backward(share, logits, targets)
     return loss, gpt2_backward(dlogits, ids, params, n_head, acts)

@@ -74,7 +74,7 @@ def layer_norm(x, g, b, eps=1e-5):
            [-1.397  ,  0.508  ,  0.889  ]])
     """
     y = x - x.mean(axis=-1, keepdims=True)
-    y /= np.sqrt((y * y).mean(axis=-1, keepdims=True) + eps)
+    y /= np.sqrt(np.vecdot(y, y)[..., None] * (1 / x.shape[-1]) + eps)
     y *= g
     y += b
     return y
@@ -95,25 +95,35 @@ def linear(x, w, b=None):
     return y.reshape(*x.shape[:-1], w.shape[-1])
 
 
-def attention_probs(q, k, mask=None):
-    """Say how much each query attends to each key: softmax(q k^T / sqrt(D) + mask).
+def attention_weights(q, k, mask=None):
+    """Say how much each query attends to each key, up to a factor for each query: e^(score - largest score).
 
-    q [..., T, D], k [..., S, D], mask broadcast to [..., T, S] -> [..., T, S], rows sum to 1. A mask
-    of -1e10 makes a probability exactly 0, as e^-1e10 is.
+    score = q k^T / sqrt(D) + mask. q [..., T, D], k [..., S, D], mask broadcast to [..., T, S] ->
+    [..., T, S]. A mask of -1e10 makes a weight exactly 0, as e^-1e10 is.
     """
     scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.swapaxes(-1, -2)  # [..., T, S]
     if mask is not None:
         scores += mask
-    return softmax(scores)
+    scores -= scores.max(axis=-1, keepdims=True)
+    return np.exp(scores)
+
+
+def attention_probs(q, k, mask=None):
+    """Return the weights made into probabilities: softmax(q k^T / sqrt(D) + mask), rows sum to 1."""
+    weights = attention_weights(q, k, mask)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    return weights
 
 
 def attention(q, k, v, mask=None, keep=None):
     """Average the values, each query by its own probabilities: softmax(q k^T / sqrt(D) + mask) v.
 
     q [..., T, D], k [..., S, D], v [..., S, D] -> [..., T, D] (Vaswani et al. 2017, equation 1).
-    `keep` [..., T, S] are the factors of a dropout on the probabilities.
+    `keep` [..., T, S] are the factors of a dropout on the probabilities. The sum that makes weights into
+    probabilities divides what came of them, D numbers for each query, and not the S weights themselves.
     """
-    return dropout(attention_probs(q, k, mask), keep) @ v
+    weights = attention_weights(q, k, mask)
+    return dropout(weights, keep) @ v / weights.sum(axis=-1, keepdims=True)
 
 
 def causal_mask(T, S, dtype, pad=None):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from picogpt.machine import spread
 from picogpt.tree import tree_map, walk
 
 
@@ -25,19 +26,38 @@ def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, we
     """
     b1, b2 = betas
 
-    def update(w, g, m, v):
+    def update(block):
+        w, g, m, v = block
         m *= b1
         m += (1 - b1) * g
         v *= b2
         v += (1 - b2) * (g * g)
         if w.ndim > 1:
             w *= 1 - lr * weight_decay
-        spread = np.sqrt(v)
-        spread *= 1 / math.sqrt(1 - b2**step)
-        spread += eps
-        w -= (lr / (1 - b1**step)) * m / spread
+        y = np.sqrt(v)
+        y *= 1 / math.sqrt(1 - b2**step)
+        y += eps
+        np.divide(m, y, out=y)
+        y *= lr / (1 - b1**step)
+        w -= y
 
-    tree_map(update, params, grads, moments["m"], moments["v"])
+    spread(update, blocks(params, grads, moments["m"], moments["v"]))
+
+
+def blocks(*trees, size=1 << 18):
+    """Cut the leaves into blocks of rows, of about `size` numbers; list for each its part of every tree.
+
+    A block of each tree together fit into the processor's own memory, where the many small operations on
+    them find them; and blocks can be spread over the cores.
+    """
+    found = []
+
+    def cut(*leaves):
+        rows = max(1, size // leaves[0][0].size)
+        found.extend(tuple(leaf[i : i + rows] for leaf in leaves) for i in range(0, len(leaves[0]), rows))
+
+    tree_map(cut, *trees)
+    return found
 
 
 def learning_rate(step, lr, min_lr, warmup, steps):

@@ -32,6 +32,7 @@ documents, for a tokenizer that has this token.
   --clip X            longest gradient, by its norm; 0: any (1.0)
   --dropout X         on embeddings, attention and the residual stream (0.0)
   --seed N            of the initial weights, the batches and the dropout (1337)
+  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
  the reports
   --val_share X       share of FILE that is held out at its end (0.1)
@@ -52,7 +53,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import command, data, optim, weights
+from picogpt import command, data, machine, optim, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
 from picogpt.gpt2 import init_params
@@ -88,6 +89,7 @@ def train(
     clip: float = 1.0,
     dropout: float = 0.0,
     seed: int = 1337,
+    threads: int = 0,
     val_share: float = 0.1,
     eval_every: int = 250,
     eval_batches: int = 20,
@@ -97,6 +99,7 @@ def train(
     settings = types.SimpleNamespace(**locals())
     fill_in(settings)
     check_settings(settings)
+    machine.set_threads(threads)
     log.setLevel(logging.INFO)
     folder = Path(out)
     check_folder(folder, resume)
@@ -133,7 +136,17 @@ def check_settings(c):
     for name in at_least_1.split():
         if not 1 <= getattr(c, name) < 2**31:
             command.usage_error(f"--{name} must be at least 1 and less than 2**31, not {getattr(c, name)}")
-    for name in ("lr", "min_lr", "warmup", "weight_decay", "clip", "seed", "n_vocab", "sample_every"):
+    for name in (
+        "lr",
+        "min_lr",
+        "warmup",
+        "weight_decay",
+        "clip",
+        "seed",
+        "threads",
+        "n_vocab",
+        "sample_every",
+    ):
         if not 0 <= getattr(c, name) < math.inf:
             command.usage_error(f"--{name} must not be negative or infinite, as is {getattr(c, name)}")
     for name in ("beta1", "beta2", "dropout", "val_share"):

@@ -14,8 +14,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from picogpt import data, optim, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
-from picogpt.grad import loss_and_grads
+from picogpt.machine import keep_memory
 from picogpt.ops import cross_entropy
+from picogpt.shards import add, batch_gradients
 from picogpt.state import STATE, save_state
 from picogpt.tree import tree_map
 
@@ -24,6 +25,7 @@ log = logging.getLogger("picogpt")
 
 def loop(state, c, hparams, encoder, splits, folder):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
+    keep_memory()
     per_step = c.batch_size * c.accumulate * hparams["n_ctx"]  # tokens
     save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder)
     bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
@@ -48,8 +50,8 @@ def update(state, c, hparams, ids):
     losses, grads = [], None
     for _ in range(c.accumulate):
         x, y = data.random_batch(ids, c.batch_size, hparams["n_ctx"], state["rng"])
-        loss, new = loss_and_grads(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
-        grads = new if grads is None else tree_map(np.add, grads, new)
+        loss, new = batch_gradients(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
+        grads = add(grads, new)
         losses.append(float(loss))
     grads = grads if c.accumulate == 1 else tree_map(lambda g: g * (1 / c.accumulate), grads)
     norm = optim.clip(grads, c.clip)

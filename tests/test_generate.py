@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from picogpt.chars import CharEncoder
-from picogpt.generate import generate, keep_top_k, keep_top_p, left_pad, sample, stop_at, stream, until
+from picogpt.generate import generate, keep_top_k, keep_top_p, sample, stop_at, stream, until
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import softmax
 from picogpt.tree import tree_map
@@ -187,19 +187,15 @@ def test_settings_out_of_range_are_named(params, wrong):
         generate(params, N_HEAD, PROMPTS, 1, **wrong)
 
 
-def test_left_padding_is_counted():
-    ids, pad = left_pad([[1, 2, 3], [4]])
-    assert ids.tolist() == [[1, 2, 3], [0, 0, 4]]
-    assert pad.tolist() == [0, 2]
-    assert left_pad([[1], [2]])[1] is None
-
-
 # Streams and stops
 
 
 def test_a_stream_computes_only_what_is_taken_from_it(params, monkeypatch):
     calls = []
-    monkeypatch.setattr("picogpt.generate.gpt2", lambda *args, **more: calls.append(1) or gpt2(*args, **more))
+    for module in ("decode", "prefill"):
+        monkeypatch.setattr(
+            f"picogpt.{module}.gpt2", lambda *args, **more: calls.append(1) or gpt2(*args, **more)
+        )
     steps = stream(params, N_HEAD, [[1]], 1000)
     next(steps), next(steps)
     assert len(calls) == 2

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
 
-from picogpt.generate import generate, left_pad
+from picogpt.decode import left_pad
+from picogpt.generate import generate
 from picogpt.gpt2 import KVCache, gpt2, init_params, positions
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, tree_map, walk
@@ -173,14 +174,14 @@ def test_a_token_does_not_see_what_comes_after_it(tiny):
         assert (before[:, t:] != after[:, t:]).any(axis=-1).all()
 
 
-def test_last_only_is_the_last_column(tiny):
+def test_n_last_is_the_last_columns(tiny):
     whole = gpt2(tiny.ids, tiny.params, tiny.n_head)
-    last = gpt2(tiny.ids, tiny.params, tiny.n_head, last_only=True)
+    last = gpt2(tiny.ids, tiny.params, tiny.n_head, n_last=1)
     assert last.shape == (2, 1, 17)
     assert np.abs(last - whole[:, -1:]).max() < 1e-13
     cache = KVCache(tiny.params, tiny.n_head, batch=2)
-    gpt2(tiny.ids[:, :4], tiny.params, tiny.n_head, cache, last_only=True)
-    last = gpt2(tiny.ids[:, 4:], tiny.params, tiny.n_head, cache, last_only=True)
+    gpt2(tiny.ids[:, :4], tiny.params, tiny.n_head, cache, n_last=1)
+    last = gpt2(tiny.ids[:, 4:], tiny.params, tiny.n_head, cache, n_last=1)
     assert np.abs(last - whole[:, -1:]).max() < 1e-12
 
 
@@ -216,7 +217,7 @@ def test_no_operation_of_the_model_works_in_float64(tiny32):
     cache.kv = cache.kv.view(NoFloat64)
     for settings in ({}, dict(pad=np.array([0, 3])), dict(p_drop=0.1, rng=np.random.default_rng(0))):
         assert isinstance(gpt2(tiny32.ids, params, 3, **settings), NoFloat64)
-    gpt2(tiny32.ids[:, :4], params, 3, cache, last_only=True)
+    gpt2(tiny32.ids[:, :4], params, 3, cache, n_last=1)
     assert isinstance(gpt2(tiny32.ids[:, 4:], params, 3, cache), NoFloat64)
 
 

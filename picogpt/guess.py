@@ -1,0 +1,86 @@
+"""Guess the next tokens, so that the model can check several in one call: speculative decoding.
+
+A step of generation takes as long as reading all weights from memory takes. A call on eight tokens reads
+them no more often, and takes two to three steps' time. So guesses pay if enough of them come true. The text
+stays the model's own: `decode.next_logits` gives out the logits after each token as always, and a guess
+counts only if it is what was then chosen from them (Leviathan et al. 2023, with a choice that needs no
+rejection sampling, as guesses here are certain tokens and not distributions).
+"""
+
+from picogpt.gpt2 import KVCache, gpt2
+
+N_GUESS = 7  # tokens; with the one that is certain 8 in one call, as calls on fewer take as long
+PAYS = 2  # right guesses of a call that make up for its time
+
+
+class Guesser:
+    """What all guessers share: they count what came of their guesses."""
+
+    def __init__(self):
+        """Begin a text."""
+        self.guessed = self.right = self.calls = 0  # tokens, tokens, calls with guesses in them
+
+    def learn(self, n_guessed, n_right):
+        """Count what came of a call with guesses."""
+        self.guessed += n_guessed
+        self.right += n_right
+        self.calls += 1
+
+
+class Lookup(Guesser):
+    """Guess that the text goes on as it did when its newest tokens last stood in it ("prompt lookup").
+
+    After a call that did not pay, three times as many tokens must agree before the next guess, until one
+    has paid twice over. So in a text that repeats itself only by chance, guesses soon end.
+    """
+
+    def __init__(self, n_match=4):
+        """Guess as soon as the newest `n_match` tokens have been there before."""
+        super().__init__()
+        self.n_match = self.needed = n_match
+        self.ends, self.n_known = {}, 0  # where each run of n_match tokens last ended, up to n_known
+
+    def guess(self, row):
+        """Return N_GUESS ids that may follow the list of ids `row`; [] if nothing is to be expected."""
+        n = self.n_match
+        if len(row) < self.n_known:  # another text, or the same with its beginning cut off
+            self.ends, self.n_known = {}, 0
+        for end in range(max(self.n_known, n), len(row)):
+            self.ends[tuple(row[end - n : end])] = end
+        self.n_known = len(row)
+        begin = self.ends.get(tuple(row[-n:]), 0)
+        if begin < self.needed or row[begin - self.needed : begin] != row[-self.needed :]:
+            return []
+        period = len(row) - begin  # a text that has come around to here may do so again and again
+        return [row[begin + i % period] for i in range(N_GUESS)]
+
+    def learn(self, n_guessed, n_right):
+        """Count, and be more careful after guesses that did not pay."""
+        super().learn(n_guessed, n_right)
+        if n_right < PAYS:
+            self.needed *= 3
+        elif n_right >= 2 * PAYS:
+            self.needed = self.n_match
+
+
+class DraftModel(Guesser):
+    """Guess what a smaller model of the same vocabulary finds likeliest."""
+
+    def __init__(self, params, n_head):
+        """Take the smaller model."""
+        super().__init__()
+        self.params, self.n_head, self.row = params, n_head, []
+        self.cache = KVCache(params, n_head)
+
+    def guess(self, row):
+        """Return N_GUESS ids; [] where the text is too long for the smaller model."""
+        if len(row) + N_GUESS > len(self.params["wpe"]):
+            return []
+        same = next((i for i, (a, b) in enumerate(zip(row, self.row, strict=False)) if a != b), len(self.row))
+        self.cache.length = min(same, self.cache.length, len(row) - 1)  # the rest was guessed wrongly
+        self.row = list(row)
+        for _ in range(N_GUESS):
+            new = [self.row[self.cache.length :]]
+            logits = gpt2(new, self.params, self.n_head, self.cache, n_last=1)
+            self.row.append(int(logits[0, -1].argmax()))
+        return self.row[len(row) :]

@@ -1,0 +1,88 @@
+"""What makes plain NumPy fast on a given machine: all of its cores, and memory that is kept.
+
+NumPy's matrix products are done by BLAS, which spreads each of them over the cores; everything between
+them, from softmax to AdamW, runs on one. But NumPy lets other threads of Python run while it computes. So
+the cores can share the work in bigger pieces: each takes a piece through a product and through what
+follows it. That is `spread`. BLAS has to keep to fewer cores meanwhile, or its threads and ours would wait
+for each other.
+"""
+
+import collections
+import ctypes
+import functools
+import itertools
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import threadpoolctl
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+
+
+@functools.cache
+def blas():
+    """Return the controls of the BLAS that NumPy has loaded; finding it takes a millisecond."""
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def n_threads():
+    """Return on how many cores BLAS works; 1 also if it does not say, as Apple's does not."""
+    return max((library["num_threads"] for library in blas().info()), default=1)
+
+
+def set_threads(n):
+    """Let BLAS, and with it `spread`, use `n` cores from now on; 0 changes nothing."""
+    if n:
+        blas().limit(limits=n)
+
+
+def spread(f, items):
+    """Return [f(item) for item in items], computed on all cores; an error in one of them is raised.
+
+    Items begin in their order, so one may wait for an earlier one.
+    """
+    cores = n_threads()
+    n = min(cores, len(items))
+    if n < 2:
+        return [f(item) for item in items]
+    results, waiting = [None] * len(items), collections.deque(enumerate(items))
+
+    def work():
+        while True:
+            try:
+                i, item = waiting.popleft()
+            except IndexError:
+                return
+            results[i] = f(item)
+
+    with blas().limit(limits=cores // n), ThreadPoolExecutor(n) as pool:
+        try:
+            for worker in [pool.submit(work) for _ in range(n)]:
+                worker.result()
+        finally:
+            waiting.clear()  # after an error or Ctrl-C, what has not begun never does
+    return results
+
+
+def split(n, parts):
+    """Cut range(n) into slices of almost equal length.
+
+    >>> split(10, 3)
+    [slice(0, 3, None), slice(3, 6, None), slice(6, 10, None)]
+    """
+    ends = [n * i // parts for i in range(parts + 1)]
+    return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
+
+
+def keep_memory():
+    """Let this process keep memory that it has freed, for what it will make next.
+
+    A training step makes arrays of the same sizes as the step before, hundreds of megabytes. The C library
+    gives large ones back to the system at once, which then hands out fresh pages and fills them with zeros,
+    a good part of a step's time. Linux's glibc can be told not to; another C library is left as it is.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes, the most there is: arrays up to this come from the heap
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the heap's free end, too, is kept
+        mallopt(M_TOP_PAD, 64 << 20)  # and it grows by as much at once

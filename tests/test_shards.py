@@ -1,0 +1,70 @@
+"""The gradients of a batch in parts are those of the batch."""
+
+import numpy as np
+import pytest
+from compare import relative_error
+
+from picogpt import machine, shards
+from picogpt.gpt2 import init_params
+from picogpt.grad import loss_and_grads
+from picogpt.tree import flatten, walk
+
+HPARAMS = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = machine.n_threads()
+    machine.set_threads(request.param)
+    yield request.param
+    machine.set_threads(before)
+
+
+@pytest.fixture
+def batch():
+    """Parameters, and five rows of ids and targets, some of which do not count: in one row none does."""
+    rng = np.random.default_rng(0)
+    params = init_params(HPARAMS, rng, np.float64)
+    ids, targets = rng.integers(0, 17, (2, 5, 7))
+    targets[2], targets[4, 3:] = -1, -1
+    return params, ids, targets, 3
+
+
+@pytest.mark.parametrize("size", [1, 14, 20, 512])
+def test_parts_add_up_to_the_batch(batch, threads, size, monkeypatch):
+    monkeypatch.setattr(shards, "PART", size)
+    loss, grads = shards.batch_gradients(*batch)
+    whole_loss, whole = loss_and_grads(*batch)
+    assert abs(loss - whole_loss) < 1e-13
+    assert list(flatten(grads)) == list(flatten(whole))
+    for path, dx in walk(whole):
+        assert relative_error(flatten(grads)[path], dx) < 1e-12, path
+
+
+def test_a_batch_without_targets_is_refused(batch, monkeypatch):
+    monkeypatch.setattr(shards, "PART", 7)
+    params, ids, targets, n_head = batch
+    with pytest.raises(ValueError, match="not all of them -1"):
+        shards.batch_gradients(params, ids, np.full_like(targets, -1), n_head)
+
+
+def test_dropout_does_not_depend_on_the_threads(batch, monkeypatch):
+    monkeypatch.setattr(shards, "PART", 7)
+    found = []
+    for n in (1, 2, 3):
+        before = machine.n_threads()
+        machine.set_threads(n)
+        found.append(shards.batch_gradients(*batch, p_drop=0.3, rng=np.random.default_rng(1)))
+        machine.set_threads(before)
+    assert len({float(loss) for loss, _ in found}) == 1
+    for (path, a), (_, b) in zip(walk(found[0][1]), walk(found[2][1]), strict=True):
+        assert np.array_equal(a, b), path
+    other, _ = shards.batch_gradients(*batch, p_drop=0.3, rng=np.random.default_rng(2))
+    assert other != found[0][0]
+
+
+def test_parts_of_float32_are_float32(batch, monkeypatch):
+    monkeypatch.setattr(shards, "PART", 7)
+    params = init_params(HPARAMS, np.random.default_rng(0))
+    _, grads = shards.batch_gradients(params, *batch[1:])
+    assert {dx.dtype for _, dx in walk(grads)} == {np.dtype(np.float32)}
