@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from picogpt.gpt2 import gpt2, merge_heads, positions, split_heads
-from picogpt.ops import attention_probs, cross_entropy, dropout, softmax
+from picogpt.ops import attention_probs, cross_entropy, dropout, linear, softmax
 
 
 def gelu_backward(dy, x):
@@ -163,14 +163,14 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     The table `wte` is used twice, as embedding and as head: its gradient is the sum of both.
     """
     act = acts.pop()
-    dx, dwte = linear_backward(dlogits, act["ln_f"], params["wte"].T)
-    dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
+    rows = dlogits.reshape(-1, dlogits.shape[-1])  # [B * T, V]
+    dwte = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
+    dx, dln_f = layer_norm_backward(linear(dlogits, params["wte"]), act["x"], **params["ln_f"])
     dblocks = []
     for block in reversed(params["blocks"]):
         dx, dblock = transformer_block_backward(dx, acts.pop(), **block, n_head=n_head, mask=act["mask"])
         dblocks.insert(0, dblock)
     dx = dropout_backward(dx, act["keep"])
-    dwte = np.ascontiguousarray(dwte["w"].T)  # [V, C]
     embedding_backward(dx, ids, dwte)
     dwpe = np.zeros_like(params["wpe"])
     dwpe[positions(0, ids.shape[1])] = dx.sum(axis=0)

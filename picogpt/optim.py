@@ -7,6 +7,8 @@ import numpy as np
 from picogpt.machine import spread
 from picogpt.tree import tree_map, walk
 
+WORTH_THREADS = 1 << 22  # numbers in the tree; for fewer, threads cost more than they save
+
 
 def adamw_init(params):
     """Return the moments before the first step: zeros, a tree like `params` for each of m and v."""
@@ -35,13 +37,18 @@ def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, we
         if w.ndim > 1:
             w *= 1 - lr * weight_decay
         y = np.sqrt(v)
-        y *= 1 / math.sqrt(1 - b2**step)
-        y += eps
+        y += eps * scale
         np.divide(m, y, out=y)
-        y *= lr / (1 - b1**step)
+        y *= lr * scale / (1 - b1**step)
         w -= y
 
-    spread(update, blocks(params, grads, moments["m"], moments["v"]))
+    scale = math.sqrt(1 - b2**step)  # multiplying the fraction's two halves by it saves a pass over v
+    todo = blocks(params, grads, moments["m"], moments["v"])
+    if sum(w.size for w, *_ in todo) < WORTH_THREADS:
+        for block in todo:
+            update(block)
+    else:
+        spread(update, todo)
 
 
 def blocks(*trees, size=1 << 18):

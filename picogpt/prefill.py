@@ -16,7 +16,7 @@ import numpy as np
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.machine import n_threads, split, spread
 
-PIECE = 192  # tokens, counted over all rows of a piece
+PIECE = 256  # tokens, counted over all rows of a piece
 
 
 class Piece(KVCache):

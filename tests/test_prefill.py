@@ -15,7 +15,7 @@ def threads(request):
     machine.set_threads(before)
 
 
-@pytest.fixture(params=[1, 2, 5, 192])
+@pytest.fixture(params=[1, 2, 5, 256])
 def piece(request, monkeypatch):
     """Pieces of so many tokens."""
     monkeypatch.setattr(prefill, "PIECE", request.param)

@@ -1,0 +1,176 @@
+"""What an engine of bench.py is, and ours, with the limits that NumPy sets to it.
+
+An engine has those of these methods that it can do. The clock stands still while they prepare, and what the
+comparisons are about is returned beside the seconds:
+
+    convert(folder)                           write the weights in the engine's own format, once
+    load(folder)                              make the model in that folder ready
+    decode(prompts, n_new) -> seconds, ids    greedy; the seconds run from the first new token to the last
+    logits(prompts) -> seconds, logits        after the last token of each prompt, [B, V]
+    prefill(prompts) -> seconds, ids          the likeliest next id of each prompt
+    train(batch_size, n_ctx, n_steps) -> seconds, losses
+    encode(text) -> seconds, ids              by a new tokenizer, whose cache is still empty
+    start(folder, prompt) -> seconds, text    of a whole new process that writes one token
+    memory() -> bytes                         the most that the process has held
+
+All draw the same training batches, clip gradients to the length 1 and decay matrices only, as nanoGPT does.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from picogpt import bpe, generate, gpt2, machine, optim, trainer, weights
+from picogpt.cli import peak_memory
+from picogpt.tree import walk
+
+LR, BETAS, WEIGHT_DECAY, CLIP = 6e-4, (0.9, 0.95), 0.1, 1.0
+
+
+def threads():
+    """Return how many threads bench.py gave to every engine."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count())
+
+
+def timed(function, *arguments):
+    """Return how many seconds a call took, and what it returned."""
+    started = time.perf_counter()
+    result = function(*arguments)
+    return time.perf_counter() - started, result
+
+
+@functools.cache
+def training_ids(n_vocab):
+    """Return random ids to train on."""
+    return np.random.default_rng(1).integers(0, n_vocab, 10_000)
+
+
+class Engine:
+    """What all engines share."""
+
+    needs = ()  # what pip installs for it
+    logits_off = 2e-4  # by how much its logits, of standard deviation 1, may differ from ours by rounding
+
+    def convert(self, folder):
+        """Write nothing: an engine without a format of its own reads picogpt's."""
+
+    def prefill(self, prompts):
+        """Return the likeliest next id of each prompt."""
+        seconds, logits = self.logits(prompts)
+        return seconds, logits.argmax(axis=-1).tolist()
+
+    def start(self, folder, prompt):
+        """Run a new process for one token after the prompt."""
+        words = self.command(folder, prompt)
+        seconds, done = timed(lambda: subprocess.run(words, capture_output=True, text=True))
+        if done.returncode:
+            raise ValueError(done.stderr.strip())
+        return seconds, done.stdout.strip()
+
+    def memory(self):
+        """Return the most memory that this process has held, in bytes."""
+        return peak_memory()
+
+
+class PicoGPT(Engine):
+    """Ours, and the limits that NumPy sets to it: they are measured in its process."""
+
+    needs = ("numpy",)
+
+    def make(self, folder, hparams):
+        """Write the folder of a random model, with GPT-2's tokenizer if its vocabulary is GPT-2's.
+
+        Matrices are four times and embeddings twice as large as in an untrained GPT-2, whose greedy text is
+        one token over and over: so the text is varied, and shows what an engine computes.
+        """
+        encoder = bpe.load_encoder(weights.shipped("gpt2-bpe"))
+        params = gpt2.init_params(hparams, np.random.default_rng(0))
+        for path, w in walk(params):
+            w *= 1 if w.ndim == 1 else 4 if path.endswith(".w") else 2
+        weights.save(folder, params, hparams, encoder if encoder.n_vocab == hparams["n_vocab"] else None)
+
+    def load(self, folder):
+        """Read the folder as the command line does."""
+        self.params, self.hparams, _ = weights.load(folder)
+        self.n_head, self.training = self.hparams["n_head"], None
+
+    def decode(self, prompts, n_new, lookup=False):
+        """Generate greedily, every token by a step of its own unless `lookup`."""
+        guesser = None if lookup else False  # None is the default: a lookup
+        steps = generate.stream(self.params, self.n_head, prompts, n_new, guesser=guesser)
+        first = next(steps)
+        seconds, rest = timed(list, steps)
+        return seconds, np.transpose([first, *rest]).tolist()
+
+    def logits(self, prompts):
+        """Read the prompts without a cache."""
+        return timed(lambda: gpt2.gpt2(prompts, self.params, self.n_head)[:, -1])
+
+    def prefill(self, prompts):
+        """Generate one token, as a user would."""
+        seconds, new = timed(generate.generate, self.params, self.n_head, prompts, 1)
+        return seconds, [i for [i] in new]
+
+    def command(self, folder, prompt):
+        """Return the words of a command line that continues the prompt by one token."""
+        return [sys.executable, "-m", "picogpt", prompt, "--model", str(folder), "--n", "1"]
+
+    def gaps(self, prompt, new):
+        """Return by how much the logit of each token of `new` falls short of the largest at its place."""
+        logits = gpt2.gpt2([prompt + new[:-1]], self.params, self.n_head)[0, len(prompt) - 1 :]  # [T, V]
+        return logits.max(axis=-1) - logits[np.arange(len(new)), new]
+
+    def dictate(self, text):
+        """Change the position embeddings so that the greedy text is `text`, whatever came before.
+
+        They are made so long, in the direction of the next token's embedding, that nothing outshouts them.
+        """
+        self.params["wpe"][: len(text) - 1] = 1000 * self.params["wte"][text[1:]]
+
+    def train(self, batch_size, n_ctx, n_steps):
+        """Make steps by the trainer's own `update`."""
+        c = SimpleNamespace(
+            accumulate=1, batch_size=batch_size, dropout=0.0, clip=CLIP, lr=LR, min_lr=LR, warmup=0,
+            steps=10**6, beta1=BETAS[0], beta2=BETAS[1], weight_decay=WEIGHT_DECAY,
+        )  # fmt: skip
+        if self.training is None:
+            machine.keep_memory()  # as the trainer's loop does
+            moments, rng = optim.adamw_init(self.params), np.random.default_rng(2)
+            self.training = dict(params=self.params, moments=moments, step=0, rng=rng)
+        hparams, ids = self.hparams | dict(n_ctx=n_ctx), training_ids(self.hparams["n_vocab"])
+        return timed(lambda: [trainer.update(self.training, c, hparams, ids)[0] for _ in range(n_steps)])
+
+    def encode(self, text):
+        """Encode by the tokenizer in pure Python."""
+        return timed(bpe.load_encoder(weights.shipped("gpt2-bpe")).encode, text)
+
+    def gemvs(self, n):
+        """Multiply one vector by each matrix that a decode step needs, and do nothing else; n times."""
+        matrices = [w for path, w in walk(self.params) if path.endswith(".w")] + [self.params["wte"].T]
+        vectors = [np.ones(len(w), np.float32) for w in matrices]
+
+        def multiply():
+            for x, w in zip(vectors * n, matrices * n, strict=True):
+                np.matmul(x, w)
+
+        return timed(multiply)
+
+    def read(self, n_bytes):
+        """Read one large matrix: its product with a vector."""
+        return steady(np.matmul, np.ones((n_bytes // 2**14, 2**12), np.float32), np.ones(2**12, np.float32))
+
+    def sgemm(self, n):
+        """Multiply two matrices of n x n."""
+        a, b = np.random.default_rng(4).standard_normal((2, n, n), np.float32)
+        return steady(np.matmul, a, b, np.empty_like(a))
+
+
+def steady(function, *arguments):
+    """Return how many seconds a call took, of two the second: the first finds BLAS's threads asleep."""
+    function(*arguments)
+    return timed(function, *arguments)[0], None
