@@ -4,8 +4,4 @@ Read it in this order: ops, gpt2, grad, generate, trainer. Nothing is re-exporte
 import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`.
 """
 
-from picogpt.kernels import choose_kernels
-
-choose_kernels()  # before anything imports NumPy
-
 __version__ = "0.1.0"

@@ -17,6 +17,7 @@ import bench_report
 import numpy as np
 from peers import ENGINES
 
+from picogpt import machine
 from picogpt.shapes import SIZES
 
 log = logging.getLogger("bench")
@@ -196,10 +197,10 @@ class Bench:
         used = [engine(name).needs for name, lack in self.absent.items() if not lack]
         versions = {package: importlib.metadata.version(package) for needs in used for package in needs}
         system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-        machine = dict(cpu=cpu_name(), cores=os.cpu_count(), threads=self.threads, system=system)
-        machine |= dict(blas=blas_name(), huge_pages=huge_pages())
+        where = dict(cpu=cpu_name(), cores=os.cpu_count(), threads=self.threads, system=system)
+        where |= dict(blas=blas_name(), huge_pages=huge_pages())
         found = dict(rows=self.rows, growth=self.growth, limits=self.limits, notes=notes, raw=self.raw)
-        return found | dict(machine=machine, versions=versions, rounds=self.rounds, quick=self.quick)
+        return found | dict(machine=where, versions=versions, rounds=self.rounds, quick=self.quick)
 
 
 def cpu_name():
@@ -211,9 +212,10 @@ def cpu_name():
 
 
 def blas_name():
-    """Return the name and the version of NumPy's BLAS."""
+    """Return the name and the version of NumPy's BLAS, and the processor for which it has chosen its code."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{blas['name']} {blas['version']}"
+    kernels = {library.get("architecture") for library in machine.blas().info()} - {None}
+    return f"{blas['name']} {blas['version']} ({', '.join(kernels) or 'code of unknown kind'})"
 
 
 def huge_pages():
