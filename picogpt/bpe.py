@@ -69,10 +69,10 @@ class Encoder:
         self.merges = {}  # (id, id) -> id of the two merged: the smaller, the earlier the merge
         for n, pair in enumerate(merges, start=1):
             token = "".join(pair)
-            known = [self.encoder[part] for part in pair if part in self.encoder]
-            if len(pair) != 2 or len(known) != 2 or token in self.encoder or token == EOT:
+            old = tuple(map(self.encoder.get, pair))
+            if len(old) != 2 or None in old or token in self.encoder or token == EOT:
                 raise ValueError(f"merge {n}, {' '.join(pair)!r}, does not make a new token of two old ones")
-            self.merges[tuple(known)] = len(self.encoder)
+            self.merges[old] = len(self.encoder)
             self.encoder[token] = len(self.encoder)
         self.eot = self.start = self.encoder[EOT] = len(self.encoder)
         self.decoder = {i: token for token, i in self.encoder.items()}

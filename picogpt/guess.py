@@ -10,6 +10,7 @@ rejection sampling, as guesses here are certain tokens and not distributions).
 from picogpt.gpt2 import KVCache, gpt2
 
 N_GUESS = 7  # tokens; with the one that is certain 8 in one call, as calls on fewer take as long
+MORE = 15  # after guesses that were all right
 PAYS = 2  # right guesses of a call that make up for its time
 
 
@@ -19,12 +20,14 @@ class Guesser:
     def __init__(self):
         """Begin a text."""
         self.guessed = self.right = self.calls = 0  # tokens, tokens, calls with guesses in them
+        self.n_guess = N_GUESS
 
     def learn(self, n_guessed, n_right):
         """Count what came of a call with guesses."""
         self.guessed += n_guessed
         self.right += n_right
         self.calls += 1
+        self.n_guess = MORE if n_right == n_guessed else N_GUESS
 
 
 class Lookup(Guesser):
@@ -41,7 +44,7 @@ class Lookup(Guesser):
         self.ends, self.n_known = {}, 0  # where each run of n_match tokens last ended, up to n_known
 
     def guess(self, row):
-        """Return N_GUESS ids that may follow the list of ids `row`; [] if nothing is to be expected."""
+        """Return `n_guess` ids that may follow the list of ids `row`; [] if nothing is to be expected."""
         n = self.n_match
         if len(row) < self.n_known:  # another text, or the same with its beginning cut off
             self.ends, self.n_known = {}, 0
@@ -52,7 +55,7 @@ class Lookup(Guesser):
         if begin < self.needed or row[begin - self.needed : begin] != row[-self.needed :]:
             return []
         period = len(row) - begin  # a text that has come around to here may do so again and again
-        return [row[begin + i % period] for i in range(N_GUESS)]
+        return [row[begin + i % period] for i in range(self.n_guess)]
 
     def learn(self, n_guessed, n_right):
         """Count, and be more careful after guesses that did not pay."""
@@ -73,13 +76,13 @@ class DraftModel(Guesser):
         self.cache = KVCache(params, n_head)
 
     def guess(self, row):
-        """Return N_GUESS ids; [] where the text is too long for the smaller model."""
-        if len(row) + N_GUESS > len(self.params["wpe"]):
+        """Return `n_guess` ids; [] where the text is too long for the smaller model."""
+        if len(row) + self.n_guess > len(self.params["wpe"]):
             return []
         same = next((i for i, (a, b) in enumerate(zip(row, self.row, strict=False)) if a != b), len(self.row))
         self.cache.length = min(same, self.cache.length, len(row) - 1)  # the rest was guessed wrongly
         self.row = list(row)
-        for _ in range(N_GUESS):
+        for _ in range(self.n_guess):
             new = [self.row[self.cache.length :]]
             logits = gpt2(new, self.params, self.n_head, self.cache, n_last=1)
             self.row.append(int(logits[0, -1].argmax()))

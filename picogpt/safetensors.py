@@ -15,20 +15,23 @@ import os
 import numpy as np
 
 from picogpt.files import atomic_write
+from picogpt.machine import split, spread
 
 TYPES = (
     "F64 <f8, F32 <f4, F16 <f2, I64 <i8, I32 <i4, I16 <i2, I8 i1, U64 <u8, U32 <u4, U16 <u2, U8 u1, BOOL ?"
 )
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))}
+PART = 16 << 20  # bytes
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def read(path):
     """Return (tensors, metadata) of the file at `path`: {name: array} in the order of the data, and a dict.
 
-    The arrays are writable views of one buffer, filled by one read. For float32 files that is the fastest
-    memory to compute from: NumPy asks the system for huge pages for a large array, which a mapped file or
-    many small arrays do not get, and reading the weights from memory is what bounds generation.
+    The arrays are writable views of one buffer. For float32 files that is the fastest memory to compute from:
+    NumPy asks the system for huge pages for a large array, which a mapped file or many small arrays do not
+    get, and reading the weights from memory is what bounds generation. The buffer is filled in parts, on all
+    cores: most of the time goes into the pages of memory that the system must provide.
 
     A file that is cut short or not in this format is a ValueError.
     """
@@ -43,8 +46,14 @@ def read(path):
                 f"{path} has {size:,} bytes, but its header describes {8 + n_header + n_bytes:,}:"
                 " convert or download it again"
             )
-        data = np.empty(-(-n_bytes // 4), np.float32).view(np.uint8)[:n_bytes]
-        file.readinto(data)
+    data = np.empty(-(-n_bytes // 4), np.float32).view(np.uint8)[:n_bytes]
+
+    def fill(part):
+        with open(path, "rb") as file:
+            file.seek(8 + n_header + part.start)
+            file.readinto(data[part])
+
+    spread(fill, split(n_bytes, max(1, n_bytes // PART)))
     return {
         name: data[begin:end].view(dtype).reshape(shape)
         for name, (dtype, shape, begin, end) in entries.items()

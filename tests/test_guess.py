@@ -8,7 +8,7 @@ import pytest
 from picogpt import bpe, decode
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
-from picogpt.guess import N_GUESS, DraftModel, Lookup
+from picogpt.guess import MORE, N_GUESS, DraftModel, Lookup
 from picogpt.tree import tree_map
 from picogpt.weights import shipped
 
@@ -72,7 +72,7 @@ def test_a_text_that_loops_takes_far_fewer_calls(calls):
 
 def test_greedy_text_of_one_row_is_guessed_by_default(calls):
     generate(model(2, 2), 3, [[3, 1, 4]], 60)
-    assert max(calls) == 1 + N_GUESS
+    assert {1, 1 + N_GUESS, 1 + MORE} <= set(calls)
     calls.clear()
     generate(model(2, 2), 3, [[3, 1, 4], [5, 9]], 60)
     generate(model(2, 2), 3, [[3, 1, 4]], 60, temperature=0.1, seed=1)
