@@ -183,6 +183,35 @@ def encode(b):
 
 
 @case
+def forms(b):
+    """Compare the fast forms with the plain ones that define them, each by what it is used for."""
+    folder, small = b.model("124M"), b.model("tales")
+    for n_rows, length in ((1, b.pick(1023, 100)), (8, b.pick(128, 32))):
+        prompts = random_ids(n_rows, length)
+        entrants = {"in pieces": ("picogpt", "prefill", prompts)}
+        entrants["in one call"] = "picogpt", "prefill_in_one", prompts
+        form(b, f"prefill {n_rows} x {length}", entrants, folder)
+    batch = b.pick((16, 256), (16, 64))
+    entrants = {"in parts": ("picogpt", "gradients", *batch, True)}
+    entrants["the whole batch"] = "picogpt", "gradients", *batch, False
+    form(b, f"gradients {batch[0]} x {batch[1]}, 3.9 M parameters", entrants, small)
+    call = "train", 4, b.pick(64, 16), 1
+    entrants = {"memory kept": ("picogpt", *call), "given back": ("picogpt giving memory back", *call)}
+    form(b, "training step, 124M", entrants, folder)
+    entrants = {"in blocks": ("picogpt", "adamw", True), "array by array": ("picogpt", "adamw", False)}
+    form(b, "AdamW, 124M", entrants, folder)
+    entrants = {"in parts": ("picogpt", "read_weights", folder, True)}
+    entrants["by one call"] = "picogpt", "read_weights", folder, False
+    form(b, "weights from disk, 124M", entrants, folder)
+
+
+def form(b, title, entrants, folder):
+    """Compare the first entrant with the second."""
+    ours, plain = entrants
+    b.compare(title, "ms", b.race(entrants, folder), {plain: None}, ours=ours)
+
+
+@case
 def growth(b):
     """Follow our times as the context, the batch, the model and the text to encode grow."""
     folder, length, n_new = b.model("124M"), b.pick(64, 16), b.pick(9, 3)

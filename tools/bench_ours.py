@@ -21,13 +21,14 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-from picogpt import bpe, generate, gpt2, machine, optim, trainer, weights
+from picogpt import bpe, data, generate, gpt2, grad, machine, optim, safetensors, shards, trainer, weights
 from picogpt.cli import peak_memory
-from picogpt.tree import walk
+from picogpt.tree import tree_map, walk
 
 LR, BETAS, WEIGHT_DECAY, CLIP = 6e-4, (0.9, 0.95), 0.1, 1.0
 
@@ -81,6 +82,10 @@ class PicoGPT(Engine):
     """Ours, and the limits that NumPy sets to it: they are measured in its process."""
 
     needs = ("numpy",)
+
+    def __init__(self, keep=True):
+        """Train in memory that is kept, as the trainer does, or in memory that is given back."""
+        self.keep = keep
 
     def make(self, folder, hparams):
         """Write the folder of a random model, with GPT-2's tokenizer if its vocabulary is GPT-2's.
@@ -139,11 +144,47 @@ class PicoGPT(Engine):
             steps=10**6, beta1=BETAS[0], beta2=BETAS[1], weight_decay=WEIGHT_DECAY,
         )  # fmt: skip
         if self.training is None:
-            machine.keep_memory()  # as the trainer's loop does
+            if self.keep:
+                machine.keep_memory()
             moments, rng = optim.adamw_init(self.params), np.random.default_rng(2)
             self.training = dict(params=self.params, moments=moments, step=0, rng=rng)
         hparams, ids = self.hparams | dict(n_ctx=n_ctx), training_ids(self.hparams["n_vocab"])
         return timed(lambda: [trainer.update(self.training, c, hparams, ids)[0] for _ in range(n_steps)])
+
+    def prefill_in_one(self, prompts):
+        """Read the prompts by one call, as prefill.read is defined."""
+        cache = gpt2.KVCache(self.params, self.n_head, len(prompts), len(prompts[0]))
+        return timed(lambda: gpt2.gpt2(prompts, self.params, self.n_head, cache, n_last=1).argmax(axis=-1))
+
+    def gradients(self, batch_size, n_ctx, in_parts):
+        """Find the gradients of a batch: in parts, or as these are defined."""
+        machine.keep_memory()
+        find = shards.batch_gradients if in_parts else grad.loss_and_grads
+        ids = training_ids(self.hparams["n_vocab"])
+        x, y = data.random_batch(ids, batch_size, n_ctx, np.random.default_rng(2))
+        seconds, (loss, _) = timed(find, self.params, x, y, self.n_head)
+        return seconds, round(float(loss), 5)
+
+    def adamw(self, in_blocks):
+        """Make an AdamW step: in blocks, on all cores, or array by array as its docstring defines it."""
+        if self.training is None:
+            self.training = optim.adamw_init(self.params), tree_map(np.ones_like, self.params)
+        moments, grads = self.training
+
+        def define(w, g, m, v):
+            m[...] = 0.9 * m + 0.1 * g
+            v[...] = 0.95 * v + 0.05 * g**2
+            w -= LR * (m / (1 - 0.9) / (np.sqrt(v / (1 - 0.95)) + 1e-8) + 0.1 * w)
+
+        if in_blocks:
+            return timed(optim.adamw_step, self.params, grads, moments, 1, LR)
+        return timed(tree_map, define, self.params, grads, moments["m"], moments["v"])
+
+    def read_weights(self, folder, in_parts):
+        """Read the file of weights: in parts, on all cores, or by one call."""
+        path = Path(folder, weights.WEIGHTS)
+        seconds, _ = timed(safetensors.read, path) if in_parts else timed(np.fromfile, path, np.uint8)
+        return seconds, None
 
     def encode(self, text):
         """Encode by the tokenizer in pure Python."""

@@ -24,6 +24,7 @@ log = logging.getLogger("bench")
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = dict(n_vocab=50257, n_ctx=128, n_embd=64, n_head=4, n_layer=2)
+TALES = dict(n_vocab=2560, n_ctx=256, n_embd=256, n_head=4, n_layer=4)  # the bundled model's
 CHARACTERS = dict(n_vocab=65, n_ctx=64, n_embd=128, n_head=4, n_layer=4)  # nanoGPT's for a CPU
 PAUSE = 0.15  # seconds: idle threads look out for more work first, OpenBLAS's for 0.1, before they sleep
 TUNABLES = {  # what a mark in the name of an engine stands for: settings of glibc's malloc
@@ -110,7 +111,7 @@ class Bench:
         """Return the hyper-parameters of a model; all are tiny in a quick run."""
         if model == "characters":
             return CHARACTERS
-        return self.pick(SIZES[model], TINY)
+        return self.pick((SIZES | dict(tales=TALES))[model], TINY)
 
     def model(self, name):
         """Return the folder of a random model, made when it is first asked for."""

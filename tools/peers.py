@@ -317,6 +317,7 @@ ENGINES = {
     "llama.cpp f32 +hp": LlamaCpp,
     "onnxruntime +hp": OnnxRuntime,
     "torch +hp": Torch,
+    "picogpt giving memory back": functools.partial(PicoGPT, keep=False),
     "torch eager": Torch,
     "torch fused +hp +keep": functools.partial(Torch, fused=True),
     "torch fused +hp": functools.partial(Torch, fused=True),
