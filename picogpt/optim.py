@@ -60,7 +60,7 @@ def blocks(*trees, size=1 << 18):
     found = []
 
     def cut(*leaves):
-        rows = max(1, size // leaves[0][0].size)
+        rows = max(1, size * len(leaves[0]) // max(1, leaves[0].size))
         found.extend(tuple(leaf[i : i + rows] for leaf in leaves) for i in range(0, len(leaves[0]), rows))
 
     tree_map(cut, *trees)
