@@ -146,9 +146,7 @@ class Encoder:
 
     def save(self, folder):
         """Write vocab.bpe into `folder`, in OpenAI's format; it appears when it is complete."""
-        pairs = [f"{self.decoder[a]} {self.decoder[b]}" for a, b in self.merges]
-        with atomic_write(Path(folder, "vocab.bpe")) as file:
-            file.write("\n".join(["#version: 0.2", *pairs, ""]).encode())
+        write_merges(Path(folder, "vocab.bpe"), [(self.decoder[a], self.decoder[b]) for a, b in self.merges])
 
 
 def load_encoder(folder, n_vocab=None):
@@ -157,10 +155,7 @@ def load_encoder(folder, n_vocab=None):
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: copy models/gpt2-bpe/vocab.bpe to there")
     try:
-        header, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        if not header.startswith("#version"):
-            raise ValueError(f'its first line is {header[:40]!r}, not "#version: 0.2"')
-        merges = [line.split(" ") for line in lines]
+        merges = read_merges(path)
         encoder = Encoder(merges)
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): copy or download it again") from None
@@ -168,6 +163,20 @@ def load_encoder(folder, n_vocab=None):
     if n_vocab is not None and not 257 <= n_vocab <= encoder.n_vocab:
         raise ValueError(f"{path} makes tokenizers of 257 to {encoder.n_vocab} tokens, not of {n_vocab}")
     return encoder if n_vocab in (None, encoder.n_vocab) else Encoder(merges[: n_vocab - 257])
+
+
+def read_merges(path):
+    """Return the pairs of tokens in a file of merges, one pair on each line after the first."""
+    header, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    if not header.startswith("#version"):
+        raise ValueError(f'its first line is {header[:40]!r}, not "#version: 0.2"')
+    return [line.split(" ") for line in lines]
+
+
+def write_merges(path, pairs):
+    """Write pairs of tokens to a file, as `read_merges` reads them."""
+    with atomic_write(path) as file:
+        file.write("\n".join(["#version: 0.2", *map(" ".join, pairs), ""]).encode())
 
 
 def check_ids(encoder, path):

@@ -5,6 +5,8 @@ A checkpoint in TensorFlow's V2 format, the "tensor bundle", is two kinds of fil
     model.ckpt.data-00000-of-00001   the arrays' bytes, one after the other (it may be several files)
     model.ckpt.index                 a table: name of each array -> its type, shape, place and crc32c
 
+picogpt adds model.ckpt.verified, a note that the files of these sizes and dates have agreed with each crc32c.
+
 The table is cut into blocks. One more block tells where those are, and the footer, the last 48 bytes of the
 file, tells where that one is. So a reader starts at the end and follows pairs of offset and size down to
 the entries, each of which is a small protocol buffer.
@@ -13,6 +15,8 @@ Sources: tensorflow/core/util/tensor_bundle/tensor_bundle.h and tensorflow/core/
 in github.com/tensorflow/tensorflow; for the table, doc/table_format.md in github.com/google/leveldb.
 """
 
+import contextlib
+import json
 import math
 import re
 from pathlib import Path
@@ -20,10 +24,12 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.crc32c import masked_crc32c
-from picogpt.files import map_file
+from picogpt.files import atomic_write, map_file
 
 MAGIC = bytes.fromhex("57fb808b247547db")  # the last eight bytes of every table
-DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}  # TensorFlow's numbers for types: types.proto
+TYPES = "1 <f4, 2 <f8, 3 <i4, 4 u1, 5 <i2, 6 i1, 8 <c8, 9 <i8, 10 ?, 17 <u2, 18 <c16, 19 <f2, 22 <u4, 23 <u8"
+DTYPES = {int(n): code for n, code in map(str.split, TYPES.split(", "))}  # TensorFlow's, see types.proto
+LARGE = 1 << 24  # bytes; a smaller checkpoint is verified each time, which takes no time to speak of
 AGAIN = "delete it and download or write it again"
 
 
@@ -31,13 +37,36 @@ def read(folder):
     """Return {name: array} of the checkpoint in `folder`, or of the one whose files begin with that path.
 
     The arrays are mapped from the data files, read-only, in the shapes in which they are stored, and each
-    agrees with its crc32c. A damaged file is a ValueError, an absent one a FileNotFoundError.
+    agrees with its crc32c; for large files, that is found out once, and noted beside them. A damaged file is
+    a ValueError, an absent one a FileNotFoundError.
     """
     prefix = find_prefix(Path(folder))
     n_files, entries = read_index(f"{prefix}.index")
     paths = {entry[0]: f"{prefix}.data-{entry[0]:05d}-of-{n_files:05d}" for entry in entries.values()}
     files = {i: map_file(path) for i, path in paths.items()}
-    return {name: read_tensor(paths[i], files[i], name, *entry) for name, (i, *entry) in entries.items()}
+    note, now = Path(f"{prefix}.verified"), sizes_and_dates([f"{prefix}.index", *paths.values()])
+    known = read_note(note) == now
+    arrays = {}
+    for name, (i, *entry, crc) in entries.items():
+        arrays[name] = read_tensor(paths[i], files[i], name, *entry, None if known else crc)
+    if not known and sum(map(len, files.values())) >= LARGE:
+        with contextlib.suppress(OSError), atomic_write(note) as file:  # a note is not worth an error
+            file.write(json.dumps(now).encode())
+    return arrays
+
+
+def sizes_and_dates(paths):
+    """Return {name of a file: [bytes, nanoseconds since 1970 of its last change]}."""
+    stats = {Path(path).name: Path(path).stat() for path in paths}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
+def read_note(path):
+    """Return what a note of `read` says, or None if there is none that can be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def find_prefix(path):
@@ -120,12 +149,15 @@ def read_entry(fields):
 
 
 def read_tensor(path, data, name, dtype, shape, offset, size, crc):
-    """Return the array that an entry of the index describes, as a view of `data`, the bytes of that file."""
+    """Return the array that an entry of the index describes, as a view of `data`, the bytes of that file.
+
+    A crc of None is not compared.
+    """
     if dtype not in DTYPES:
         raise ValueError(f"{name} in {path} is of TensorFlow's type {dtype}: only plain numbers can be read")
     raw = data[offset : offset + size]
     if len(raw) < size or size != math.prod(shape) * np.dtype(DTYPES[dtype]).itemsize:
         raise ValueError(f"{path} is cut short, {len(data):,} bytes of {offset + size:,} for {name}: {AGAIN}")
-    if masked_crc32c(raw) != crc:
+    if crc is not None and masked_crc32c(raw) != crc:
         raise ValueError(f"{path} is damaged (the crc32c of {name} is wrong): {AGAIN}")
     return raw.view(DTYPES[dtype]).reshape(shape)

@@ -14,6 +14,8 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
                       Without it: 124M if it is there, else the small model that comes with picogpt
                       (also --model_size)
   --models_dir DIR    where downloaded models are (models)
+  --source NAME       who serves a model that is not there: openai, or hf, Hugging Face (openai)
+  --offline           download nothing
   --truncate          keep the newest tokens of a prompt that is longer than the model's context,
                       instead of refusing it
   --no_cache          compute every token anew each time: slow, but the same text
@@ -46,6 +48,7 @@ examples:
   python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
   cat story.txt | python -m picogpt - --truncate --top_k 40 --n_samples 3
 
+PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_URL=https://... a mirror to download from.
 Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),
 the text so far is written.
 """
@@ -63,6 +66,7 @@ from picogpt import command, machine, weights
 from picogpt.data import from_utf8
 from picogpt.generate import check_settings, stop_at, stream, until
 from picogpt.guess import DraftModel, Lookup
+from picogpt.released import URLS
 from picogpt.shapes import n_params
 
 log = logging.getLogger("picogpt")
@@ -75,6 +79,8 @@ def continue_text(
     n_tokens_to_generate: int = 40,
     model_size: str | None = None,
     models_dir: str = "models",
+    source: str = "openai",
+    offline: bool = False,
     truncate: bool = False,
     no_cache: bool = False,
     no_lookup: bool = False,
@@ -93,13 +99,15 @@ def continue_text(
     if temperature is None:
         temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
     choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
-    check_flags(n_tokens_to_generate, n_samples, draft, threads, seed, stop, choice)
+    check_flags(n_tokens_to_generate, n_samples, draft, threads, seed, stop, source, choice)
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
-    params, hparams, encoder = weights.load_with_encoder(choose_model(model_size, models_dir), models_dir)
+    model = choose_model(model_size, models_dir)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
-    guesser = choose_guesser(no_lookup, draft, models_dir, hparams, temperature, n_samples)
+    where = models_dir, source, offline
+    guesser = choose_guesser(no_lookup, draft, where, hparams, temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
@@ -116,7 +124,7 @@ def continue_text(
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
 
 
-def check_flags(n, n_samples, draft, threads, seed, stop, choice):
+def check_flags(n, n_samples, draft, threads, seed, stop, source, choice):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
@@ -128,6 +136,8 @@ def check_flags(n, n_samples, draft, threads, seed, stop, choice):
         command.usage_error("--draft is for one sample at a time")
     if seed is not None and seed < 0:
         command.usage_error(f"--seed must not be negative, as is {seed}")
+    if source not in URLS:
+        command.usage_error(f"--source must be {' or '.join(URLS)}, not {source}")
     if "" in stop:
         command.usage_error("--stop must not be empty")
     if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
@@ -160,11 +170,11 @@ def choose_model(model, models_dir):
     return weights.shipped("tales")
 
 
-def choose_guesser(no_lookup, draft, models_dir, hparams, temperature, n_samples):
+def choose_guesser(no_lookup, draft, where, hparams, temperature, n_samples):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if draft is None:
         return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
-    params, drafts, _ = weights.load(draft, models_dir)
+    params, drafts, _ = weights.load(draft, *where)
     if drafts["n_vocab"] != hparams["n_vocab"]:
         n_vocab = f"{drafts['n_vocab']} tokens, the model's {hparams['n_vocab']}"
         raise ValueError(f"--draft {draft} cannot guess for this model: its vocabulary has {n_vocab}")

@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all, whenever the program or the machine stops; and mapped ones."""
+"""Files that are there whole or not at all, whenever the machine stops; locked and mapped ones."""
 
 import contextlib
+import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,59 @@ def atomic_write(path):
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path, poll=0.1):
+    """Let one process at a time work on `path`; the others wait, looking every `poll` seconds.
+
+    The lock is the system's, on `<path>.lock`, and ends with the process that holds it, however that ends:
+    a file that stays behind locks nothing. On a file system that knows no locks there is none.
+    """
+    lock = Path(f"{path}.lock")
+    if not (file := try_lock(lock)):
+        logging.getLogger("picogpt").warning("another process is writing %s: waiting for it", path)
+    while not file:
+        time.sleep(poll)
+        file = try_lock(lock)
+    with file:
+        try:
+            yield
+        finally:
+            if os.name == "posix":  # Windows cannot delete an open file: there it stays
+                lock.unlink(missing_ok=True)
+
+
+def try_lock(lock):
+    """Return the file `lock`, opened and locked, or None if another process holds it."""
+    file = open(lock, "ab")  # noqa: SIM115
+    try:
+        if os.name == "posix":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):  # and not one deleted by its last holder
+            return file
+    except (BlockingIOError, PermissionError, FileNotFoundError):
+        pass
+    except OSError:  # a file system without locks
+        return file
+    file.close()
+    return None
+
+
+def n_bytes(path):
+    """Return the size of a file; one that does not exist has 0 bytes."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def is_there(path, size=None):
+    """Return whether a file exists and has the size it should have, if that is known."""
+    return path.exists() and size in (None, n_bytes(path))
 
 
 def map_file(path):

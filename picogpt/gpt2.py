@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from picogpt.erf import gelu_erf
 from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, nest
@@ -69,11 +70,11 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dro
     return linear(act["heads"], **c_proj)
 
 
-def feed_forward(x, c_fc, c_proj, act=None):
+def feed_forward(x, c_fc, c_proj, erf=None, act=None):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = gelu(act["c_fc"])
+    act["gelu"] = gelu(act["c_fc"]) if erf is None else gelu_erf(act["c_fc"])
     return linear(act["gelu"], **c_proj)
 
 
@@ -151,7 +152,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     normed = layer_norm(x, **params["ln_f"])
     if acts is not None:
         acts.append(dict(x=x, ln_f=normed, keep=keep, mask=mask))
-    return linear(normed, params["wte"].T)
+    return linear(normed, params.get("lm_head", params["wte"]).T)
 
 
 def positions(past, T, pad=None):

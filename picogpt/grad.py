@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from picogpt.erf import gelu_erf_backward
 from picogpt.gpt2 import gpt2, merge_heads, positions, split_heads
 from picogpt.ops import attention_probs, cross_entropy, dropout, linear, softmax
 
@@ -47,7 +48,7 @@ def softmax_backward(dy, y):
     return dx
 
 
-def layer_norm_backward(dy, x, g, b, eps=1e-5):
+def layer_norm_backward(dy, x, g, b=None, eps=1e-5):
     """With n = (x - mean) / std and dn = g * dy: dx = (dn - mean(dn) - n * mean(n * dn)) / std
 
     The two means are the parts of dn that a shift and a stretch of the row would undo; the norm
@@ -62,7 +63,10 @@ def layer_norm_backward(dy, x, g, b, eps=1e-5):
     dx -= n * (np.vecdot(n, dn)[..., None] * (1 / C))
     dx /= std
     rows = tuple(range(x.ndim - 1))  # all axes but the last
-    return dx, dict(g=(n * dy).sum(axis=rows), b=dy.sum(axis=rows))
+    grads = dict(g=(n * dy).sum(axis=rows))
+    if b is not None:
+        grads["b"] = dy.sum(axis=rows)
+    return dx, grads
 
 
 def linear_backward(dy, x, w, b=None):
@@ -130,11 +134,12 @@ def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
     return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj):
+def feed_forward_backward(dy, act, c_fc, c_proj, erf=None):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
-    dx, dc_fc = linear_backward(gelu_backward(dgelu, act["c_fc"]), act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
+    dc_fc = gelu_backward(dgelu, act["c_fc"]) if erf is None else gelu_erf_backward(dgelu, act["c_fc"])
+    dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | ({} if erf is None else dict(erf=erf))  # which is empty
 
 
 def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
@@ -160,21 +165,25 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     n_last. It is used up, so that each block's activations are freed once it is done. -> a tree like
     `params`.
 
-    The table `wte` is used twice, as embedding and as head: its gradient is the sum of both.
+    The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
+    the sum of both.
     """
     act = acts.pop()
-    rows = dlogits.reshape(-1, dlogits.shape[-1])  # [B * T, V]
-    dwte = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
-    dx, dln_f = layer_norm_backward(linear(dlogits, params["wte"]), act["x"], **params["ln_f"])
+    rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
+    dhead = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
+    dx = linear(dlogits, params.get("lm_head", params["wte"]))
+    dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
     dblocks = []
     for block in reversed(params["blocks"]):
         dx, dblock = transformer_block_backward(dx, acts.pop(), **block, n_head=n_head, mask=act["mask"])
         dblocks.insert(0, dblock)
     dx = dropout_backward(dx, act["keep"])
+    dwte = np.zeros_like(dhead) if untied else dhead
     embedding_backward(dx, ids, dwte)
     dwpe = np.zeros_like(params["wpe"])
     dwpe[positions(0, ids.shape[1])] = dx.sum(axis=0)
-    return dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
+    grads = dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
+    return grads | (dict(lm_head=dhead) if untied else {})
 
 
 def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0):

@@ -62,7 +62,7 @@ def softmax(x):
     return y
 
 
-def layer_norm(x, g, b, eps=1e-5):
+def layer_norm(x, g, b=None, eps=1e-5):
     """Shift and stretch each row to mean 0 and variance 1, then by learned gain and bias.
 
     y = g * (x - mean) / sqrt(variance + eps) + b   over the last axis (Ba, Kiros & Hinton 2016)
@@ -76,7 +76,8 @@ def layer_norm(x, g, b, eps=1e-5):
     y = x - x.mean(axis=-1, keepdims=True)
     y /= np.sqrt(np.vecdot(y, y)[..., None] * (1 / x.shape[-1]) + eps)
     y *= g
-    y += b
+    if b is not None:
+        y += b
     return y
 
 

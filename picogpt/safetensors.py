@@ -14,13 +14,14 @@ import os
 
 import numpy as np
 
-from picogpt.files import atomic_write
+from picogpt.files import atomic_write, map_file
 from picogpt.machine import split, spread
 
 TYPES = (
     "F64 <f8, F32 <f4, F16 <f2, I64 <i8, I32 <i4, I16 <i2, I8 i1, U64 <u8, U32 <u4, U16 <u2, U8 u1, BOOL ?"
 )
-DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))}
+BF16 = np.dtype([("bf16", "<u2")])  # the upper half of a float32: NumPy has no such number
+DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -35,29 +36,47 @@ def read(path):
 
     A file that is cut short or not in this format is a ValueError.
     """
-    size = os.path.getsize(path)
     with open(path, "rb") as file:
-        n_header = int.from_bytes(file.read(8), "little")
-        if not 2 <= n_header <= size - 8:
-            raise ValueError(f"{path} is not a safetensors file, or cut short: convert or download it again")
-        entries, metadata, n_bytes = parse_header(path, file.read(n_header))
-        if size != 8 + n_header + n_bytes:
-            raise ValueError(
-                f"{path} has {size:,} bytes, but its header describes {8 + n_header + n_bytes:,}:"
-                " convert or download it again"
-            )
+        entries, metadata, n_bytes = read_header(path, file)
+        begin = file.tell()
     data = np.empty(-(-n_bytes // 4), np.float32).view(np.uint8)[:n_bytes]
 
     def fill(part):
         with open(path, "rb") as file:
-            file.seek(8 + n_header + part.start)
+            file.seek(begin + part.start)
             file.readinto(data[part])
 
     spread(fill, split(n_bytes, max(1, n_bytes // PART)))
+    return views(data, entries), metadata
+
+
+def read_mapped(path):
+    """Do as `read`, but map the file, read-only: what is not looked at never comes from the disk."""
+    with open(path, "rb") as file:
+        entries, metadata, _ = read_header(path, file)
+        return views(map_file(path)[file.tell() :], entries), metadata
+
+
+def views(data, entries):
+    """Return {name: array}, the parts of `data` that a header's entries describe."""
     return {
         name: data[begin:end].view(dtype).reshape(shape)
         for name, (dtype, shape, begin, end) in entries.items()
-    }, metadata
+    }
+
+
+def read_header(path, file):
+    """Return what `parse_header` says of an open file's header, checked; the data begins where it stops."""
+    size, n_header = os.path.getsize(path), int.from_bytes(file.read(8), "little")
+    if not 2 <= n_header <= size - 8:
+        raise ValueError(f"{path} is not a safetensors file, or cut short: convert or download it again")
+    entries, metadata, n_bytes = parse_header(path, file.read(n_header))
+    if size != 8 + n_header + n_bytes:
+        raise ValueError(
+            f"{path} has {size:,} bytes, but its header describes {8 + n_header + n_bytes:,}:"
+            " convert or download it again"
+        )
+    return entries, metadata, n_bytes
 
 
 def parse_header(path, header):

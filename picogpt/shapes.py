@@ -1,6 +1,7 @@
 """The architecture as a table of shapes: which arrays a GPT-2 consists of, for given hyper-parameters.
 
-`hparams` are OpenAI's (hparams.json): n_vocab, n_ctx, n_embd, n_head, n_layer.
+`hparams` are OpenAI's (hparams.json): n_vocab, n_ctx, n_embd, n_head, n_layer. A descendant of GPT-2 that
+differs from it says so by more of them, which are left out where they are as in OPTIONS.
 """
 
 import math
@@ -19,13 +20,20 @@ SIZES = {
     "774M": gpt2_hparams(n_embd=1280, n_head=20, n_layer=36),
     "1558M": gpt2_hparams(n_embd=1600, n_head=25, n_layer=48),
 }
+HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M", "gpt2-xl": "1558M"}
+OPTIONS = {
+    "bias": True,  # whether linear layers and layer norms add one
+    "tied": True,  # whether the token embedding is the output head too
+    "gelu": "tanh",  # or erf, the exact one
+}
 
 
-def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer):
+def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh"):
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
     Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
-    `n_head` shapes nothing: the heads lie side by side in the columns of c_attn.
+    `n_head` shapes nothing: the heads lie side by side in the columns of c_attn. Of `gelu` the tree has an
+    empty array, `erf`, whose presence chooses the exact form.
 
     >>> shapes = param_shapes(**SIZES["124M"])
     >>> shapes["wte"], shapes["wpe"], len(shapes["blocks"])
@@ -39,25 +47,39 @@ def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer):
     """
 
     def linear(n_in, n_out):
-        return dict(w=(n_in, n_out), b=(n_out,))
+        return dict(w=(n_in, n_out)) | (dict(b=(n_out,)) if bias else {})
 
     def norm():
-        return dict(g=(n_embd,), b=(n_embd,))
+        return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
     def block():
+        mlp = dict(c_fc=linear(n_embd, 4 * n_embd), c_proj=linear(4 * n_embd, n_embd))
         return dict(
             ln_1=norm(),
             attn=dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)),
             ln_2=norm(),
-            mlp=dict(c_fc=linear(n_embd, 4 * n_embd), c_proj=linear(4 * n_embd, n_embd)),
+            mlp=mlp | (dict(erf=(0,)) if gelu == "erf" else {}),
         )
 
-    return dict(
+    params = dict(
         wte=(n_vocab, n_embd),  # token embedding, and the output head
         wpe=(n_ctx, n_embd),  # position embedding
         blocks=[block() for _ in range(n_layer)],
         ln_f=norm(),
     )
+    return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
+
+
+def without_padding(n_vocab):
+    """Return how many tokens a vocabulary has; GPT-2's is padded by some to a rounder number.
+
+    The tokens of the padding are none, so a model is read without them: its vocabulary is then that of its
+    tokenizer, no sampling can draw them, and the logits of the others stay what they are.
+
+    >>> without_padding(50304), without_padding(65)
+    (50257, 65)
+    """
+    return 50257 if n_vocab == 50304 else n_vocab
 
 
 def n_params(hparams):

@@ -56,6 +56,7 @@ import numpy as np
 from picogpt import command, data, machine, optim, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
+from picogpt.checks import check_hparams
 from picogpt.gpt2 import init_params
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
@@ -178,7 +179,7 @@ def begin(c, text):
         hparams = dict(
             n_vocab=encoder.n_vocab, n_ctx=c.n_ctx, n_embd=c.n_embd, n_head=c.n_head, n_layer=c.n_layer
         )
-        weights.check_hparams(hparams)
+        check_hparams(hparams)
         params = init_params(hparams, np.random.default_rng(c.seed))
     rng = np.random.default_rng([c.seed, 1])  # of batches and dropout
     state = dict(params=params, moments=optim.adamw_init(params), step=0, rng=rng, best=math.inf)

@@ -1,12 +1,13 @@
 """A model's folder: its weights, hyper-parameters and tokenizer; where to find it, how to read and save it.
 
-Two kinds of folders hold a model. OpenAI's, as downloaded:
+Three kinds of folders hold a model. OpenAI's, as downloaded:
 
     hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
 
-and picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
-parameter tree as names ("blocks.0.attn.c_attn.w"). A folder that has both is read from the latter. The
-tokenizer is vocab.bpe (bytes), or chars.json (characters); a model of neither kind of text has none.
+picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
+parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. And
+Hugging Face's, which has a config.json and no hparams.json, see huggingface.py. The tokenizer is vocab.bpe
+or Hugging Face's files (bytes), or chars.json (characters); a model of neither kind of text has none.
 """
 
 import json
@@ -16,56 +17,65 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import bpe, bundle, chars, safetensors
+from picogpt import bpe, bundle, chars, hf_bpe, huggingface, safetensors
+from picogpt.checks import check, check_finite, check_hparams, check_shapes
 from picogpt.files import atomic_write
 from picogpt.released import DATA, fetch_gpt2
-from picogpt.shapes import SIZES, n_params, param_shapes
-from picogpt.tree import flatten, nest
+from picogpt.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, param_shapes
+from picogpt.tree import flatten, nest, walk
 
 WEIGHTS = "model.safetensors"
-MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
 
-def load(model, models_dir="models"):
-    """Return (params, hparams, encoder) of a model, given as a size ("124M") or as its folder.
+def load(model, models_dir="models", source="openai", offline=False):
+    """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
 
-    A size that `models_dir` lacks is downloaded to there. `params` is the tree of `shapes.param_shapes` in
-    float32; `encoder` is None if the folder has no tokenizer. What does not fit together is a ValueError, a
-    missing file a FileNotFoundError, each with one sentence.
+    A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
+    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. What does not fit
+    together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
-    folder = find(model, models_dir)
+    folder = find(model, models_dir, source, offline)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
     return read_params(folder, hparams), hparams, encoder
 
 
-def load_with_encoder(model, models_dir="models"):
+def load_with_encoder(model, models_dir="models", source="openai", offline=False):
     """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
-    params, hparams, encoder = load(model, models_dir)
+    params, hparams, encoder = load(model, models_dir, source, offline)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder
 
 
-def find(model, models_dir="models"):
-    """Return the folder of a model, given as a size ("124M") or as a folder; fetch what a size lacks."""
-    if str(model) in SIZES:
-        folder = Path(models_dir, str(model))
-        return folder if is_complete(folder) else fetch_gpt2(str(model), models_dir)
-    if str(model) and Path(model).is_dir():
-        return Path(model)
-    if str(model) in OLD_NAMES:
-        raise ValueError(f"OpenAI's {model} is now called {OLD_NAMES[model]}: ask for that")
-    given = str(model) or repr(model)
+def find(model, models_dir="models", source="openai", offline=False):
+    """Return the folder of a model, given as a size ("124M", "gpt2") or as one; fetch what a size lacks."""
+    name = str(model)
+    size = HUGGING_FACE_NAMES.get(name, name)
+    if size in SIZES:
+        names = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+        there = filter(is_complete, (Path(models_dir, name) for name in names))
+        return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
+    if name and Path(name).is_dir():
+        return Path(name)
+    if name in OLD_NAMES:
+        raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
+    if name and Path(name).is_file():
+        raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
+    given = name or repr(name)
     raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
 
 
 def is_complete(folder):
-    """Return whether `folder` has all files of a model with GPT-2's tokenizer, in either of the two kinds."""
-    checkpoint = (folder / "model.ckpt.index").exists() and (folder / DATA).exists()
-    others = (folder / "hparams.json").exists() and (folder / "vocab.bpe").exists()
-    return others and (checkpoint or (folder / WEIGHTS).exists())
+    """Return whether `folder` has all files of a model with GPT-2's tokenizer, in one of the three kinds."""
+
+    def has(*names):
+        return all((folder / name).exists() for name in names)
+
+    openai = has("hparams.json", "vocab.bpe", "model.ckpt.index", DATA)
+    ours = has("hparams.json", "vocab.bpe", WEIGHTS)
+    return openai or ours or has(huggingface.CONFIG, WEIGHTS, hf_bpe.VOCAB, hf_bpe.MERGES)
 
 
 def shipped(name):
@@ -75,17 +85,30 @@ def shipped(name):
     return installed if installed.is_dir() else here.parent / "models" / name
 
 
+def is_hugging_faces(folder):
+    """Return whether `folder` is of Hugging Face's kind."""
+    return Path(folder, huggingface.CONFIG).is_file() and not Path(folder, "hparams.json").is_file()
+
+
 def read_hparams(folder):
-    """Return the five hyper-parameters in hparams.json, each a positive int."""
-    path = Path(folder, "hparams.json")
+    """Return the hyper-parameters in hparams.json, or in Hugging Face's config.json, checked."""
+    theirs = is_hugging_faces(folder)
+    path = Path(folder, huggingface.CONFIG if theirs else "hparams.json")
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
         hparams = dict(json.loads(path.read_text(encoding="utf-8")))
+        hparams = huggingface.hparams_of(hparams) if theirs else hparams
         check_hparams(hparams)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
-    return {key: hparams[key] for key in SIZES["124M"]}
+    return without_usual(hparams)
+
+
+def without_usual(hparams):
+    """Return the five hyper-parameters of every model, and of the OPTIONS those that differ from GPT-2's."""
+    differing = {key: hparams[key] for key in OPTIONS if hparams.get(key, OPTIONS[key]) != OPTIONS[key]}
+    return {key: hparams[key] for key in SIZES["124M"]} | differing
 
 
 def read_encoder(folder, hparams):
@@ -94,6 +117,8 @@ def read_encoder(folder, hparams):
         encoder = chars.CharEncoder.load(folder)
     elif Path(folder, "vocab.bpe").exists() or Path(folder, "encoder.json").exists():
         encoder = bpe.load_encoder(folder)
+    elif Path(folder, hf_bpe.VOCAB).exists() or Path(folder, hf_bpe.ALL_IN_ONE).exists():
+        encoder = hf_bpe.load_encoder(folder)
     else:
         return None
     if encoder.n_vocab != hparams["n_vocab"]:
@@ -106,19 +131,34 @@ def read_encoder(folder, hparams):
 
 def read_params(folder, hparams):
     """Return the tree of parameters, checked; all are views of one array, see `safetensors.read`."""
-    shapes = flatten(param_shapes(**hparams))
-    if Path(folder, WEIGHTS).exists():
-        tensors, _ = safetensors.read(Path(folder, WEIGHTS))
-        check(tensors, hparams, folder)
-    else:
-        mapped = from_checkpoint_names(bundle.read(folder))
-        check(mapped, hparams, folder)
-        flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
-        for path, shape in shapes.items():
-            begin, end = end, end + math.prod(shape)
-            tensors[path] = flat[begin:end].reshape(shape)
-            tensors[path][...] = mapped[path]
-    return nest({path: tensors[path] for path in shapes})
+    if is_hugging_faces(folder):
+        return lay_out(huggingface.read(folder, hparams), hparams, folder)
+    if not Path(folder, WEIGHTS).exists():
+        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder)
+    tensors, _ = safetensors.read(Path(folder, WEIGHTS))
+    check(tensors, hparams, folder)
+    return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))})
+
+
+def lay_out(arrays, hparams, source):
+    """Return {path: array} as the tree of parameters, views of one new array; half precision is widened.
+
+    The arrays may be mapped from a file, and transposed: each number is read once, and nothing else is made.
+    """
+    check_hparams(hparams)
+    check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16))
+    flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
+    for path, shape in walk(param_shapes(**hparams)):
+        begin, end = end, end + math.prod(shape)
+        tensors[path] = flat[begin:end].reshape(shape)
+        if arrays[path].dtype == safetensors.BF16:
+            bits = tensors[path].view(np.uint32)
+            bits[...] = arrays[path]["bf16"]
+            bits <<= 16
+        else:
+            tensors[path][...] = arrays[path]
+    check_finite(tensors, source)
+    return nest(tensors)
 
 
 def from_checkpoint_names(tensors):
@@ -134,6 +174,15 @@ def from_checkpoint_names(tensors):
     for name, array in tensors.items():
         path = re.sub(r"^h(\d+)\.", r"blocks.\1.", name.removeprefix("model/").replace("/", "."))
         renamed[path] = array[0] if array.ndim == 3 and len(array) == 1 else array
+    return renamed
+
+
+def to_checkpoint_names(tensors):
+    """Return {path in the tree: array} as OpenAI's variables: the inverse of `from_checkpoint_names`."""
+    renamed = {}
+    for path, array in tensors.items():
+        name = "model/" + re.sub(r"^blocks\.", "h", path).replace(".", "/")
+        renamed[name] = array[None] if name.endswith("/w") else array
     return renamed
 
 
@@ -154,54 +203,3 @@ def save_params(folder, params, hparams):
     metadata = {"format": "picogpt", "hparams": json.dumps(hparams)}
     safetensors.write(Path(folder, WEIGHTS), flatten(params), metadata)
     return Path(folder, WEIGHTS)
-
-
-def check_hparams(hparams):
-    """Raise ValueError unless the hyper-parameters are whole numbers of which a model can be built."""
-    for key in SIZES["124M"]:
-        if type(hparams.get(key)) is not int or hparams[key] < 1:
-            raise ValueError(f"{key} is {hparams.get(key, 'missing')}, but must be a whole number from 1 on")
-    if hparams["n_layer"] > MAX_LAYERS:
-        raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")
-    if hparams["n_embd"] % hparams["n_head"]:
-        raise ValueError(
-            f"n_embd {hparams['n_embd']} does not split into n_head {hparams['n_head']} equal heads"
-        )
-
-
-def check(params, hparams, source="the model"):
-    """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 GPT-2 without a NaN.
-
-    `source`, say the folder they are from, begins the sentence.
-    """
-    check_hparams(hparams)
-    arrays, shapes = flatten(params), flatten(param_shapes(**hparams))
-    if lacking := shapes.keys() - arrays.keys():
-        raise ValueError(
-            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
-        )
-    if extra := arrays.keys() - shapes.keys():
-        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
-    for path, shape in shapes.items():
-        array = arrays[path]
-        if array.shape != shape:
-            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
-        if array.dtype != np.float32:
-            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
-        if not is_finite(array):
-            raise ValueError(f"{source} has NaN or infinity in {path}: download, convert or train it again")
-
-
-def named(paths):
-    """Return one of `paths`, and how many more there are.
-
-    >>> named({"wte"}), named({"b", "a", "c"})
-    ('wte', 'a (and 2 more tensors)')
-    """
-    return min(paths) + (f" (and {len(paths) - 1} more tensors)" if len(paths) > 1 else "")
-
-
-def is_finite(array):
-    """Return whether all numbers are finite: their sum tells, much faster, unless it alone overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

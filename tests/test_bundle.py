@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,33 @@ def test_tensorflow_reads_the_same_here_and_now(folder):
     live = {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     assert_same_bits(bundle.read(folder), {name: np.asarray(array) for name, array in live.items()})
     assert_same_bits(bundle.read(folder), expected(folder))
+
+
+def test_all_types_of_numbers_in_three_shards_are_read_as_save_v2_writes_them(tmp_path):
+    pytest.importorskip("tensorflow")
+    from record import tensorflow_checkpoint
+
+    rng = np.random.default_rng(0)
+    codes = list(bundle.DTYPES.values())
+    shards = [
+        {f"{i}/{np.dtype(code).name}": rng.integers(0, 2, (3, i + 1)).astype(code) for code in codes[i::3]}
+        for i in range(3)
+    ]
+    tensorflow_checkpoint.write_bundle(tmp_path / "model.ckpt", *shards)
+    assert len(list(tmp_path.glob("*.data-*-of-00003"))) == 3
+    assert_same_bits(bundle.read(tmp_path), shards[0] | shards[1] | shards[2])
+
+
+def test_a_sharded_checkpoint_of_the_v1_saver_is_read(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    tf1, arrays = tf.compat.v1, {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "c": np.ones(5)}
+    with tf1.Graph().as_default(), tf1.Session() as session:
+        for name, array in arrays.items():
+            tf1.get_variable(name, initializer=array, use_resource=False)
+        session.run(tf1.global_variables_initializer())
+        saver = tf1.train.Saver(sharded=True, save_relative_paths=True)
+        saver.save(session, str(tmp_path / "model"), global_step=7)  # model-7, as "checkpoint" says
+    assert_same_bits(bundle.read(tmp_path), arrays)
 
 
 def test_openais_index_is_read_as_published():
@@ -119,6 +147,73 @@ def test_a_flipped_byte_of_the_data_is_reported(checkpoint, at):
     (checkpoint / DATA).write_bytes(data)
     with pytest.raises(ValueError, match=rf"{DATA} is damaged \(the crc32c of model/.* is wrong\)"):
         bundle.read(checkpoint)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Have checkpoints of any size noted as verified; return the list of the sizes whose crc32c was taken."""
+    taken, crc = [], bundle.masked_crc32c
+    monkeypatch.setattr(bundle, "LARGE", 1)
+    monkeypatch.setattr(bundle, "masked_crc32c", lambda data: taken.append(len(data)) or crc(data))
+    return taken
+
+
+@pytest.mark.parametrize("source", [TENSORFLOW, SHARDED])
+def test_a_checkpoint_is_verified_once(source, counted, tmp_path):
+    folder = Path(shutil.copytree(source, tmp_path / "checkpoint"))
+    bundle.read(folder)
+    first = sum(counted)
+    assert (folder / "model.ckpt.verified").exists()
+    counted.clear()
+    assert_same_bits(bundle.read(folder), expected(folder))
+    n_data = sum(array.nbytes for array in expected(folder).values())
+    assert first - sum(counted) == n_data > 0  # the second time, the index alone
+
+
+@pytest.mark.parametrize("name", [INDEX, DATA])
+def test_a_file_that_has_changed_is_verified_again(name, counted, checkpoint):
+    bundle.read(checkpoint)
+    first = sum(counted)
+    stat = (checkpoint / name).stat()
+    os.utime(checkpoint / name, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    counted.clear()
+    bundle.read(checkpoint)
+    assert sum(counted) == first
+    damaged = bytearray((checkpoint / DATA).read_bytes())
+    damaged[7000] ^= 1
+    (checkpoint / DATA).write_bytes(damaged)
+    for _ in range(2):  # a failure is not remembered
+        with pytest.raises(ValueError, match="is damaged"):
+            bundle.read(checkpoint)
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+def test_a_note_that_is_none_is_ignored(note, counted, checkpoint):
+    bundle.read(checkpoint)
+    first = sum(counted)
+    good = (checkpoint / "model.ckpt.verified").read_bytes()
+    (checkpoint / "model.ckpt.verified").write_bytes(note)
+    counted.clear()
+    bundle.read(checkpoint)
+    assert sum(counted) == first
+    assert (checkpoint / "model.ckpt.verified").read_bytes() == good
+
+
+def test_where_nothing_can_be_written_it_is_verified_each_time(counted, checkpoint, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(bundle, "atomic_write", refuse)
+    for _ in range(2):
+        counted.clear()
+        assert_same_bits(bundle.read(checkpoint), expected(checkpoint))
+        assert sum(counted) > 15_000
+    assert not (checkpoint / "model.ckpt.verified").exists()
+
+
+def test_a_small_checkpoint_needs_no_note(checkpoint):
+    bundle.read(checkpoint)
+    assert not (checkpoint / "model.ckpt.verified").exists()
 
 
 @pytest.mark.parametrize("name", [INDEX, DATA])

@@ -94,11 +94,31 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, c
 @pytest.mark.parametrize(
     ("args", "code", "says"),
     [
-        (["nowhere"], 1, "convert: nowhere is not a folder: give the one that holds the checkpoint\n"),
+        (
+            ["nowhere"],
+            1,
+            "convert: nowhere is neither a folder nor a size of GPT-2;"
+            " the sizes are 124M, 355M, 774M, 1558M\n",
+        ),
         (
             [TENSORFLOW, "--reader", "torch"],
             2,
             "convert: --reader must be bundle or tf, not torch (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "gguf"],
+            2,
+            "convert: --to must be picogpt or hf or tf or llmc, not gguf (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "hf"],
+            2,
+            "convert: --out is missing: the folder that the new files go to (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "hf", "--out", TENSORFLOW],
+            1,
+            f"convert: {TENSORFLOW} has a model already (hparams.json): --out names another folder\n",
         ),
     ],
 )
@@ -107,8 +127,9 @@ def test_a_wrong_call_is_one_line(args, code, says):
 
 
 def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
-    blocked = "import sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:]; import runpy;"
     tool = REPOSITORY / "tools" / "convert.py"
+    blocked = "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:];"
+    blocked += f"sys.path.insert(0, {str(tool.parent)!r});"  # as when it is run by name
     command = [sys.executable, "-c", f"{blocked} runpy.run_path({str(tool)!r}, run_name='__main__')"]
     done = subprocess.run(
         [*command, tool, checkpoint, "--reader", "tf"],
@@ -118,4 +139,4 @@ def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
         env=ENVIRONMENT,
     )
     assert done.returncode == 1
-    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install -e ".[convert]"\n'
+    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install -e ".[tf]"\n'

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
 
+from picogpt import crc32c as module
 from picogpt.crc32c import MAX_LOG_WORDS, POLYNOMIAL, crc32c, masked_crc32c
 
 ROW_BYTES = 4 << MAX_LOG_WORDS
+
+
+@pytest.fixture(autouse=True)
+def by_numpy(monkeypatch):
+    """Have every test done by NumPy, even where the library is installed."""
+    monkeypatch.setattr(module, "library", None)
 
 
 def bit_by_bit(data):
@@ -58,3 +65,14 @@ def test_the_mask_is_leveldbs():
     assert masked_crc32c(b"foo") != crc32c(b"foo")
     unrotated = (masked_crc32c(b"foo") - 0xA282EAD8) & 0xFFFFFFFF
     assert (unrotated << 15 | unrotated >> 17) & 0xFFFFFFFF == crc32c(b"foo")
+
+
+def test_the_library_gives_the_same(monkeypatch):
+    data = np.random.default_rng(0).integers(0, 256, 3 * ROW_BYTES, np.uint8)
+    data.flags.writeable = False  # as a mapped file is
+    parts = [data[begin : begin + n] for begin in (0, 3) for n in (0, 1, 5, 1000, ROW_BYTES + 7)]
+    ours = [crc32c(part) for part in parts]
+    monkeypatch.setattr(module, "library", pytest.importorskip("google_crc32c.cext"))
+    assert [crc32c(part) for part in parts] == ours
+    assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(data[:12].view("<f4").reshape(3, 1)) == crc32c(data[:12])

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import bpe, chars, download, released, safetensors, weights
-from picogpt.shapes import SIZES, param_shapes
+from picogpt import bpe, chars, download, safetensors, weights
+from picogpt.shapes import HUGGING_FACE_NAMES, param_shapes
 from picogpt.tree import flatten, nest, tree_map
 
 REPOSITORY = Path(__file__).parents[1]
@@ -194,7 +194,8 @@ def test_a_missing_file_is_reported(folder, name, says):
     [
         ("117M", "117M is now called 124M"),
         ("345M", "345M is now called 355M"),
-        ("gpt2-xl", "gpt2-xl is neither a folder nor a size of GPT-2; the sizes are 124M, 355M, 774M, 1558M"),
+        ("gpt3", "gpt3 is neither a folder nor a size of GPT-2; the sizes are 124M, 355M, 774M, 1558M"),
+        (__file__, r"test_weights.py is a file, and a model is a folder: tools/convert.py makes one of it"),
     ],
 )
 def test_an_unknown_model_is_reported_with_the_sizes(model, says):
@@ -210,37 +211,24 @@ def test_a_size_that_is_there_is_found_without_a_network(tmp_path, folder, monke
         assert weights.find(size, tmp_path / "models") == tmp_path / "models" / size
 
 
-def test_a_size_that_lacks_something_is_downloaded(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "size"), HUGGING_FACE_NAMES.items())
+def test_hugging_faces_names_work_where_sizes_do(name, size, tmp_path, folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(download, "download", lambda *what: asked.append(what))
-    shutil.copytree(TENSORFLOW, tmp_path / "1558M")
-    assert weights.find("1558M", tmp_path) == tmp_path / "1558M"
-    assert [path.name for _, path, *_ in asked] == list(released.FILES)
-    assert asked[-1][0] == f"{released.BASE_URL}/1558M/model.ckpt.data-00000-of-00001"
-    assert {what[2:] for what in asked} == {(None, None), (6230444800, None)}
-
-
-def test_124m_is_downloaded_by_the_published_checksums(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(download, "download", lambda *what: asked.append(what))
-    assert released.fetch_gpt2("124M", tmp_path, "http://mirror") == tmp_path / "124M"
-    assert asked[1] == (
-        "http://mirror/124M/hparams.json",
-        tmp_path / "124M" / "hparams.json",
-        *released.FILES["hparams.json"],
-    )
-
-
-def test_a_size_that_openai_does_not_have_is_not_asked_for(tmp_path):
-    with pytest.raises(ValueError, match="no GPT-2 of size 117M, but 124M, 355M, 774M, 1558M"):
-        released.fetch_gpt2("117M", tmp_path)
-
-
-def test_published_sizes_are_those_of_the_arrays():
-    data_bytes = released.DATA_BYTES | {"124M": released.FILES[released.DATA][0]}
-    for size, hparams in SIZES.items():
-        n_params = sum(np.prod(shape) for shape in flatten(param_shapes(**hparams)).values())
-        assert data_bytes[size] == 4 * n_params
+    monkeypatch.setattr(download, "download", lambda url, *_, **__: asked.append(url))
+    for given in (name, size):
+        assert weights.find(given, tmp_path) == tmp_path / size
+    assert asked and {f"/{size}/" in url for url in asked} == {True}
+    n_asked = len(asked)
+    theirs = Path(shutil.copytree(REPOSITORY / "tests" / "references" / "hf_gpt2", tmp_path / name))
+    for file in ("vocab.json", "merges.txt"):
+        (theirs / file).touch()
+    for given in (name, size):
+        assert weights.find(given, tmp_path) == theirs
+    shutil.copytree(folder, tmp_path / size)
+    (tmp_path / size / "vocab.bpe").touch()
+    for given in (name, size):
+        assert weights.find(given, tmp_path) == tmp_path / size
+    assert len(asked) == n_asked
 
 
 def test_the_bundled_model_lies_in_the_checkout_or_in_the_package(monkeypatch, tmp_path):

@@ -1,38 +1,108 @@
-"""Turn OpenAI's TensorFlow checkpoint of a GPT-2 into one safetensors file.
+"""Turn a checkpoint of GPT-2 of one kind into another.
 
-usage: python tools/convert.py FOLDER [--out FOLDER] [--reader NAME]
+usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
-  FOLDER          holds hparams.json and the checkpoint, model.ckpt.*; say models/124M
-  --out FOLDER    where model.safetensors goes, with hparams.json and the tokenizer (beside the
-                  checkpoint, which picogpt then no longer reads and which may be deleted)
-  --reader NAME   bundle: picogpt's own reader; tf: TensorFlow, with the same result to the last bit
-                  (bundle)
+  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a
+                   file of nanoGPT, minGPT or another PyTorch program with their names (.pt), or of
+                   llm.c (.bin); a folder with a pytorch_model.bin and a config.json. What PyTorch has
+                   written needs PyTorch
+  --to KIND        picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's
+                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c
+                   (picogpt)
+  --out FOLDER     where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the
+                   checkpoint, which picogpt then no longer reads and which may be deleted)
+  --tokenizer PATH of a file, which has none: a folder with a tokenizer, or the text from whose characters
+                   a model of characters was trained (GPT-2's, for a vocabulary of its size)
+  --n_head N       of a PyTorch file that does not tell it, as minGPT's
+  --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
+  --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
+                   to the last bit (bundle)
+
+What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
+and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
 
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+import json
 import sys
 from pathlib import Path
 
-from picogpt import bundle, command, weights
+import llmc
+import numpy as np
+import state_dict
+import tf_bundle
+
+from picogpt import bpe, bundle, command, data, hf_bpe, huggingface, safetensors, weights
+from picogpt.chars import CharEncoder
+from picogpt.files import atomic_write
+from picogpt.shapes import OPTIONS, param_shapes
+from picogpt.tree import flatten, walk
+
+PYTORCH_MODEL = "pytorch_model.bin"
 
 
-def convert(folder: str, *, out: str = "", reader: str = "bundle"):
-    """Convert the checkpoint in `folder`; `reader` is "bundle" or "tf"."""
-    readers = {"bundle": bundle.read, "tf": read_by_tensorflow}
-    if reader not in readers:
-        command.usage_error(f"--reader must be bundle or tf, not {reader}")
-    folder, out = Path(folder), Path(out or folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: give the one that holds the checkpoint")
+def convert(
+    source: str,
+    *,
+    to: str = "picogpt",
+    out: str = "",
+    tokenizer: str = "",
+    n_head: int | None = None,
+    gelu: str | None = None,
+    reader: str = "bundle",
+):
+    """Convert as the docstring of this module says; these are the command's flags."""
+    for flag, value, allowed in (
+        ("to", to, WRITERS),
+        ("gelu", gelu, ("tanh", "erf", None)),
+        ("reader", reader, ("bundle", "tf")),
+    ):
+        if value not in allowed:
+            command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    source = Path(source) if Path(source).is_file() else weights.find(source)
+    folder = destination(source, out, to)
+    arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
+    params = weights.lay_out(arrays, hparams, source)
+    encoder = read_encoder(source, tokenizer, hparams)
+    check_kind(hparams, to)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
+
+
+def destination(source, out, to):
+    """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
+    if not out:
+        if to != "picogpt" or not (source / "hparams.json").is_file():
+            command.usage_error("--out is missing: the folder that the new files go to")
+        return source
+    folder = Path(out)
+    for name in ("hparams.json", huggingface.CONFIG):
+        if (folder / name).exists():
+            raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    return folder
+
+
+def read_file(path, n_head, gelu):
+    """Return ({path in the tree: array}, hparams) of a model in one file."""
+    return llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)
+
+
+def read_folder(folder, reader):
+    """Return ({path in the tree: array}, hparams) of a model's folder; TensorFlow's checkpoint goes first."""
     hparams = weights.read_hparams(folder)
-    tensors = weights.from_checkpoint_names(readers[reader](folder))
-    weights.check(tensors, hparams, folder)
-    if out == folder:
-        weights.save_params(folder, tensors, hparams)
-    else:
-        weights.save(out, tensors, hparams, weights.read_encoder(folder, hparams))
-    print(f"{out / weights.WEIGHTS}: {len(tensors)} tensors", file=sys.stderr)
+    if weights.is_hugging_faces(folder):
+        if any(folder.glob(f"{huggingface.WEIGHTS}*")):
+            return huggingface.read(folder, hparams), hparams
+        state = state_dict.read_state(folder, state_dict.load(folder / PYTORCH_MODEL))
+        return huggingface.adapt(state, hparams), hparams
+    if reader == "tf":
+        return weights.from_checkpoint_names(read_by_tensorflow(folder)), hparams
+    checkpoint = Path(f"{bundle.find_prefix(folder)}.index")
+    if not checkpoint.exists() and (folder / weights.WEIGHTS).exists():
+        return safetensors.read_mapped(folder / weights.WEIGHTS)[0], hparams
+    return weights.from_checkpoint_names(bundle.read(folder)), hparams
 
 
 def read_by_tensorflow(folder):
@@ -40,12 +110,84 @@ def read_by_tensorflow(folder):
     try:
         import tensorflow as tf
     except ImportError:
-        raise ValueError('--reader tf needs TensorFlow: pip install -e ".[convert]"') from None
+        raise ValueError('--reader tf needs TensorFlow: pip install -e ".[tf]"') from None
     try:
         checkpoint = tf.train.load_checkpoint(str(bundle.find_prefix(folder)))
         return {name: checkpoint.get_tensor(name) for name in sorted(checkpoint.get_variable_to_shape_map())}
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(f"TensorFlow cannot read {folder}: {str(error).splitlines()[0]}") from None
+
+
+def read_encoder(source, tokenizer, hparams):
+    """Return the tokenizer that --tokenizer names, else the one in the folder, else GPT-2's if it fits."""
+    if tokenizer and Path(tokenizer).is_file():
+        encoder = CharEncoder.from_text(data.read_text(tokenizer))
+        if encoder.n_vocab != hparams["n_vocab"]:
+            raise ValueError(
+                f"{tokenizer} has {encoder.n_vocab} characters, but the model n_vocab {hparams['n_vocab']}:"
+                " give the text that it was trained on"
+            )
+        return encoder
+    if tokenizer or source.is_dir():
+        return weights.read_encoder(tokenizer or source, hparams)
+    gpt2 = bpe.load_encoder(weights.shipped("gpt2-bpe"))
+    return gpt2 if gpt2.n_vocab == hparams["n_vocab"] else None
+
+
+def write_picogpt(folder, params, hparams, encoder):
+    """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
+    if (folder / "hparams.json").exists():
+        return weights.save_params(folder, params, hparams)
+    weights.save(folder, params, hparams, encoder)
+    return folder / weights.WEIGHTS
+
+
+def write_hf(folder, params, hparams, encoder):
+    """Write Hugging Face's folder; return the path of its weights."""
+    params, hparams = with_biases(params, hparams)
+    if isinstance(encoder, bpe.Encoder):
+        hf_bpe.save(folder, encoder)
+    elif encoder:
+        encoder.save(folder)  # characters, which only picogpt reads
+    return huggingface.write(folder, params, hparams, encoder)
+
+
+def write_tf(folder, params, hparams, encoder):
+    """Write OpenAI's folder; return the path of its data."""
+    params, hparams = with_biases(params, hparams)
+    if encoder:
+        encoder.save(folder)
+    files = {"hparams.json": hparams} | (
+        {"encoder.json": encoder.encoder} if type(encoder) is bpe.Encoder else {}
+    )
+    for name, content in files.items():
+        with atomic_write(folder / name) as file:
+            file.write(json.dumps(content).encode())
+    return tf_bundle.write(folder, weights.to_checkpoint_names(params))
+
+
+def write_llmc(folder, params, hparams, encoder):
+    """Write llm.c's files; return the path of the model."""
+    return llmc.write(folder, *with_biases(params, hparams), encoder)
+
+
+def check_kind(hparams, to):
+    """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
+    for key in ("tied", "gelu") if to in ("tf", "llmc") else ():
+        if hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
+            raise ValueError(f"the model has {key} {hparams[key]!r}, which --to {to} cannot say: use --to hf")
+
+
+def with_biases(params, hparams):
+    """Return ({path: array}, hparams) of the same model with biases: those that it lacks are 0."""
+    flat, hparams = flatten(params), {key: value for key, value in hparams.items() if key != "bias"}
+    return {
+        path: flat[path] if path in flat else np.zeros(shape, np.float32)
+        for path, shape in walk(param_shapes(**hparams))
+    }, hparams
+
+
+WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Record what TensorFlow writes and reads back: the small checkpoints in tests/references.
 
-    pip install -e ".[convert]"
+    pip install -e ".[tf]"
     python tests/record/tensorflow_checkpoint.py
 
 tf_checkpoint: a tiny GPT-2 under OpenAI's names and in their shapes, by the Saver that OpenAI used.

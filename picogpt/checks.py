@@ -1,0 +1,75 @@
+"""Whether hyper-parameters and parameters are those of a GPT-2: if not, one sentence that says why."""
+
+import json
+
+import numpy as np
+
+from picogpt.shapes import OPTIONS, SIZES, param_shapes
+from picogpt.tree import flatten
+
+MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
+
+
+def check_hparams(hparams):
+    """Raise ValueError unless the hyper-parameters are whole numbers of which a model can be built."""
+    for key in SIZES["124M"]:
+        if type(hparams.get(key)) is not int or hparams[key] < 1:
+            raise ValueError(f"{key} is {hparams.get(key, 'missing')}, but must be a whole number from 1 on")
+    if hparams["n_layer"] > MAX_LAYERS:
+        raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")
+    if hparams["n_embd"] % hparams["n_head"]:
+        raise ValueError(
+            f"n_embd {hparams['n_embd']} does not split into n_head {hparams['n_head']} equal heads"
+        )
+    for key, allowed in (("bias", (True, False)), ("tied", (True, False)), ("gelu", ("tanh", "erf"))):
+        if hparams.get(key, OPTIONS[key]) not in allowed:
+            raise ValueError(f"{key} is {hparams[key]!r}, but must be {json.dumps(allowed)[1:-1]}")
+
+
+def check(params, hparams, source="the model"):
+    """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 GPT-2 without a NaN.
+
+    `source`, say the folder they are from, begins the sentence.
+    """
+    check_hparams(hparams)
+    check_shapes(flatten(params), hparams, source, (np.float32,))
+    check_finite(flatten(params), source)
+
+
+def check_shapes(arrays, hparams, source, dtypes):
+    """Raise ValueError unless {path: array} are the arrays of a GPT-2, each of one of the `dtypes`."""
+    shapes = flatten(param_shapes(**hparams))
+    if lacking := shapes.keys() - arrays.keys():
+        raise ValueError(
+            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
+        )
+    if extra := arrays.keys() - shapes.keys():
+        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
+    for path, shape in shapes.items():
+        array = arrays[path]
+        if array.shape != shape:
+            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
+        if array.dtype not in dtypes:
+            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
+
+
+def check_finite(arrays, source):
+    """Raise ValueError if {path: array} has a number that is none."""
+    for path, array in arrays.items():
+        if not is_finite(array):
+            raise ValueError(f"{source} has NaN or infinity in {path}: download, convert or train it again")
+
+
+def named(paths):
+    """Return one of `paths`, and how many more there are.
+
+    >>> named({"wte"}), named({"b", "a", "c"})
+    ('wte', 'a (and 2 more tensors)')
+    """
+    return min(paths) + (f" (and {len(paths) - 1} more tensors)" if len(paths) > 1 else "")
+
+
+def is_finite(array):
+    """Return whether all numbers are finite: their sum tells, much faster, unless it alone overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

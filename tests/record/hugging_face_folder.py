@@ -1,0 +1,78 @@
+"""Record what Hugging Face saves: two tiny models with their logits, and a tokenizer with its ids.
+
+    pip install -e ".[reference]"
+    python tests/record/hugging_face_folder.py
+
+hf_gpt2: a tiny GPT2LMHeadModel, by save_pretrained. hf_sharded: one with the exact gelu and a head of its
+own, in bfloat16, cut into files. hf_tokenizer: a byte-level BPE that `tokenizers` learned from
+tinyshakespeare, as tokenizer.json, and the ids of some texts.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+TESTS = Path(__file__).parents[1]
+REFERENCES = TESTS / "references"
+TINY = dict(vocab_size=17, n_positions=11, n_embd=12, n_head=3, n_layer=2)
+IDS = [[3, 1, 4, 1, 5, 9, 2], [6, 16, 0, 7, 15, 10, 8]]
+TEXTS = ["", "The rest is silence.", "  Who's  there?\n\n", "naïve \U0001f600 \x00", "1603 A.D."]
+
+
+def save_model(folder, dtype, shard_size, **config):
+    """Save a random model, and the logits that it has for IDS when read back in float32."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    ids = dict(bos_token_id=None, eos_token_id=None)
+    model = GPT2LMHeadModel(GPT2Config(**TINY, **ids, initializer_range=0.5, **config))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model.to(dtype).save_pretrained(folder, max_shard_size=shard_size)
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        np.save(folder / "logits.npy", model(torch.tensor(IDS)).logits.numpy())
+    (folder / "generation_config.json").unlink()
+
+
+def save_tokenizer(folder):
+    """Learn a tokenizer whose ids begin with two special tokens, and write what it makes of TEXTS."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=["<|endoftext|>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train([str(TESTS / "data" / "tinyshakespeare.txt")], trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "ids.json").write_text(json.dumps({text: tokenizer.encode(text).ids for text in TEXTS}) + "\n")
+
+
+def main():
+    import tokenizers
+    import torch
+    import transformers
+
+    folders = [REFERENCES / name for name in ("hf_gpt2", "hf_sharded", "hf_tokenizer")]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+    save_model(folders[0], torch.float32, "1GB")
+    own_head = dict(tie_word_embeddings=False, activation_function="gelu")
+    save_model(folders[1], torch.bfloat16, "5KB", **own_head)
+    save_tokenizer(folders[2])
+    modules = (np, tokenizers, torch, transformers)
+    versions = {"python": sys.version.split()[0]} | {m.__name__: m.__version__ for m in modules}
+    for folder in folders:
+        (folder / "versions.json").write_text(json.dumps(versions) + "\n")
+
+
+if __name__ == "__main__":
+    main()
