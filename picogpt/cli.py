@@ -21,7 +21,7 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   --no_cache          compute every token anew each time: slow, but the same text
   --no_lookup         do not guess from the text so far how it goes on. Guesses that come true save
                       time, and the text is the same; only greedy text of one sample is guessed
-  --draft NAME        let a smaller model of the same vocabulary guess instead: --model 1558M --draft 124M
+  --draft NAME        let a smaller model of the same vocabulary guess: --model 1558M --draft 124M
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
  the text
@@ -99,7 +99,7 @@ def continue_text(
     if temperature is None:
         temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
     choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
-    check_flags(n_tokens_to_generate, n_samples, draft, threads, seed, stop, source, choice)
+    check_flags(n_tokens_to_generate, n_samples, no_cache, draft, threads, seed, stop, source, choice)
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
@@ -107,7 +107,7 @@ def continue_text(
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, hparams, temperature, n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
@@ -124,16 +124,16 @@ def continue_text(
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
 
 
-def check_flags(n, n_samples, draft, threads, seed, stop, source, choice):
+def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choice):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
     if n_samples < 1:
         command.usage_error(f"--n_samples must be at least 1, not {n_samples}")
-    if threads < 0:
-        command.usage_error(f"--threads must not be negative, as is {threads}")
-    if draft is not None and n_samples > 1:
-        command.usage_error("--draft is for one sample at a time")
+    if not 0 <= threads < 2**16:
+        command.usage_error(f"--threads must not be negative or beyond {2**16 - 1}, as is {threads}")
+    if draft is not None and (n_samples > 1 or no_cache):
+        command.usage_error("--draft is for one sample at a time, with a cache")
     if seed is not None and seed < 0:
         command.usage_error(f"--seed must not be negative, as is {seed}")
     if source not in URLS:
@@ -170,15 +170,14 @@ def choose_model(model, models_dir):
     return weights.shipped("tales")
 
 
-def choose_guesser(no_lookup, draft, where, hparams, temperature, n_samples):
+def choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if draft is None:
         return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
-    params, drafts, _ = weights.load(draft, *where)
-    if drafts["n_vocab"] != hparams["n_vocab"]:
-        n_vocab = f"{drafts['n_vocab']} tokens, the model's {hparams['n_vocab']}"
-        raise ValueError(f"--draft {draft} cannot guess for this model: its vocabulary has {n_vocab}")
-    return DraftModel(params, drafts["n_head"])
+    params, its, its_encoder = weights.load_with_encoder(draft, *where)
+    if its_encoder.encoder != encoder.encoder:
+        raise ValueError(f"--draft {draft} cannot guess for this model: it has another vocabulary")
+    return DraftModel(params, its["n_head"])
 
 
 def prompt_ids(prompt, encoder, n_ctx, truncate):

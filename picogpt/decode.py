@@ -56,11 +56,13 @@ def next_logits(rows, done, params, n_head, n_new, overflow="slide", use_cache=T
                 guesses = guesser.guess(rows[0])[: cache.kv.shape[-2] - cache.length - 1]
             ids = np.array([row[-1:] + guesses for row in rows])  # [B, 1 + guesses]
             logits = gpt2(ids, params, n_head, cache, pad=pad)  # [B, 1 + guesses, V]
-        yield logits[:, 0]
         n_right = 0
-        while n_right < len(guesses) and rows[0][-1] == guesses[n_right]:
-            n_right += 1
-            yield logits[:, n_right]
-        if guesses:
-            guesser.learn(len(guesses), n_right)
-            cache.length -= len(guesses) - n_right  # the cache forgets what was guessed wrongly
+        try:
+            yield logits[:, 0]
+            while n_right < len(guesses) and rows[0][-1] == guesses[n_right]:
+                n_right += 1
+                yield logits[:, n_right]
+        finally:  # also when nobody asks for more
+            if guesses:
+                guesser.learn(len(guesses), n_right)
+                cache.length -= len(guesses) - n_right  # the cache forgets what was guessed wrongly

@@ -93,8 +93,8 @@ def stream(
     use_cache : bool
         Without the cache every token is computed anew each time: slow, but the same ids.
     guesser : see guess.py, optional
-        Guesses ids that the model then checks, several in one call: sooner, and the same ids. Without it,
-        a single row that is continued greedily gets a `Lookup`; False for none.
+        Guesses ids that the model then checks, several in one call: sooner, and the same ids. For a single
+        row with a cache; others are not guessed. None: a `Lookup` if the choice is greedy; False: no guesses.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def stream(
     check_prompts(prompts, n_new, len(params["wpe"]))
     if guesser is None and temperature == 0:
         guesser = Lookup()
-    if len(prompts) > 1:
+    if len(prompts) > 1 or not use_cache:
         guesser = None  # not every row's guesses would come true, and a call serves many tokens anyway
     rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(prompts))]
 

@@ -9,8 +9,8 @@ rejection sampling, as guesses here are certain tokens and not distributions).
 
 from picogpt.gpt2 import KVCache, gpt2
 
-N_GUESS = 7  # tokens; with the one that is certain 8 in one call, as calls on fewer take as long
-MORE = 15  # after guesses that were all right
+N_GUESS = 7  # tokens to guess: with the one that is certain 8 in a call, and calls on fewer take as long
+MORE = 15  # the same after a call whose guesses all came true
 PAYS = 2  # right guesses of a call that make up for its time
 
 
@@ -31,7 +31,9 @@ class Guesser:
 
 
 class Lookup(Guesser):
-    """Guess that the text goes on as it did when its newest tokens last stood in it ("prompt lookup").
+    """Guess that a text goes on as it did when its newest tokens last stood in it ("prompt lookup").
+
+    One object serves one text.
 
     After a call that did not pay, three times as many tokens must agree before the next guess, until one
     has paid twice over. So in a text that repeats itself only by chance, guesses soon end.
@@ -46,7 +48,7 @@ class Lookup(Guesser):
     def guess(self, row):
         """Return `n_guess` ids that may follow the list of ids `row`; [] if nothing is to be expected."""
         n = self.n_match
-        if len(row) < self.n_known:  # another text, or the same with its beginning cut off
+        if len(row) < self.n_known:  # its beginning was cut off
             self.ends, self.n_known = {}, 0
         for end in range(max(self.n_known, n), len(row)):
             self.ends[tuple(row[end - n : end])] = end
@@ -60,7 +62,7 @@ class Lookup(Guesser):
     def learn(self, n_guessed, n_right):
         """Count, and be more careful after guesses that did not pay."""
         super().learn(n_guessed, n_right)
-        if n_right < PAYS:
+        if n_right < min(PAYS, n_guessed):
             self.needed *= 3
         elif n_right >= 2 * PAYS:
             self.needed = self.n_match

@@ -14,6 +14,7 @@ import itertools
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy  # noqa: F401  (it loads the BLAS that `blas` looks for)
 import threadpoolctl
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
@@ -27,7 +28,7 @@ def blas():
 
 def n_threads():
     """Return on how many cores BLAS works; 1 also if it does not say, as Apple's does not."""
-    return max((library["num_threads"] for library in blas().info()), default=1)
+    return max((library["num_threads"] or 1 for library in blas().info()), default=1)
 
 
 def set_threads(n):
@@ -39,7 +40,8 @@ def set_threads(n):
 def spread(f, items):
     """Return [f(item) for item in items], computed on all cores; an error in one of them is raised.
 
-    Items begin in their order, so one may wait for an earlier one.
+    Items begin in their order, so one may wait for an earlier one. To be called by one thread at a time: the
+    number of BLAS's threads is the process's.
     """
     cores = n_threads()
     n = min(cores, len(items))
@@ -53,14 +55,18 @@ def spread(f, items):
                 i, item = waiting.popleft()
             except IndexError:
                 return
-            results[i] = f(item)
+            try:
+                results[i] = f(item)
+            except BaseException:
+                waiting.clear()  # what has not begun never does
+                raise
 
     with blas().limit(limits=cores // n), ThreadPoolExecutor(n) as pool:
         try:
             for worker in [pool.submit(work) for _ in range(n)]:
                 worker.result()
         finally:
-            waiting.clear()  # after an error or Ctrl-C, what has not begun never does
+            waiting.clear()  # after Ctrl-C too
     return results
 
 

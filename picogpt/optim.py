@@ -28,8 +28,8 @@ def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, we
     """
     b1, b2 = betas
 
-    def update(block):
-        w, g, m, v = block
+    def update(chunk):
+        w, g, m, v = chunk
         m *= b1
         m += (1 - b1) * g
         v *= b2
@@ -43,19 +43,19 @@ def adamw_step(params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, we
         w -= y
 
     scale = math.sqrt(1 - b2**step)  # multiplying the fraction's two halves by it saves a pass over v
-    todo = blocks(params, grads, moments["m"], moments["v"])
+    todo = chunks(params, grads, moments["m"], moments["v"])
     if sum(w.size for w, *_ in todo) < WORTH_THREADS:
-        for block in todo:
-            update(block)
+        for chunk in todo:
+            update(chunk)
     else:
         spread(update, todo)
 
 
-def blocks(*trees, size=1 << 18):
-    """Cut the leaves into blocks of rows, of about `size` numbers; list for each its part of every tree.
+def chunks(*trees, size=1 << 18):
+    """Cut the leaves into chunks of rows, of about `size` numbers; list for each its part of every tree.
 
-    A block of each tree together fit into the processor's own memory, where the many small operations on
-    them find them; and blocks can be spread over the cores.
+    A chunk of each tree together fit into the processor's own memory, where the many small operations on
+    them find them; and chunks can be spread over the cores.
     """
     found = []
 

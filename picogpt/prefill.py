@@ -13,7 +13,7 @@ import threading
 
 import numpy as np
 
-from picogpt.gpt2 import KVCache, gpt2
+from picogpt.gpt2 import KVCache, check, gpt2
 from picogpt.machine import n_threads, split, spread
 
 PIECE = 256  # tokens, counted over all rows of a piece
@@ -39,6 +39,7 @@ class Piece(KVCache):
 def read(ids, params, n_head, cache, pad=None):
     """Return gpt2(ids, params, n_head, cache, pad=pad, n_last=1), the logits [B, 1, V], sooner."""
     ids = np.asarray(ids)
+    check(ids, params, n_head, cache, pad, 0.0, None)
     past, (B, T) = cache.length, ids.shape
     groups = split(B, min(B, n_threads()))  # of rows
     stretches = split(T, min(T, math.ceil(T * B / len(groups) / PIECE)))  # of tokens

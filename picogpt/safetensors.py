@@ -44,7 +44,8 @@ def read(path):
     def fill(part):
         with open(path, "rb") as file:
             file.seek(begin + part.start)
-            file.readinto(data[part])
+            if file.readinto(data[part]) != part.stop - part.start:
+                raise ValueError(f"{path} was cut short while it was read: run this again")
 
     spread(fill, split(n_bytes, max(1, n_bytes // PART)))
     return views(data, entries), metadata

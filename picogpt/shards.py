@@ -1,4 +1,4 @@
-"""The gradients of a batch from those of its parts, two at a time, each on half of the cores.
+"""The loss and the gradients of a batch from those of its parts, two at a time, each on half of the cores.
 
 The loss is a mean over tokens, and so is its gradient: parts of the batch give parts of it, which add up.
 A part of some hundred tokens is small enough to stay in the processor's own memory on its way from one
@@ -7,18 +7,25 @@ operation to the next, and its activations are freed before the next part begins
 
 import numpy as np
 
+from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.machine import split, spread
+from picogpt.ops import cross_entropy
 from picogpt.tree import tree_map
 
 PART = 512  # tokens; the gradients of smaller parts take longer to add up than is gained
 
 
 def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
-    """Return what `loss_and_grads` does, sooner and in less memory; with dropout, other draws.
+    """Return what `loss_and_grads` does, sooner; with dropout, from other draws.
 
-    The parts depend on the batch alone, not on the machine, and are added in a fixed order.
+    The parts depend on the batch alone, not on the machine, and are added in a fixed order. More than two
+    take less memory than the whole batch, unless the model is large beside it: there are up to four trees of
+    gradients at a time.
     """
+    ids, targets = np.asarray(ids), np.asarray(targets)
+    if ids.ndim != 2 or targets.shape != ids.shape or (p_drop and rng is None):
+        return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
     B, T = ids.shape
     n = min(B, max(1, B * T // PART))
     n_counted = (targets != -1).sum()
@@ -43,6 +50,17 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
 
     (loss, total), (other_loss, other) = spread(lane, [parts[::2], parts[1::2]])
     return loss + other_loss, add(total, other)
+
+
+def batch_loss(params, ids, targets, n_head):
+    """Return the mean cross-entropy of a batch all of whose targets count, found in the same parts."""
+    B, T = ids.shape
+
+    def part_loss(rows):
+        loss = cross_entropy(gpt2(ids[rows], params, n_head), targets[rows])
+        return float(loss) * (rows.stop - rows.start) / B
+
+    return sum(spread(part_loss, split(B, min(B, max(1, B * T // PART)))))
 
 
 def add(total, grads):

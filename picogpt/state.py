@@ -13,7 +13,7 @@ from picogpt import safetensors
 from picogpt.tree import flatten, nest
 
 STATE = "state.safetensors"  # its name in the folder of the training
-FREE = ("file", "out", "resume", "sample_every", "threads")  # the settings that change no number
+FREE = ("file", "out", "resume", "sample_every", "threads")  # change no number, or its last bits
 
 
 def save_state(path, state, settings):

@@ -150,6 +150,8 @@ def check_settings(c):
     ):
         if not 0 <= getattr(c, name) < math.inf:
             command.usage_error(f"--{name} must not be negative or infinite, as is {getattr(c, name)}")
+    if c.threads >= 2**16:
+        command.usage_error(f"--threads must not be beyond {2**16 - 1}, as is {c.threads}")
     for name in ("beta1", "beta2", "dropout", "val_share"):
         if not 0 <= getattr(c, name) < 1:
             command.usage_error(f"--{name} must be at least 0 and less than 1, not {getattr(c, name)}")

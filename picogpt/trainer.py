@@ -13,10 +13,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from picogpt import data, optim, weights
 from picogpt.generate import generate
-from picogpt.gpt2 import gpt2
 from picogpt.machine import keep_memory
-from picogpt.ops import cross_entropy
-from picogpt.shards import add, batch_gradients
+from picogpt.shards import add, batch_gradients, batch_loss
 from picogpt.state import STATE, save_state
 from picogpt.tree import tree_map
 
@@ -53,7 +51,8 @@ def update(state, c, hparams, ids):
         loss, new = batch_gradients(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
         grads = add(grads, new)
         losses.append(float(loss))
-    grads = grads if c.accumulate == 1 else tree_map(lambda g: g * (1 / c.accumulate), grads)
+    if c.accumulate > 1:
+        tree_map(lambda g: np.multiply(g, 1 / c.accumulate, out=g), grads)
     norm = optim.clip(grads, c.clip)
     if not math.isfinite(norm):
         raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr or a --clip")
@@ -72,7 +71,7 @@ def evaluate(params, n_head, ids, n_ctx, c):
     losses = []
     for _ in range(c.eval_batches):
         x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
-        losses.append(float(cross_entropy(gpt2(x, params, n_head), y)))
+        losses.append(batch_loss(params, x, y, n_head))
     return sum(losses) / len(losses)
 
 

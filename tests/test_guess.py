@@ -115,7 +115,8 @@ def test_a_model_that_drafts_for_itself_is_always_right():
     params = model(4)
     draft = DraftModel(params, 3)
     generate(params, 3, [[3, 1, 4]], 33, guesser=draft)
-    assert draft.right == draft.guessed >= 3 * N_GUESS
+    assert draft.right >= 3 * N_GUESS
+    assert draft.guessed - draft.right <= MORE  # the text may end before its last guesses were asked for
 
 
 def test_a_draft_model_of_a_shorter_context_gives_up_and_the_text_goes_on():

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -65,6 +66,23 @@ def test_an_error_is_raised_and_what_has_not_begun_never_does(two_threads):
         machine.spread(work, range(100))
     assert len(begun) <= 2
     assert machine.n_threads() == 2
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_an_error_in_one_thread_stops_the_others_soon(two_threads, wrong):
+    begun, failed = [], threading.Event()
+
+    def work(i):
+        begun.append(i)
+        if i == wrong:
+            failed.set()
+            raise KeyError(i)
+        assert failed.wait(timeout=20)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyError):
+        machine.spread(work, range(100))
+    assert len(begun) < 10
 
 
 @pytest.mark.parametrize(("n", "parts"), [(10, 3), (2, 2), (7, 1), (5, 5), (1023, 6)])

@@ -41,6 +41,26 @@ def test_parts_add_up_to_the_batch(batch, threads, size, monkeypatch):
         assert relative_error(flatten(grads)[path], dx) < 1e-12, path
 
 
+@pytest.mark.parametrize("size", [1, 14, 20, 512])
+def test_the_loss_alone_is_that_of_the_batch(batch, threads, size, monkeypatch):
+    monkeypatch.setattr(shards, "PART", size)
+    params, ids, _, n_head = batch
+    targets = np.roll(ids, -1, axis=1)
+    assert (
+        abs(shards.batch_loss(params, ids, targets, n_head) - loss_and_grads(*batch[:2], targets, 3)[0])
+        < 1e-13
+    )
+
+
+def test_wrong_input_gets_the_sentence_of_loss_and_grads(batch, monkeypatch):
+    monkeypatch.setattr(shards, "PART", 7)
+    params, ids, targets, n_head = batch
+    with pytest.raises(ValueError, match="needs an rng"):
+        shards.batch_gradients(params, ids, targets, n_head, p_drop=0.1)
+    with pytest.raises(ValueError, match="targets must be integers like ids"):
+        shards.batch_gradients(params, ids.tolist(), targets[:, :2].tolist(), n_head)
+
+
 def test_a_batch_without_targets_is_refused(batch, monkeypatch):
     monkeypatch.setattr(shards, "PART", 7)
     params, ids, targets, n_head = batch

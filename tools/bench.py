@@ -308,7 +308,11 @@ def main(argv=None):
     parser.error = command.usage_error
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    )
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     for flag in ("--json", "--markdown", "--plot"):
