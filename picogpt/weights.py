@@ -50,7 +50,10 @@ def load_with_encoder(model, models_dir="models", source="openai", offline=False
 
 
 def find(model, models_dir="models", source="openai", offline=False):
-    """Return the folder of a model, given as a size ("124M", "gpt2") or as one; fetch what a size lacks."""
+    """Return the folder of a model, given as a size ("124M", "gpt2") or as one; fetch what a size lacks.
+
+    "tales" is the bundled model, unless there is a folder of that name.
+    """
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
     if size in SIZES:
@@ -59,6 +62,8 @@ def find(model, models_dir="models", source="openai", offline=False):
         return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
+    if name == "tales":
+        return shipped(name)
     if name in OLD_NAMES:
         raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
     if name and Path(name).is_file():

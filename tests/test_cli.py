@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt import cli, command, train, weights
+from picogpt import cli, command, machine, train, weights
 from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params
@@ -158,6 +158,20 @@ def test_the_cache_changes_nothing(picogpt):
     assert picogpt("Once", "--no_cache").out == picogpt("Once").out
 
 
+def test_guesses_and_threads_change_nothing(picogpt, folder):
+    before = machine.n_threads()
+    plain = picogpt("Once", "--n", "100", "--no_lookup").out
+    for flags in ([], ["--draft", folder], ["--threads", "1"], ["--draft", folder, "--temperature", "0"]):
+        assert picogpt("Once", "--n", "100", *flags).out == plain
+    machine.set_threads(before)
+
+
+def test_right_guesses_are_counted(picogpt, folder):
+    done = picogpt("Once", "--n", "40", "-v", "--draft", folder)
+    right, guessed = map(int, re.search(r"(\d+) of (\d+) guessed tokens were right", done.err).groups())
+    assert 20 < right <= guessed
+
+
 def test_a_full_context_is_said_once(picogpt, expected):
     done = picogpt("Once", "--n", "150")
     assert done.out == expected("Once", 150)
@@ -212,6 +226,10 @@ def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_
         (["a", "--top_p_rule", "x"], "--top_p_rule must be openai or hf, not x"),
         (["a", "--seed", "-1"], "--seed must not be negative"),
         (["a", "--n_samples", "0"], "--n_samples must be at least 1"),
+        (["a", "--threads", "-1"], "--threads must not be negative or beyond 65535, as is -1"),
+        (["a", "--threads", "99999999999999999999"], "--threads must not be negative or beyond"),
+        (["a", "--draft", "b", "--n_samples", "2"], "--draft is for one sample at a time, with a cache"),
+        (["a", "--draft", "b", "--no_cache"], "--draft is for one sample at a time, with a cache"),
         (["a", "--stop", ""], "--stop must not be empty"),
         (["a", "--truncate=maybe"], "--truncate takes true or false, not 'maybe'"),
     ],
@@ -232,6 +250,12 @@ def test_wrong_usage_is_said_in_one_line_before_anything_loads(picogpt, monkeypa
         (["a", "--model", "nowhere"], b"", "nowhere is neither a folder nor a size"),
         (["a", "--model", ""], b"", "'' is neither a folder nor a size"),
         (["a", "--model", "117M"], b"", "117M is now called 124M"),
+        (["a", "--draft", "nowhere"], b"", "nowhere is neither a folder nor a size"),
+        (
+            ["a", "--draft", "tales"],
+            b"",
+            "--draft tales cannot guess for this model: it has another vocabulary",
+        ),
         (["-"], b"\xff", "stdin is not UTF-8 text: byte 0 is 0xff"),
         (["\udcff"], b"", "lone surrogate"),
     ],
