@@ -164,7 +164,7 @@ def choose_model(model, models_dir):
     """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
     if model is not None:
         return model
-    if weights.is_complete(Path(models_dir, "124M")):
+    if any(weights.is_complete(Path(models_dir, name)) for name in ("124M", "gpt2")):
         return "124M"
     log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
     return weights.shipped("tales")

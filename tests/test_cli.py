@@ -196,8 +196,9 @@ def test_without_a_model_the_bundled_one_tells_and_says_how_to_get_gpt2(
     assert done.out == picogpt("Once").out
 
 
-def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_path, params, encoder):
-    weights.save(tmp_path / "124M", params, HPARAMS, encoder)
+@pytest.mark.parametrize("name", ["124M", "gpt2"])
+def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_path, params, encoder, name):
+    weights.save(tmp_path / name, params, HPARAMS, encoder)
     monkeypatch.setattr(weights, "shipped", None)
     done = picogpt("Once", "--models_dir", str(tmp_path), model=None)
     assert (done.code, done.err) == (0, "")
