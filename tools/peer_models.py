@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import bpe, safetensors, weights
+from picogpt import bpe, hf_bpe, huggingface, weights
 from picogpt.tree import flatten
 
 
@@ -19,36 +19,16 @@ def read(folder):
     return flatten(params), hparams
 
 
-def hugging_face_name(path):
-    """Return what Hugging Face calls the parameter at `path` in the tree.
-
-    >>> [hugging_face_name(path) for path in ("wte", "blocks.0.ln_1.g", "blocks.11.attn.c_attn.w")]
-    ['transformer.wte.weight', 'transformer.h.0.ln_1.weight', 'transformer.h.11.attn.c_attn.weight']
-    """
-    path = re.sub(r"^blocks\.", "h.", path)
-    return "transformer." + re.sub(
-        r"\.b$", ".bias", re.sub(r"(\.[gw]|(?<=^wte)|(?<=^wpe))$", ".weight", path)
-    )
-
-
 def hugging_face(folder):
     """Write what `from_pretrained` reads, tokenizer included, as a download from the Hub has it."""
     out = Path(folder, "hugging_face")
-    if (out / "config.json").exists():
+    if (out / huggingface.CONFIG).exists():
         return out
     out.mkdir(exist_ok=True)
-    params, hparams = read(folder)
-    named = {hugging_face_name(path): array for path, array in params.items()}
-    safetensors.write(out / "model.safetensors", named, {"format": "pt"})
-    encoder = bpe.load_encoder(folder)
-    (out / "vocab.json").write_text(json.dumps(encoder.encoder), encoding="utf-8")
-    (out / "merges.txt").write_text(Path(folder, "vocab.bpe").read_text(encoding="utf-8"), encoding="utf-8")
+    params, hparams, encoder = weights.load(folder)
+    hf_bpe.save(out, encoder)
     (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "GPT2Tokenizer"}))
-    sizes = {f"n_{name}": hparams[f"n_{name}"] for name in ("embd", "head", "layer")}
-    config = dict(model_type="gpt2", architectures=["GPT2LMHeadModel"], **sizes)
-    config |= dict(bos_token_id=None, eos_token_id=None)  # no token ends a text early
-    config |= dict(vocab_size=hparams["n_vocab"], n_positions=hparams["n_ctx"], dtype="float32")
-    (out / "config.json").write_text(json.dumps(config))
+    huggingface.write(out, params, hparams)  # without the tokenizer, no token ends a text early
     return out
 
 
