@@ -26,13 +26,12 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
     ids, targets = np.asarray(ids), np.asarray(targets)
     if ids.ndim != 2 or targets.shape != ids.shape or (p_drop and rng is None):
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
-    B, T = ids.shape
-    n = min(B, max(1, B * T // PART))
+    parts = cut(ids)
     n_counted = (targets != -1).sum()
-    if n == 1 or n_counted == 0:
+    if len(parts) == 1 or n_counted == 0:
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)
-    seeds = rng.integers(2**63, size=n) if p_drop else [None] * n
-    parts = list(zip(split(B, n), seeds, strict=True))
+    seeds = rng.integers(2**63, size=len(parts)) if p_drop else [None] * len(parts)
+    parts = list(zip(parts, seeds, strict=True))
 
     def lane(parts):
         loss, total = 0.0, None
@@ -54,13 +53,18 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
 
 def batch_loss(params, ids, targets, n_head):
     """Return the mean cross-entropy of a batch all of whose targets count, found in the same parts."""
-    B, T = ids.shape
 
     def part_loss(rows):
         loss = cross_entropy(gpt2(ids[rows], params, n_head), targets[rows])
-        return float(loss) * (rows.stop - rows.start) / B
+        return float(loss) * (rows.stop - rows.start) / len(ids)
 
-    return sum(spread(part_loss, split(B, min(B, max(1, B * T // PART)))))
+    return sum(spread(part_loss, cut(ids)))
+
+
+def cut(ids):
+    """Return the rows of each part of a batch, as slices."""
+    B, T = ids.shape
+    return split(B, min(B, max(1, B * T // PART)))
 
 
 def add(total, grads):
