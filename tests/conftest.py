@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from picogpt import machine
 from picogpt.tree import nest, tree_map
 
 REFERENCES = Path(__file__).parent / "references"
@@ -51,3 +52,18 @@ def tiny(pytorch_says):
 def tiny32(pytorch_says):
     """The same in float32."""
     return tiny_model(pytorch_says, np.float32)
+
+
+@pytest.fixture
+def keep_threads():
+    """Whatever the test does to BLAS's threads, there are as many afterwards as before."""
+    before = machine.n_threads()
+    yield
+    machine.set_threads(before)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request, keep_threads):
+    """BLAS on 1, 2 and 3 threads in turn, wherever the tests run."""
+    machine.set_threads(request.param)
+    return request.param

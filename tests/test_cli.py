@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt import cli, command, machine, train, weights
+from picogpt import cli, command, train, weights
 from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params
@@ -158,12 +158,10 @@ def test_the_cache_changes_nothing(picogpt):
     assert picogpt("Once", "--no_cache").out == picogpt("Once").out
 
 
-def test_guesses_and_threads_change_nothing(picogpt, folder):
-    before = machine.n_threads()
+def test_guesses_and_threads_change_nothing(picogpt, folder, keep_threads):
     plain = picogpt("Once", "--n", "100", "--no_lookup").out
     for flags in ([], ["--draft", folder], ["--threads", "1"], ["--draft", folder, "--temperature", "0"]):
         assert picogpt("Once", "--n", "100", *flags).out == plain
-    machine.set_threads(before)
 
 
 def test_right_guesses_are_counted(picogpt, folder):

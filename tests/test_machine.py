@@ -11,21 +11,9 @@ import pytest
 from picogpt import machine
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    """BLAS on 1, 2 and 3 threads in turn, wherever the tests run."""
-    before = machine.n_threads()
-    machine.set_threads(request.param)
-    yield request.param
-    machine.set_threads(before)
-
-
 @pytest.fixture
-def two_threads():
-    before = machine.n_threads()
+def two_threads(keep_threads):
     machine.set_threads(2)
-    yield
-    machine.set_threads(before)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7])

@@ -3,16 +3,8 @@
 import numpy as np
 import pytest
 
-from picogpt import machine, prefill
+from picogpt import prefill
 from picogpt.gpt2 import KVCache, gpt2
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = machine.n_threads()
-    machine.set_threads(request.param)
-    yield request.param
-    machine.set_threads(before)
 
 
 @pytest.fixture(params=[1, 2, 5, 256])

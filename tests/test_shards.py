@@ -12,14 +12,6 @@ from picogpt.tree import flatten, walk
 HPARAMS = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
 
 
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = machine.n_threads()
-    machine.set_threads(request.param)
-    yield request.param
-    machine.set_threads(before)
-
-
 @pytest.fixture
 def batch():
     """Parameters, and five rows of ids and targets, some of which do not count: in one row none does."""
@@ -68,14 +60,12 @@ def test_a_batch_without_targets_is_refused(batch, monkeypatch):
         shards.batch_gradients(params, ids, np.full_like(targets, -1), n_head)
 
 
-def test_dropout_does_not_depend_on_the_threads(batch, monkeypatch):
+def test_dropout_does_not_depend_on_the_threads(batch, monkeypatch, keep_threads):
     monkeypatch.setattr(shards, "PART", 7)
     found = []
     for n in (1, 2, 3):
-        before = machine.n_threads()
         machine.set_threads(n)
         found.append(shards.batch_gradients(*batch, p_drop=0.3, rng=np.random.default_rng(1)))
-        machine.set_threads(before)
     assert len({float(loss) for loss, _ in found}) == 1
     for (path, a), (_, b) in zip(walk(found[0][1]), walk(found[2][1]), strict=True):
         assert np.array_equal(a, b), path
