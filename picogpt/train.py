@@ -53,14 +53,13 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import command, data, machine, optim, weights
+from picogpt import command, data, machine, trainer, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.gpt2 import init_params
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
-from picogpt.trainer import loop
 
 log = logging.getLogger("picogpt")
 NEW = dict(tokenizer="chars", n_vocab=0, n_layer=4, n_head=4, n_embd=128, n_ctx=64)  # a model without --init
@@ -115,7 +114,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     if not resumes:
         save_state(folder / STATE, state, settings)  # before the first model: see check_folder
-    loop(state, settings, hparams, encoder, splits, folder)
+    trainer.loop(state, settings, hparams, encoder, splits, folder)
 
 
 def fill_in(c):
@@ -183,9 +182,7 @@ def begin(c, text):
         )
         check_hparams(hparams)
         params = init_params(hparams, np.random.default_rng(c.seed))
-    rng = np.random.default_rng([c.seed, 1])  # of batches and dropout
-    state = dict(params=params, moments=optim.adamw_init(params), step=0, rng=rng, best=math.inf)
-    return state, hparams, encoder
+    return trainer.begin(params, c.seed), hparams, encoder
 
 
 def make_encoder(c, text):

@@ -6,6 +6,7 @@
 import functools
 import logging
 import math
+import types
 
 import numpy as np
 from tqdm import tqdm
@@ -25,30 +26,58 @@ def loop(state, c, hparams, encoder, splits, folder):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
     keep_memory()
     per_step = c.batch_size * c.accumulate * hparams["n_ctx"]  # tokens
+    draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
     save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder)
     bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
     with (
         logging_redirect_tqdm(),
         bar(total=c.steps * per_step, initial=state["step"] * per_step) as progress,
     ):
-        while state["step"] < c.steps:
-            if state["step"] % c.eval_every == 0:
-                save()
-            loss, norm = update(state, c, hparams, splits[0])
-            said = f"step {state['step']}, loss {loss:.3f}, gradient {norm:.2f}"
-            progress.set_postfix_str(said, refresh=False)
-            progress.update(per_step)
-            if c.sample_every and state["step"] % c.sample_every == 0:
-                log.info("sample: %s", sample_text(state, hparams, encoder))
         save()
+        for step, loss, norm in updates(state, c, draw, language_model(hparams["n_head"])):
+            progress.set_postfix_str(f"step {step}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
+            progress.update(per_step)
+            if c.sample_every and step % c.sample_every == 0:
+                log.info("sample: %s", sample_text(state, hparams, encoder))
+            if step % c.eval_every == 0 or step == c.steps:
+                save()
 
 
-def update(state, c, hparams, ids):
-    """Make one step of the training: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
+def recipe(**changes):
+    """Return the settings of a training, as train.py's own are, but for `changes`."""
+    c = dict(steps=2000, accumulate=1, lr=2e-3, min_lr=2e-4, warmup=100, dropout=0.0)
+    c |= dict(weight_decay=0.1, beta1=0.9, beta2=0.99, clip=1.0)
+    return types.SimpleNamespace(**c | changes)
+
+
+def begin(params, seed):
+    """Return the state of a training before its first step. `params` is trained in place."""
+    rng = np.random.default_rng([seed, 1])  # of batches and dropout
+    return dict(params=params, moments=optim.adamw_init(params), step=0, rng=rng, best=math.inf)
+
+
+def language_model(n_head):
+    """Return the gradients that `updates` asks for: of the next token, for batches of (ids, targets)."""
+    return lambda params, batch, p_drop, rng: batch_gradients(params, *batch, n_head, p_drop, rng)
+
+
+def updates(state, c, draw, gradients):
+    """Make the updates from state["step"] to c.steps; yield the number, loss and gradient norm of each.
+
+    draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
+    like `params`. So whatever learns by gradients is trained here.
+    """
+    while state["step"] < c.steps:
+        loss, norm = update(state, c, draw, gradients)
+        yield state["step"], loss, norm
+
+
+def update(state, c, draw, gradients):
+    """Make one update: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
     losses, grads = [], None
     for _ in range(c.accumulate):
-        x, y = data.random_batch(ids, c.batch_size, hparams["n_ctx"], state["rng"])
-        loss, new = batch_gradients(state["params"], x, y, hparams["n_head"], c.dropout, state["rng"])
+        batch = draw(rng=state["rng"])
+        loss, new = gradients(state["params"], batch, c.dropout, state["rng"])
         grads = add(grads, new)
         losses.append(float(loss))
     if c.accumulate > 1:

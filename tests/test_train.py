@@ -1,6 +1,7 @@
 """The trainer: it learns, it resumes bit for bit, it refuses what cannot work."""
 
 import contextlib
+import functools
 import math
 import os
 import re
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from picogpt import data, safetensors, train, trainer, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import cross_entropy
-from picogpt.optim import adamw_init
 from picogpt.tree import flatten, tree_map
 
 REPOSITORY = Path(__file__).parents[1]
@@ -130,23 +129,16 @@ def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tm
     assert k >= 8  # the state; then a state and mostly a model, at steps 0, 3, 6 and 9
 
 
-def settings(**changes):
-    c = dict(dropout=0.0, clip=1.0, lr=1e-2, min_lr=0.0, warmup=0, steps=10)
-    return types.SimpleNamespace(**c, beta1=0.9, beta2=0.99, weight_decay=0.1, **changes)
-
-
 def test_accumulated_small_batches_are_one_large_batch():
     hparams = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
     ids = np.random.default_rng(0).integers(0, 17, 200).astype(np.uint16)
     results = []
     for accumulate, batch_size in ((1, 6), (3, 2)):
         params = tree_map(lambda w: w.astype(np.float64), init_params(hparams, np.random.default_rng(1)))
-        state = dict(params=params, moments=adamw_init(params), step=0, rng=np.random.default_rng(2))
-        losses = [
-            trainer.update(state, settings(accumulate=accumulate, batch_size=batch_size), hparams, ids)
-            for _ in range(3)
-        ]
-        results.append((losses, flatten(params)))
+        draw = functools.partial(data.random_batch, ids, batch_size, hparams["n_ctx"])
+        gradients = trainer.language_model(hparams["n_head"])
+        c = trainer.recipe(accumulate=accumulate, steps=3, lr=1e-2, warmup=0)
+        results.append(([*trainer.updates(trainer.begin(params, 2), c, draw, gradients)], flatten(params)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-10)
     for path, leaf in results[0][1].items():
         np.testing.assert_allclose(leaf, results[1][1][path], rtol=1e-6, atol=1e-12, err_msg=path)

@@ -22,7 +22,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
@@ -139,17 +138,17 @@ class PicoGPT(Engine):
 
     def train(self, batch_size, n_ctx, n_steps):
         """Make steps by the trainer's own `update`."""
-        c = SimpleNamespace(
-            accumulate=1, batch_size=batch_size, dropout=0.0, clip=CLIP, lr=LR, min_lr=LR, warmup=0,
-            steps=10**6, beta1=BETAS[0], beta2=BETAS[1], weight_decay=WEIGHT_DECAY,
+        c = trainer.recipe(
+            steps=10**6, lr=LR, min_lr=LR, warmup=0, beta1=BETAS[0], beta2=BETAS[1],
+            weight_decay=WEIGHT_DECAY, clip=CLIP,
         )  # fmt: skip
         if self.training is None:
             if self.keep:
                 machine.keep_memory()
-            moments, rng = optim.adamw_init(self.params), np.random.default_rng(2)
-            self.training = dict(params=self.params, moments=moments, step=0, rng=rng)
-        hparams, ids = self.hparams | dict(n_ctx=n_ctx), training_ids(self.hparams["n_vocab"])
-        return timed(lambda: [trainer.update(self.training, c, hparams, ids)[0] for _ in range(n_steps)])
+            self.training = trainer.begin(self.params, seed=2)
+        draw = functools.partial(data.random_batch, training_ids(self.hparams["n_vocab"]), batch_size, n_ctx)
+        gradients = trainer.language_model(self.n_head)
+        return timed(lambda: [trainer.update(self.training, c, draw, gradients)[0] for _ in range(n_steps)])
 
     def prefill_in_one(self, prompts):
         """Read the prompts by one call, as prefill.read is defined."""
