@@ -31,7 +31,7 @@ class KVCache:
         """Make room for `n_ctx` tokens, or as many as the model has positions, in `batch` sequences."""
         most, n_embd = params["wpe"].shape
         shape = (len(params["blocks"]), 2, batch, n_head, n_ctx or most, n_embd // n_head)
-        self.kv = np.empty(shape, params["wpe"].dtype)  # [n_layer, 2, B, H, n_ctx, D]
+        self.kv = np.empty_like(params["wpe"], shape=shape)  # [n_layer, 2, B, H, n_ctx, D]
         self.length = 0
 
     def extend(self, layer, k, v):
@@ -130,15 +130,16 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
 
     Mirrors `model` of OpenAI's gpt-2/src/model.py (Radford et al. 2019).
     """
-    ids, pad = np.asarray(ids), None if pad is None else np.asarray(pad)
+    beside = functools.partial(np.asarray, like=params["wte"])  # where the model is, this array shall be
+    ids, pad = beside(ids), None if pad is None else np.asarray(pad)
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
     draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
 
-    x = params["wte"][ids] + params["wpe"][positions(past, T, pad)]  # [B, T, C]
+    x = params["wte"][ids] + params["wpe"][beside(positions(past, T, pad))]  # [B, T, C]
     keep = draw(x.shape, x.dtype)
     x = dropout(x, keep)
-    mask = None if T == 1 and pad is None else causal_mask(T, past + T, x.dtype, pad)
+    mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
         act = {}
         remember = functools.partial(cache.extend, layer) if cache else None

@@ -15,8 +15,8 @@ import math
 import numpy as np
 
 from picogpt.erf import gelu_erf_backward
-from picogpt.gpt2 import gpt2, merge_heads, positions, split_heads
-from picogpt.ops import attention_probs, cross_entropy, dropout, linear, softmax
+from picogpt.gpt2 import gpt2, merge_heads, split_heads
+from picogpt.ops import attention_probs, cross_entropy, dropout, linear, row_dot, softmax
 
 
 def gelu_backward(dy, x):
@@ -43,7 +43,7 @@ def softmax_backward(dy, y):
     formula. The sum in it is the mean of dy, weighted by y: without it, dx would not add up to 0, as it
     must, because raising all x alike changes no y.
     """
-    dx = dy - np.vecdot(y, dy)[..., None]
+    dx = dy - row_dot(y, dy)
     dx *= y
     return dx
 
@@ -56,11 +56,11 @@ def layer_norm_backward(dy, x, g, b=None, eps=1e-5):
     """
     C = x.shape[-1]
     n = x - x.mean(axis=-1, keepdims=True)
-    std = np.sqrt(np.vecdot(n, n)[..., None] * (1 / C) + eps)
+    std = np.sqrt(row_dot(n, n) * (1 / C) + eps)
     n /= std
     dn = g * dy
     dx = dn - dn.mean(axis=-1, keepdims=True)
-    dx -= n * (np.vecdot(n, dn)[..., None] * (1 / C))
+    dx -= n * (row_dot(n, dn) * (1 / C))
     dx /= std
     rows = tuple(range(x.ndim - 1))  # all axes but the last
     grads = dict(g=(n * dy).sum(axis=rows))
@@ -117,10 +117,9 @@ def cross_entropy_backward(dloss, logits, targets):
 def embedding_backward(dy, ids, dw):
     """With y = w[ids]: add each row of dy [..., C] to the row of dw [n, C] that it was a copy of.
 
-    A loop, since `dw[ids] += dy` would count a repeated id once, and np.add.at is slower.
+    `dw[ids] += dy` would count a repeated id once.
     """
-    for i, row in zip(ids.ravel().tolist(), dy.reshape(-1, dy.shape[-1]), strict=True):
-        dw[i] += row
+    np.add.at(dw, ids, dy)
 
 
 def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
@@ -181,7 +180,7 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     dwte = np.zeros_like(dhead) if untied else dhead
     embedding_backward(dx, ids, dwte)
     dwpe = np.zeros_like(params["wpe"])
-    dwpe[positions(0, ids.shape[1])] = dx.sum(axis=0)
+    dwpe[: ids.shape[1]] = dx.sum(axis=0)
     grads = dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
     return grads | (dict(lm_head=dhead) if untied else {})
 
@@ -193,11 +192,11 @@ def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0
     p_drop, rng: dropout, see `gpt2`. `share`: a factor of both results, for rows that are a part of a batch.
     ValueError if no target counts or one is not in the vocabulary.
     """
-    ids, targets = np.asarray(ids), np.asarray(targets)
+    ids, targets = (np.asarray(a, like=params["wte"]) for a in (ids, targets))  # beside the model
     if targets.shape != ids.shape or targets.dtype.kind not in "iu":
         given = f"{targets.dtype} {list(targets.shape)}"
         raise ValueError(f"targets must be integers like ids, but are {given}, and ids {list(ids.shape)}")
-    if targets.min(initial=0) < -1 or not -1 < targets.max(initial=-1) < len(params["wte"]):
+    if targets.size == 0 or targets.min() < -1 or not -1 < targets.max() < len(params["wte"]):
         raise ValueError(f"targets must be ids below {len(params['wte'])}, or -1, and not all of them -1")
     acts = []
     logits = gpt2(ids, params, n_head, acts=acts, p_drop=p_drop, rng=rng)

@@ -11,6 +11,9 @@ An operation takes floating-point arrays and returns their dtype. Constants are 
 numbers: a NumPy scalar such as np.sqrt(2) is float64 and would turn all that follows into float64, at
 half the speed. `*=` and `+=` work in memory that the function itself has just made, never in its
 arguments.
+
+The arrays need not be NumPy's. `np.exp(x)` asks x how it is done, and so does every function that is
+called here: arrays that answer, such as those of a graphics processor, are computed on where they lie.
 """
 
 import math
@@ -74,11 +77,19 @@ def layer_norm(x, g, b=None, eps=1e-5):
            [-1.397  ,  0.508  ,  0.889  ]])
     """
     y = x - x.mean(axis=-1, keepdims=True)
-    y /= np.sqrt(np.vecdot(y, y)[..., None] * (1 / x.shape[-1]) + eps)
+    y /= np.sqrt(row_dot(y, y) * (1 / x.shape[-1]) + eps)
     y *= g
     if b is not None:
         y += b
     return y
+
+
+def row_dot(a, b):
+    """Multiply each row of a by the same row of b and add up: a, b [..., C] -> [..., 1].
+
+    As (a * b).sum(axis=-1, keepdims=True), without making a * b, which would take four times as long.
+    """
+    return np.einsum("...c,...c->...", a, b)[..., None]
 
 
 def linear(x, w, b=None):

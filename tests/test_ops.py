@@ -24,6 +24,7 @@ def examples(dtype):
         gelu=dict(x=draw(B, T, C)),
         softmax=dict(x=draw(B, T, C)),
         layer_norm=dict(x=draw(B, T, C), g=draw(C), b=draw(C)),
+        row_dot=dict(a=draw(B, T, C), b=draw(B, T, C)),
         linear=dict(x=draw(B, T, C), w=draw(C, V), b=draw(V)),
         attention_weights=qk,
         attention_probs=qk,
@@ -52,6 +53,11 @@ def call(name, record, dtype=np.float64):
 def test_the_examples_cover_every_operation():
     functions = [name for name, f in vars(ops).items() if inspect.isfunction(f)]
     assert sorted(functions) == sorted(OPERATIONS)
+
+
+def test_row_dot_is_the_sum_of_the_products():
+    a, b = (examples(np.float64)["row_dot"][key] for key in "ab")
+    np.testing.assert_allclose(ops.row_dot(a, b), (a * b).sum(axis=-1, keepdims=True), rtol=1e-13)
 
 
 @pytest.mark.parametrize("name", ["gelu", "softmax", "layer_norm", "linear", *ATTENTION, "cross_entropy"])
@@ -105,6 +111,7 @@ def test_shapes_are_those_of_the_docstrings():
         gelu=(B, T, C),
         softmax=(B, T, C),
         layer_norm=(B, T, C),
+        row_dot=(B, T, 1),
         linear=(B, T, V),
         attention_weights=(B, H, T, S),
         attention_probs=(B, H, T, S),
