@@ -1,0 +1,48 @@
+"""docs/results.md says what the runs' own files say, and nothing else."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import results
+
+RUN = dict(
+    project="sorter",
+    command="python -m picogpt.projects.sorter",
+    seconds=61.0,
+    settings={},
+    results={"right of 729": 729, "loss": {"0": 1.0641, "100": 0.1471}, "by model": {"a": {"n": 1}, "b": {}}},
+    published={"right of 729": "all", "loss": {"0": 1.06, "200": 0.05}},
+)
+
+
+def test_the_page_is_made_from_the_records():
+    page = (results.DOCS / "results.md").read_text(encoding="utf-8")
+    assert page == results.page(results.recorded())
+    for path in (results.DOCS / "results").glob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8"))["command"] in page
+
+
+def test_a_section_has_every_figure_beside_the_published_one():
+    text = results.section(RUN)
+    assert "\n61 seconds.\n" in text
+    assert "| right of 729 | 729 | all |" in text
+    assert (
+        "|  | 0 | 100 | 200 |\n|---|---|---|---|\n| here | 1.0641 | 0.1471 |  |\n| published | 1.06 |  | 0.05 |"
+        in text
+    )
+    assert "|  | n |\n|---|---|\n| a | 1 |\n| b |  |" in text
+
+
+def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    for folder in ("sorter", "long"):
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        (tmp_path / "runs" / folder / "result.json").write_text(json.dumps(RUN), encoding="utf-8")
+    results.take(sorted((tmp_path / "runs").glob("*/result.json")))
+    assert [path.name for path in sorted((tmp_path / "results").iterdir())] == [
+        "sorter-long.json",
+        "sorter.json",
+    ]
+    assert results.recorded() == [RUN, RUN]
