@@ -28,10 +28,8 @@ def test_a_section_has_every_figure_beside_the_published_one():
     text = results.section(RUN)
     assert "\n61 seconds.\n" in text
     assert "| right of 729 | 729 | all |" in text
-    assert (
-        "|  | 0 | 100 | 200 |\n|---|---|---|---|\n| here | 1.0641 | 0.1471 |  |\n| published | 1.06 |  | 0.05 |"
-        in text
-    )
+    assert "|  | 0 | 100 | 200 |\n|---|---|---|---|\n| here | 1.0641 | 0.1471 |  |\n" in text
+    assert "\n| published | 1.06 |  | 0.05 |\n" in text
     assert "|  | n |\n|---|---|\n| a | 1 |\n| b |  |" in text
 
 
