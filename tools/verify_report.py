@@ -123,7 +123,10 @@ def write(path, model, found):
 
 def to_markdown(model, found):
     """Return the page as Markdown."""
-    parts = [f"# What was verified of picogpt, with {model}", f"{INTRODUCTION} The result: {summary(found)}."]
+    parts = [
+        f"# What was verified of picogpt, with the model {model}",
+        f"{INTRODUCTION} The result: {summary(found)}.",
+    ]
     for rung, proves, rows in found:
         cells = [HEADER, ["---"] * len(HEADER), *map(five, rows)]
         table = "\n".join("| " + " | ".join(escape(cell) for cell in row) + " |" for row in cells)
@@ -144,7 +147,7 @@ def escape(cell):
 
 def to_html(model, found):
     """Return the page as HTML that needs nothing else."""
-    title = html.escape(f"What was verified of picogpt, with {model}")
+    title = html.escape(f"What was verified of picogpt, with the model {model}")
     parts = [f"<h1>{title}</h1>", f"<p>{INTRODUCTION} The result: {summary(found)}.</p>"]
     head = "".join(f"<th>{cell}</th>" for cell in HEADER)
     for rung, proves, rows in found:

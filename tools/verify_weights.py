@@ -90,7 +90,7 @@ def checkpoint_bytes(subject):
     there = {name: facts for name, facts in known.items() if (subject.folder / name).exists() and facts[1]}
     if there:
         wrong = [name for name, facts in there.items() if facts != file_facts(subject.folder / name)]
-        yield equal("files", "their published sha256", len(there), wrong)
+        yield equal("files", "their known sha256", len(there), wrong)
     else:
         yield skipped("files", f"no sha256 of a file of {subject.name} is known")
     if subject.params is None:
@@ -181,7 +181,7 @@ def continuations(subject, entries):
 
 
 def differences(subject, entries, new):
-    """Say of each entry whose text {id: new ids} are not where they leave it, and how close the choice was."""
+    """Say of each entry whose text `new`, {id: new ids}, is not: where they leave it, and how closely."""
     found, decode = [], subject.encoder.decode
     for entry in entries:
         made, theirs = new[entry["id"]], entry["ids"]

@@ -44,7 +44,7 @@ TRAININGS = {
     "llmc_test_gpt2_c": dict(adamw=dict(lr=1e-4, b1=0.9, b2=0.999, eps=1e-8, wd=0.01), clip=None),
     "llmc_test_gpt2_cu": dict(adamw=dict(lr=1e-4, b1=0.9, b2=0.95, eps=1e-8, wd=0.0), clip=1.0),
 }
-SAID = dict(model="tales", by="Hugging Face", source="GPT2LMHeadModel in float32, the same weights")
+SAID = dict(model="tales", by="Hugging Face, recorded", source="GPT2LMHeadModel in float32, the same weights")
 
 
 def open_model():
