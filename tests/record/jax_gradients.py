@@ -20,22 +20,23 @@ from picogpt.tree import flatten, nest, tree_map
 REFERENCES = Path(__file__).parents[1] / "references"
 
 
-def loss_and_gradients(params, ids, targets, n_head):
-    """Return the loss and its gradients by jax.grad, through picogpt's own forward, in float64."""
+def differentiate(f, tree):
+    """Return f(tree) and its gradients by jax.grad, in float64; f is made of picogpt's own forward."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
-
-    def loss(params):
-        return ops.cross_entropy(gpt2.gpt2(ids, params, n_head), targets)
-
     ops.np = gpt2.np = types.SimpleNamespace(**vars(jax.numpy))
     ops.np.asarray = lambda a, like: jax.numpy.asarray(a)
     try:
-        value, grads = jax.value_and_grad(loss)(tree_map(jax.numpy.asarray, params))
+        value, grads = jax.value_and_grad(f)(tree_map(jax.numpy.asarray, tree))
     finally:
         ops.np = gpt2.np = np
-    return float(value), tree_map(lambda _, g: np.asarray(g), params, grads)  # JAX sorts the keys
+    return float(value), tree_map(lambda _, g: np.asarray(g), tree, grads)  # JAX sorts the keys
+
+
+def loss_and_gradients(params, ids, targets, n_head):
+    """Return the loss of a model and its gradients."""
+    return differentiate(lambda params: ops.cross_entropy(gpt2.gpt2(ids, params, n_head), targets), params)
 
 
 def record():
