@@ -1,15 +1,16 @@
-"""Descendants of GPT-2: without biases, with an output head of their own, with the exact gelu."""
+"""Descendants of GPT-2: without biases, with an output head of their own, with what tricks.py has."""
 
 import itertools
 
 import numpy as np
 import pytest
-from compare import relative_error
+from compare import NoFloat64, relative_error
 
-from picogpt import optim, weights
+from picogpt import optim, prefill, shards, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.grad import loss_and_grads
+from picogpt.guess import DraftModel
 from picogpt.shapes import OPTIONS, n_params, param_shapes
 from picogpt.tree import flatten, tree_map, walk
 
@@ -18,6 +19,23 @@ KINDS = [
     {key: value for key, value in (("bias", bias), ("tied", tied), ("gelu", gelu)) if OPTIONS[key] != value}
     for bias, tied, gelu in itertools.product((True, False), (True, False), ("tanh", "erf"))
 ][1:]
+TRICKS = [
+    dict(gelu="quick"),
+    dict(time_weighting="full"),
+    dict(time_weighting="circulant"),
+    dict(time_mixing=True),
+    dict(positions=False),
+    dict(band=3),
+    dict(bias=False, time_weighting="full", time_mixing=True, positions=False, gelu="erf"),
+    dict(tied=False, time_weighting="circulant", time_mixing=True, band=1, gelu="quick"),
+]
+LEAVES = dict(  # what the tree of two layers has more of, for each option
+    tied={"lm_head"},
+    gelu={"blocks.0.mlp.", "blocks.1.mlp."},
+    time_weighting={"blocks.0.attn.time_weighting.", "blocks.1.attn.time_weighting."},
+    time_mixing={"blocks.0.attn.time_mixing", "blocks.1.attn.time_mixing"},
+    band={"blocks.1.attn.band"},
+)
 
 
 def model(kind, dtype=np.float64):
@@ -31,18 +49,20 @@ def model(kind, dtype=np.float64):
     return params, ids, targets
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_the_tree_has_what_the_kind_says(kind):
     usual, shapes = flatten(param_shapes(**TINY)), flatten(param_shapes(**TINY, **kind))
     biases = {path for path in usual if path.endswith(".b")}
     assert usual.keys() - shapes.keys() == (biases if "bias" in kind else set())
-    more = {"lm_head"} if "tied" in kind else set()
-    more |= {f"blocks.{i}.mlp.erf" for i in range(2)} if "gelu" in kind else set()
-    assert shapes.keys() - usual.keys() == more
+    beginnings = tuple(set().union(*(LEAVES.get(option, ()) for option in kind)))
+    more = shapes.keys() - usual.keys()
+    assert all(any(path.startswith(begins) for path in more) for begins in beginnings)
+    assert all(path.startswith(beginnings) for path in more)
+    assert shapes["wpe"] == (11, 0 if "positions" in kind else 12)
     assert n_params(TINY | kind) == sum(w.size for _, w in walk(model(kind)[0]))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_gradients_of_every_leaf_are_the_derivatives(kind):
     params, ids, targets = model(kind)
     rng = np.random.default_rng(1)
@@ -55,10 +75,11 @@ def test_gradients_of_every_leaf_are_the_derivatives(kind):
             w += sign * step
             losses.append(loss_and_grads(params, ids, targets, 3)[0])
             w[...] = before
-        assert losses[0] - losses[1] == pytest.approx(2 * (flatten(grads)[path] * step).sum(), rel=1e-5), path
+        expected = 2 * (flatten(grads)[path] * step).sum()
+        assert losses[0] - losses[1] == pytest.approx(expected, rel=1e-5, abs=1e-13), path
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_logits_loss_and_gradients_are_pytorchs(kind):
     torch = pytest.importorskip("torch")
     from record import gpt, pytorch
@@ -75,7 +96,7 @@ def test_logits_loss_and_gradients_are_pytorchs(kind):
         logits.flatten(0, 1), torch.from_numpy(targets).flatten(), ignore_index=-1
     )
     loss.backward()
-    bound = 1e-6 if "gelu" in kind else 1e-12
+    bound = 1e-6 if kind.get("gelu") == "erf" else 1e-12
     assert np.abs(gpt2(ids, params, 3) - logits.detach().numpy()).max() < 20 * bound
     our_loss, grads = loss_and_grads(params, ids, targets, 3)
     assert our_loss == pytest.approx(loss.item(), abs=bound)
@@ -85,7 +106,7 @@ def test_logits_loss_and_gradients_are_pytorchs(kind):
         assert relative_error(flatten(grads)[path], grad.T if path.endswith(".w") else grad) < 2 * bound, path
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_cache_and_float32_work_as_in_gpt_2(kind):
     params, ids, targets = model(kind, np.float32)
     cache = KVCache(params, 3, 2)
@@ -93,12 +114,60 @@ def test_cache_and_float32_work_as_in_gpt_2(kind):
     whole = gpt2(ids, params, 3)
     assert whole.dtype == np.float32
     np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, atol=1e-4)
-    assert generate(params, 3, ids.tolist(), 3) == generate(params, 3, ids.tolist(), 3, use_cache=False)
     grads = loss_and_grads(params, ids, targets, 3)[1]
     assert all(dw.dtype == np.float32 for _, dw in walk(grads))
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+def test_no_operation_works_in_float64(kind):
+    params, ids, targets = model(kind, np.float32)
+    params = tree_map(lambda w: w.view(NoFloat64), params)
+    loss_and_grads(params, ids, targets, 3)
+    generate(params, 3, ids[:1].tolist(), 3)
+
+
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+def test_a_row_with_padding_gives_what_it_gives_alone(kind):
+    params, ids, _ = model(kind)
+    alone = [gpt2(ids[:1, 3:], params, 3), gpt2(ids[1:], params, 3)]
+    cache, pad = KVCache(params, 3, 2), np.array([3, 0])
+    calls = [gpt2(ids[:, i:j], params, 3, cache, pad=pad) for i, j in ((0, 2), (2, 5), (5, 6), (6, 7))]
+    for logits in (gpt2(ids, params, 3, pad=pad), np.concatenate(calls, axis=1)):
+        np.testing.assert_allclose(logits[:1, 3:], alone[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(logits[1:], alone[1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+def test_a_cache_that_forgets_goes_on_rightly(kind):
+    params, ids, _ = model(kind)
+    cache = KVCache(params, 3)
+    gpt2(ids[:1], params, 3, cache)
+    cache.length = 3
+    found = gpt2(ids[:1, 3:5], params, 3, cache)
+    np.testing.assert_allclose(found, gpt2(ids[:1, :5], params, 3)[:, 3:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+def test_pieces_guesses_and_parts_change_nothing(kind, threads, monkeypatch):
+    monkeypatch.setattr(prefill, "PIECE", 2)
+    monkeypatch.setattr(shards, "PART", 7)
+    params, ids, targets = model(kind)
+    for pad in (None, np.array([3, 0])):
+        found = prefill.read(ids, params, 3, KVCache(params, 3, 2), pad)
+        np.testing.assert_allclose(found, gpt2(ids, params, 3, pad=pad)[:, -1:], rtol=0, atol=1e-12)
+    prompts = [ids[0].tolist(), ids[1, :3].tolist()]
+    plain = generate(params, 3, prompts, 9, use_cache=False, guesser=False)  # beyond the context
+    assert generate(params, 3, prompts, 9) == plain
+    for prompt, text in zip(prompts, plain, strict=True):
+        assert [text] == generate(params, 3, [prompt], 9, guesser=DraftModel(params, 3))
+    loss, grads = shards.batch_gradients(params, ids, targets, 3)
+    whole_loss, whole = loss_and_grads(params, ids, targets, 3)
+    assert abs(loss - whole_loss) < 1e-12
+    for path, dw in walk(whole):
+        np.testing.assert_allclose(flatten(grads)[path], dw, rtol=0, atol=1e-11, err_msg=path)
+
+
+@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_it_trains_and_what_is_saved_is_loaded(kind, tmp_path):
     params = init_params(TINY | kind, np.random.default_rng(0))
     _, ids, targets = model(kind)
@@ -121,7 +190,12 @@ def test_it_trains_and_what_is_saved_is_loaded(kind, tmp_path):
     [
         ({"bias": "no"}, "bias is 'no', but must be true, false"),
         ({"tied": None}, "tied is None, but must be true, false"),
-        ({"gelu": "relu"}, 'gelu is \'relu\', but must be "tanh", "erf"'),
+        ({"gelu": "relu"}, 'gelu is \'relu\', but must be "tanh", "erf", "quick"'),
+        ({"time_weighting": True}, 'time_weighting is True, but must be "none", "full", "circulant"'),
+        ({"time_mixing": 1}, "time_mixing is 1, but must be true, false"),
+        ({"positions": "none"}, "positions is 'none', but must be true, false"),
+        ({"band": -1}, "band is -1, but must be a whole number from 0 on"),
+        ({"band": True}, "band is True, but must be a whole number from 0 on"),
         ({"bias": []}, "bias is .., but must be true, false"),
     ],
 )
@@ -138,6 +212,10 @@ def test_an_option_that_is_none_is_reported(option, says, tmp_path):
         ({"bias": False}, r"has blocks.0.attn.c_attn.b \(and 12 more tensors\) that a GPT-2"),
         ({"tied": False}, "lacks lm_head"),
         ({"gelu": "erf"}, r"lacks blocks.0.mlp.erf \(and 1 more tensors\)"),
+        ({"time_weighting": "full"}, r"lacks blocks.0.attn.time_weighting.full \(and 1 more tensors\)"),
+        ({"time_mixing": True}, r"lacks blocks.0.attn.time_mixing \(and 1 more tensors\)"),
+        ({"positions": False}, r"has wpe of shape \(11, 12\), but hparams.json asks for \(11, 0\)"),
+        ({"band": 3}, "lacks blocks.1.attn.band"),
     ],
 )
 def test_an_option_that_the_weights_disagree_with_is_reported(option, says, tmp_path):
