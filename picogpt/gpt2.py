@@ -102,7 +102,7 @@ def feed_forward(x, c_fc, c_proj, erf=None, quick=None, act=None):
 
 def transformer_block(
     x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None,
-    places=None, recall=None,
+    places=None, recall=None, draw_attn=None,
 ):  # fmt: skip
     """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
@@ -112,7 +112,7 @@ def transformer_block(
     act["x"] = x
     act["ln_1"] = layer_norm(x, **ln_1)
     y = self_attention(
-        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act,
+        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw_attn or draw, act=act,
         places=places, recall=recall,
     )  # fmt: skip
     act["keep_attn"] = draw(y.shape, y.dtype)
@@ -142,7 +142,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
         batch that way, and each row gives what it gives alone.
     n_last : int, optional
         Score only after the last n_last tokens of each row; generation needs no more than one.
-    p_drop, rng : float, np.random.Generator
+    p_drop, rng : float or three, np.random.Generator
         Dropout on embeddings, attention probabilities and what is added to the stream: for training.
 
     Returns
@@ -160,13 +160,14 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     ids, pad = beside(ids), None if pad is None else np.asarray(pad)
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
-    draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
+    p_embd, p_attn, p_resid = one_or_three(p_drop)
+    draw, draw_attn = (functools.partial(dropout_mask, p=p, rng=rng) for p in (p_resid, p_attn))
 
     places = beside(positions(past, T, pad)), beside(positions(0, past + T, pad))  # of queries, of keys
     x = params["wte"][ids]  # [B, T, C]
     if params["wpe"].size:
         x = x + params["wpe"][places[0]]
-    keep = draw(x.shape, x.dtype)
+    keep = draw(x.shape, x.dtype, p=p_embd)
     x = dropout(x, keep)
     mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
@@ -175,7 +176,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
         recall = functools.partial(cache.recall, layer) if cache else None
         x = transformer_block(
             x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act,
-            places=places, recall=recall,
+            places=places, recall=recall, draw_attn=draw_attn,
         )  # fmt: skip
         if acts is not None:
             acts.append(act)
@@ -193,6 +194,11 @@ def positions(past, T, pad=None):
     """Number the tokens of this call: [T], or with `pad` [B, T], in which the padding is at position 0."""
     count = np.arange(past, past + T)
     return count if pad is None else np.maximum(count - pad[:, None], 0)
+
+
+def one_or_three(p_drop):
+    """Return the dropouts on embeddings, attention and stream, of which one number may stand for all."""
+    return p_drop if isinstance(p_drop, (list, tuple)) else (p_drop,) * 3
 
 
 def check(ids, params, n_head, cache, pad, p_drop, rng):
@@ -217,7 +223,8 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
-    if not 0 <= p_drop < 1 or (p_drop and rng is None):
+    drops = one_or_three(p_drop)
+    if len(drops) != 3 or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")
 
 

@@ -84,8 +84,8 @@ def gelu_quick(x):
     The sigmoid is (1 + tanh of half its argument) / 2, in which nothing overflows. Any shape.
 
     >>> gelu_quick(np.array([[1, 2], [-2, 0.5]])).round(5)
-    array([[ 0.84579,  1.9357 ],
-           [-0.0643 ,  0.35037]])
+    array([[ 0.8458 ,  1.93566],
+           [-0.06434,  0.35039]])
     """
     return 0.5 * x * (1 + np.tanh(0.851 * x))
 

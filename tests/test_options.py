@@ -1,6 +1,8 @@
 """Descendants of GPT-2: without biases, with an output head of their own, with what tricks.py has."""
 
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.grad import loss_and_grads
 from picogpt.guess import DraftModel
 from picogpt.shapes import OPTIONS, n_params, param_shapes
-from picogpt.tree import flatten, tree_map, walk
+from picogpt.tree import flatten, nest, tree_map, walk
 
 TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 KINDS = [
@@ -223,3 +225,100 @@ def test_an_option_that_the_weights_disagree_with_is_reported(option, says, tmp_
     (tmp_path / "hparams.json").write_text(weights.json.dumps(TINY | option))
     with pytest.raises(ValueError, match=says):
         weights.load(tmp_path)
+
+
+def test_time_weighting_begins_as_gpt_2_and_never_learns_of_later_keys():
+    plain, ids, _ = model({})
+    for form in ("full", "circulant"):
+        kind = dict(time_weighting=form)
+        ones = init_params(TINY | kind, np.random.default_rng(0), np.float64)
+        leaves = {path: flatten(plain).get(path, w) for path, w in walk(ones)}
+        assert all((w == 1).all() for path, w in leaves.items() if "time_weighting" in path)
+        np.testing.assert_allclose(gpt2(ids, nest(leaves), 3), gpt2(ids, plain, 3), rtol=0, atol=1e-13)
+    grads = loss_and_grads(*model(dict(time_weighting="full")), 3)[1]
+    for block in grads["blocks"]:
+        table = block["attn"]["time_weighting"]["full"]
+        assert table[:, np.tri(11) * (np.arange(11) < 7)[:, None] == 1].all()
+        assert np.count_nonzero(table) == 3 * 28  # of 7 tokens, 28 pairs
+
+
+def test_a_full_time_weighting_can_be_the_circulant_one():
+    circulant, ids, _ = model(dict(time_weighting="circulant"))
+    full = tree_map(lambda w: w, circulant)
+    for block in full["blocks"]:
+        learned = block["attn"].pop("time_weighting")
+        table = np.full((3, 11, 11), np.nan)
+        for i in range(11):
+            for j in range(11):
+                later = learned["distance"][:, 10 - (i - j)] if j <= i else 0  # which no query sees
+                table[:, i, j] = later * learned["key"][:, j]
+        block["attn"]["time_weighting"] = dict(full=table)
+    np.testing.assert_allclose(gpt2(ids, full, 3), gpt2(ids, circulant, 3), rtol=0, atol=1e-13)
+
+
+def test_a_band_as_wide_as_the_context_hides_nothing():
+    params, ids, _ = model(dict(band=7))
+    plain = {path: w for path, w in walk(params) if not path.endswith(".band")}
+    assert np.array_equal(gpt2(ids, params, 3), gpt2(ids, nest(plain), 3))
+    narrow = nest({path: w[:6] if path.endswith(".band") else w for path, w in walk(params)})
+    differ = (gpt2(ids, narrow, 3) != gpt2(ids, params, 3)).any(axis=(0, 2))
+    assert differ.tolist() == [False] * 6 + [True]
+
+
+def test_without_positions_earlier_tokens_may_change_places_in_one_layer():
+    params, ids, _ = model(dict(positions=False))
+    params["blocks"] = params["blocks"][:1]
+    swapped = ids[:, [2, 0, 1, 3, 4, 5, 6]]
+    found, other = gpt2(ids, params, 3), gpt2(swapped, params, 3)
+    np.testing.assert_allclose(found[:, 3:], other[:, 3:], rtol=0, atol=1e-12)
+    assert np.abs(found[:, :2] - other[:, :2]).max() > 0.1
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_dropout_acts_in_three_places_separately(place):
+    params, ids, targets = model({})
+    p_drop, acts = [0.0, 0.0, 0.0], []
+    p_drop[place] = 0.5
+    gpt2(ids, params, 3, acts=acts, p_drop=p_drop, rng=np.random.default_rng(0))
+    drew = [acts[-1]["keep"], acts[0]["keep_probs"], acts[0]["keep_attn"], acts[0]["keep_mlp"]]
+    expected = [place == 0, place == 1, place == 2, place == 2]
+    assert [keep is not None for keep in drew] == expected
+    for keep in drew:
+        assert keep is None or set(np.unique(keep)) == {0, 2}
+    rng = np.random.default_rng(1)
+    _, grads = loss_and_grads(params, ids, targets, 3, p_drop, np.random.default_rng(0))
+    for path, w in walk(params):
+        step = 1e-5 * rng.standard_normal(w.shape)
+        before, losses = w.copy(), []
+        for sign in (1, -1):
+            w += sign * step
+            losses.append(loss_and_grads(params, ids, targets, 3, p_drop, np.random.default_rng(0))[0])
+            w[...] = before
+        expected = 2 * (flatten(grads)[path] * step).sum()
+        assert losses[0] - losses[1] == pytest.approx(expected, rel=1e-4, abs=1e-12), path
+
+
+def test_dropout_of_all_places_may_be_one_number():
+    params, ids, targets = model({})
+    one, three = (
+        loss_and_grads(params, ids, targets, 3, p, np.random.default_rng(0))[0]
+        for p in (0.3, (0.3, 0.3, 0.3))
+    )
+    assert one == three
+    for wrong in ((0.1, 0.1), (0.1, 1.0, 0.1), (0.0, -0.1, 0.0)):
+        with pytest.raises(ValueError, match="p_drop must be at least 0 and below 1"):
+            gpt2(ids, params, 3, p_drop=wrong, rng=np.random.default_rng(0))
+
+
+def test_the_tests_and_functions_that_the_table_names_exist():
+    repository = Path(__file__).parents[1]
+    table = (repository / "docs" / "options.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", table))
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert len(named) > 15
+    assert named - set(re.findall(r"^def (test_\w+)", tests, re.M)) == set()
+    places = set(re.findall(r"`(\w+\.py):(\w+)`", table))
+    assert len(places) > 6
+    for file, function in places:
+        assert f"def {function}(" in (repository / "picogpt" / file).read_text(encoding="utf-8")
+    assert all(f"`{option}`" in table for option in OPTIONS)
