@@ -7,6 +7,14 @@ import numpy as np
 from picogpt.shapes import OPTIONS, SIZES, param_shapes
 from picogpt.tree import flatten
 
+ALLOWED = dict(  # options that are one of a few
+    bias=(True, False),
+    tied=(True, False),
+    gelu=("tanh", "erf", "quick"),
+    time_weighting=("none", "full", "circulant"),
+    time_mixing=(True, False),
+    positions=(True, False),
+)
 MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 
 
@@ -21,9 +29,13 @@ def check_hparams(hparams):
         raise ValueError(
             f"n_embd {hparams['n_embd']} does not split into n_head {hparams['n_head']} equal heads"
         )
-    for key, allowed in (("bias", (True, False)), ("tied", (True, False)), ("gelu", ("tanh", "erf"))):
-        if hparams.get(key, OPTIONS[key]) not in allowed:
-            raise ValueError(f"{key} is {hparams[key]!r}, but must be {json.dumps(allowed)[1:-1]}")
+    for key, allowed in ALLOWED.items():
+        value = hparams.get(key, OPTIONS[key])
+        if type(value) is not type(OPTIONS[key]) or (value not in allowed):
+            raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
+    band = hparams.get("band", 0)
+    if type(band) is not int or band < 0:
+        raise ValueError(f"band is {band!r}, but must be a whole number from 0 on")
 
 
 def check(params, hparams, source="the model"):

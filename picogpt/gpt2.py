@@ -18,6 +18,7 @@ from picogpt.erf import gelu_erf
 from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, nest
+from picogpt.tricks import banded, gelu_quick, mix_time, time_weights
 
 
 class KVCache:
@@ -29,10 +30,13 @@ class KVCache:
 
     def __init__(self, params, n_head, batch=1, n_ctx=None):
         """Make room for `n_ctx` tokens, or as many as the model has positions, in `batch` sequences."""
-        most, n_embd = params["wpe"].shape
+        most, n_embd = len(params["wpe"]), params["wte"].shape[1]
         shape = (len(params["blocks"]), 2, batch, n_head, n_ctx or most, n_embd // n_head)
-        self.kv = np.empty_like(params["wpe"], shape=shape)  # [n_layer, 2, B, H, n_ctx, D]
+        self.kv = np.empty_like(params["wte"], shape=shape)  # [n_layer, 2, B, H, n_ctx, D]
         self.length = 0
+        mixes = "time_mixing" in params["blocks"][0]["attn"]
+        halves = (shape[0], batch, shape[-2] + 1, n_embd // 2) if mixes else (0, batch)
+        self.halves = np.empty_like(params["wte"], shape=halves)  # that of token i at i + 1, see `recall`
 
     def extend(self, layer, k, v):
         """Add the k and v [B, H, T, D] of the new tokens; return those of all tokens, [B, H, S, D]."""
@@ -40,6 +44,12 @@ class KVCache:
         self.kv[layer, 0, :, :, self.length : S] = k
         self.kv[layer, 1, :, :, self.length : S] = v
         return self.kv[layer, :, :, :, :S]
+
+    def recall(self, layer, half):
+        """Add half the channels, [B, T, C // 2], of the new tokens; return those one token earlier."""
+        S = self.length + half.shape[1]
+        self.halves[layer, :, self.length + 1 : S + 1] = half
+        return self.halves[layer, :, self.length : S]
 
 
 def split_heads(x, n_head):
@@ -54,33 +64,46 @@ def merge_heads(x):
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None):
+def self_attention(
+    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None,
+    places=None, recall=None, time_weighting=None, time_mixing=None, band=None,
+):  # fmt: skip
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
-    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
+    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all. What
+    follows `act` is not GPT-2's: see tricks.py.
     """
     act = {} if act is None else act
+    if time_mixing is not None:
+        x = mix_time(x, places, recall)
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
     q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
     if remember:
         k, v = remember(k, v)  # [B, H, S, D]
+    if band is not None:
+        mask = banded(mask, places, len(band), x.dtype)
     act["keep_probs"] = draw((*q.shape[:-1], k.shape[-2]), x.dtype)
-    act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"]))  # [B, T, C]
+    if time_weighting is not None:
+        act["time"] = time_weights(places, **time_weighting)
+    act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"], act.get("time")))  # [B, T, C]
     act.update(q=q, k=k, v=v)
     return linear(act["heads"], **c_proj)
 
 
-def feed_forward(x, c_fc, c_proj, erf=None, act=None):
+def feed_forward(x, c_fc, c_proj, erf=None, quick=None, act=None):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = gelu(act["c_fc"]) if erf is None else gelu_erf(act["c_fc"])
+    form = gelu if quick is None else gelu_quick
+    form = form if erf is None else gelu_erf
+    act["gelu"] = form(act["c_fc"])
     return linear(act["gelu"], **c_proj)
 
 
 def transformer_block(
-    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None
-):
+    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None,
+    places=None, recall=None, draw_attn=None,
+):  # fmt: skip
     """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
     x [B, T, C] -> [B, T, C]. Each sees a normalised copy; the stream itself is only ever added to.
@@ -88,7 +111,10 @@ def transformer_block(
     act = {} if act is None else act
     act["x"] = x
     act["ln_1"] = layer_norm(x, **ln_1)
-    y = self_attention(act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act)
+    y = self_attention(
+        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw_attn or draw, act=act,
+        places=places, recall=recall,
+    )  # fmt: skip
     act["keep_attn"] = draw(y.shape, y.dtype)
     x = x + dropout(y, act["keep_attn"])
     act["x_mid"] = x
@@ -116,7 +142,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
         batch that way, and each row gives what it gives alone.
     n_last : int, optional
         Score only after the last n_last tokens of each row; generation needs no more than one.
-    p_drop, rng : float, np.random.Generator
+    p_drop, rng : float or three, np.random.Generator
         Dropout on embeddings, attention probabilities and what is added to the stream: for training.
 
     Returns
@@ -134,16 +160,24 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     ids, pad = beside(ids), None if pad is None else np.asarray(pad)
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
-    draw = functools.partial(dropout_mask, p=p_drop, rng=rng)
+    p_embd, p_attn, p_resid = one_or_three(p_drop)
+    draw, draw_attn = (functools.partial(dropout_mask, p=p, rng=rng) for p in (p_resid, p_attn))
 
-    x = params["wte"][ids] + params["wpe"][beside(positions(past, T, pad))]  # [B, T, C]
-    keep = draw(x.shape, x.dtype)
+    places = beside(positions(past, T, pad)), beside(positions(0, past + T, pad))  # of queries, of keys
+    x = params["wte"][ids]  # [B, T, C]
+    if params["wpe"].size:
+        x = x + params["wpe"][places[0]]
+    keep = draw(x.shape, x.dtype, p=p_embd)
     x = dropout(x, keep)
     mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
         act = {}
         remember = functools.partial(cache.extend, layer) if cache else None
-        x = transformer_block(x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act)
+        recall = functools.partial(cache.recall, layer) if cache else None
+        x = transformer_block(
+            x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act,
+            places=places, recall=recall, draw_attn=draw_attn,
+        )  # fmt: skip
         if acts is not None:
             acts.append(act)
     if cache:
@@ -162,9 +196,14 @@ def positions(past, T, pad=None):
     return count if pad is None else np.maximum(count - pad[:, None], 0)
 
 
+def one_or_three(p_drop):
+    """Return the dropouts on embeddings, attention and stream, of which one number may stand for all."""
+    return p_drop if isinstance(p_drop, (list, tuple)) else (p_drop,) * 3
+
+
 def check(ids, params, n_head, cache, pad, p_drop, rng):
     """Raise ValueError, in one sentence, for what would otherwise fail obscurely or give nonsense."""
-    n_vocab, (n_ctx, n_embd) = len(params["wte"]), params["wpe"].shape
+    n_ctx, (n_vocab, n_embd) = len(params["wpe"]), params["wte"].shape
     if n_head < 1 or n_embd % n_head:
         raise ValueError(f"n_embd {n_embd} does not divide evenly into n_head {n_head} heads")
     if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu":
@@ -184,7 +223,8 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
-    if not 0 <= p_drop < 1 or (p_drop and rng is None):
+    drops = one_or_three(p_drop)
+    if len(drops) != 3 or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")
 
 
@@ -200,6 +240,8 @@ def init_params(hparams, rng, dtype=np.float32):
         if path.endswith((".b", ".g")):
             return np.full(shape, float(path.endswith(".g")), dtype)
         shrink = 1 / math.sqrt(2 * hparams["n_layer"]) if path.endswith("c_proj.w") else 1.0
+        if ".time_weighting." in path:
+            return np.ones(shape, dtype)
         return (0.02 * shrink * rng.standard_normal(shape)).astype(dtype)
 
     return nest({path: draw(path, shape) for path, shape in flatten(param_shapes(**hparams)).items()})

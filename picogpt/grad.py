@@ -17,6 +17,7 @@ import numpy as np
 from picogpt.erf import gelu_erf_backward
 from picogpt.gpt2 import gpt2, merge_heads, split_heads
 from picogpt.ops import attention_probs, cross_entropy, dropout, linear, row_dot, softmax
+from picogpt.tricks import banded, gelu_quick_backward, mix_time, mix_time_backward, time_weights_backward
 
 
 def gelu_backward(dy, x):
@@ -87,18 +88,22 @@ def dropout_backward(dy, keep):
     return dropout(dy, keep)
 
 
-def attention_backward(dy, q, k, v, mask=None, keep=None):
+def attention_backward(dy, q, k, v, mask=None, keep=None, time=None):
     """With p = softmax(s) and s = q k^T / sqrt(D) + mask, the forward is y = p v.
 
     dv = p^T dy, dp = dy v^T, ds by softmax, dq = ds k / sqrt(D), dk = ds^T q / sqrt(D)
 
-    p [.., T, S] is computed again rather than kept: all layers' would be most of the memory.
+    p [.., T, S] is computed again rather than kept: all layers' would be most of the memory. With factors
+    `time`, p * time takes the place of p, and dtime = p * dp, summed over the batch, follows the others.
     """
     probs = attention_probs(q, k, mask)  # [B, H, T, S]
-    dv = dropout(probs, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
-    dscores = softmax_backward(dropout_backward(dy @ v.swapaxes(-1, -2), keep), probs)
+    factored = probs if time is None else probs * time
+    dv = dropout(factored, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
+    dprobs = dropout_backward(dy @ v.swapaxes(-1, -2), keep)
+    dscores = softmax_backward(dprobs if time is None else dprobs * time, probs)
     scale = 1 / math.sqrt(q.shape[-1])
-    return (dscores @ k) * scale, dscores.swapaxes(-1, -2) @ (q * scale), dv
+    dqkv = (dscores @ k) * scale, dscores.swapaxes(-1, -2) @ (q * scale), dv
+    return dqkv if time is None else (*dqkv, (dprobs * probs).sum(axis=0))
 
 
 def cross_entropy_backward(dloss, logits, targets):
@@ -122,23 +127,38 @@ def embedding_backward(dy, ids, dw):
     np.add.at(dw, ids, dy)
 
 
-def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
+def self_attention_backward(
+    dy, act, c_attn, c_proj, n_head, mask=None, time_weighting=None, time_mixing=None, band=None
+):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    dqkv = attention_backward(
-        split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
+    places = (np.arange(dy.shape[1], like=dy),) * 2  # of queries, of keys
+    if band is not None:
+        mask = banded(mask, places, len(band), dy.dtype)
+    dq, dk, dv, *dtime = attention_backward(
+        split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"], act.get("time")
     )
-    dqkv = np.concatenate([merge_heads(d) for d in dqkv], axis=-1)  # [B, T, 3C]
-    dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+    dweighting = time_weights_backward(*dtime, places, **time_weighting) if dtime else None
+    dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
+    x = act["ln_1"] if time_mixing is None else mix_time(act["ln_1"], places)
+    dx, dc_attn = linear_backward(dqkv, x, **c_attn)
+    dx = dx if time_mixing is None else mix_time_backward(dx)
+    grads = dict(c_attn=dc_attn, c_proj=dc_proj)
+    return dx, grads | chosen(time_weighting=dweighting, time_mixing=time_mixing, band=band)
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj, erf=None):
+def feed_forward_backward(dy, act, c_fc, c_proj, erf=None, quick=None):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
-    dc_fc = gelu_backward(dgelu, act["c_fc"]) if erf is None else gelu_erf_backward(dgelu, act["c_fc"])
-    dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | ({} if erf is None else dict(erf=erf))  # which is empty
+    form = gelu_backward if quick is None else gelu_quick_backward
+    form = form if erf is None else gelu_erf_backward
+    dx, dc_fc = linear_backward(form(dgelu, act["c_fc"]), act["ln_2"], **c_fc)
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | chosen(erf=erf, quick=quick)
+
+
+def chosen(**options):
+    """Return the gradients of the options that the model has; an empty array is its own."""
+    return {name: grad for name, grad in options.items() if grad is not None}
 
 
 def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
@@ -180,7 +200,8 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     dwte = np.zeros_like(dhead) if untied else dhead
     embedding_backward(dx, ids, dwte)
     dwpe = np.zeros_like(params["wpe"])
-    dwpe[: ids.shape[1]] = dx.sum(axis=0)
+    if dwpe.size:
+        dwpe[: ids.shape[1]] = dx.sum(axis=0)
     grads = dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
     return grads | (dict(lm_head=dhead) if untied else {})
 

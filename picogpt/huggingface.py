@@ -20,7 +20,13 @@ from picogpt.tree import flatten
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 HPARAMS = dict(n_vocab="vocab_size", n_ctx="n_positions", n_embd="n_embd", n_head="n_head", n_layer="n_layer")
-GELUS = {"gelu_new": "tanh", "gelu": "erf", "gelu_fast": "tanh", "gelu_pytorch_tanh": "tanh"}
+GELUS = {
+    "gelu_new": "tanh",
+    "gelu": "erf",
+    "gelu_fast": "tanh",
+    "gelu_pytorch_tanh": "tanh",
+    "quick_gelu": "quick",
+}
 FIXED = {  # what a config may also choose: GPT-2's choice, which is the only one here
     "model_type": "gpt2",
     "n_inner": None,
@@ -54,7 +60,7 @@ def config_of(hparams, encoder=None):
         "architectures": ["GPT2LMHeadModel"],
         **FIXED,
         **{theirs: hparams[name] for name, theirs in HPARAMS.items()},
-        "activation_function": "gelu" if hparams.get("gelu") == "erf" else "gelu_new",
+        "activation_function": dict(erf="gelu", quick="quick_gelu").get(hparams.get("gelu"), "gelu_new"),
         "tie_word_embeddings": hparams.get("tied", True),
         "bos_token_id": eot,
         "eos_token_id": eot,
@@ -118,8 +124,8 @@ def adapt(arrays, hparams):
     for path in {"wte", "lm_head"} & arrays.keys():
         if without_padding(len(arrays[path])) == hparams["n_vocab"]:
             arrays[path] = arrays[path][: hparams["n_vocab"]]
-    if hparams["gelu"] == "erf":
-        arrays |= {f"blocks.{i}.mlp.erf": np.empty(0, np.float32) for i in range(hparams["n_layer"])}
+    if (form := hparams["gelu"]) != "tanh":
+        arrays |= {f"blocks.{i}.mlp.{form}": np.empty(0, np.float32) for i in range(hparams["n_layer"])}
     return arrays
 
 

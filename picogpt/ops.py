@@ -127,15 +127,17 @@ def attention_probs(q, k, mask=None):
     return weights
 
 
-def attention(q, k, v, mask=None, keep=None):
+def attention(q, k, v, mask=None, keep=None, time=None):
     """Average the values, each query by its own probabilities: softmax(q k^T / sqrt(D) + mask) v.
 
     q [..., T, D], k [..., S, D], v [..., S, D] -> [..., T, D] (Vaswani et al. 2017, equation 1).
     `keep` [..., T, S] are the factors of a dropout on the probabilities. The sum that makes weights into
     probabilities divides what came of them, D numbers for each query, and not the S weights themselves.
+    `time` are learned factors of the probabilities, see tricks.py.
     """
     weights = attention_weights(q, k, mask)
-    return dropout(weights, keep) @ v / weights.sum(axis=-1, keepdims=True)
+    factored = weights if time is None else weights * time
+    return dropout(factored, keep) @ v / weights.sum(axis=-1, keepdims=True)
 
 
 def causal_mask(T, S, dtype, pad=None):

@@ -24,16 +24,26 @@ class Piece(KVCache):
 
     def __init__(self, cache, rows, begin, before):
         """Follow `before`, the piece of the same rows that ends where this one begins, if any."""
-        self.kv, self.length, self.before = cache.kv[:, :, rows], begin, before
+        self.kv, self.halves, self.length = cache.kv[:, :, rows], cache.halves[:, rows], begin
+        self.before = before
         self.filled = [threading.Event() for _ in cache.kv]  # for each layer
 
     def extend(self, layer, k, v):
         """Do as a cache does, as soon as the piece before has done so in this layer."""
-        if self.before:
-            self.before.filled[layer].wait()
+        self.wait(layer)
         kv = super().extend(layer, k, v)
         self.filled[layer].set()
         return kv
+
+    def recall(self, layer, half):
+        """Do as a cache does, as soon as the piece before is through with this layer's keys and values."""
+        self.wait(layer)
+        return super().recall(layer, half)
+
+    def wait(self, layer):
+        """Wait until the piece before, if there is one, has filled its part of a layer."""
+        if self.before:
+            self.before.filled[layer].wait()
 
 
 def read(ids, params, n_head, cache, pad=None):

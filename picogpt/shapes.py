@@ -24,16 +24,24 @@ HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M
 OPTIONS = {
     "bias": True,  # whether linear layers and layer norms add one
     "tied": True,  # whether the token embedding is the output head too
-    "gelu": "tanh",  # or erf, the exact one
+    "gelu": "tanh",  # or erf, the exact one; or quick, with a sigmoid
+    "time_weighting": "none",  # full or circulant: learned factors of attention, by place
+    "time_mixing": False,  # whether attention sees half the channels one token late
+    "positions": True,  # whether there is a position embedding
+    "band": 0,  # how many tokens every second layer looks back, itself included; 0: all
 }
 
 
-def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh"):
+def param_shapes(
+    n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh",
+    time_weighting="none", time_mixing=False, positions=True, band=0,
+):  # fmt: skip
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
     Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
-    `n_head` shapes nothing: the heads lie side by side in the columns of c_attn. Of `gelu` the tree has an
-    empty array, `erf`, whose presence chooses the exact form.
+    `n_head` shapes no layer: the heads lie side by side in the columns of c_attn. An option that learns
+    nothing is in the tree as an empty array, whose presence turns it on and whose length is its number:
+    `erf` or `quick`, `time_mixing`, `band`; and `wpe` itself, which has n_ctx rows even without numbers.
 
     >>> shapes = param_shapes(**SIZES["124M"])
     >>> shapes["wte"], shapes["wpe"], len(shapes["blocks"])
@@ -52,19 +60,25 @@ def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, 
     def norm():
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
-    def block():
+    def block(layer):
+        attn = dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd))
         mlp = dict(c_fc=linear(n_embd, 4 * n_embd), c_proj=linear(4 * n_embd, n_embd))
-        return dict(
-            ln_1=norm(),
-            attn=dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)),
-            ln_2=norm(),
-            mlp=mlp | (dict(erf=(0,)) if gelu == "erf" else {}),
-        )
+        if time_weighting == "full":
+            attn["time_weighting"] = dict(full=(n_head, n_ctx, n_ctx))
+        if time_weighting == "circulant":
+            attn["time_weighting"] = dict(distance=(n_head, n_ctx), key=(n_head, n_ctx))
+        if time_mixing:
+            attn["time_mixing"] = (0,)
+        if band and layer % 2 == 1:
+            attn["band"] = (band, 0)
+        if gelu != "tanh":
+            mlp[gelu] = (0,)
+        return dict(ln_1=norm(), attn=attn, ln_2=norm(), mlp=mlp)
 
     params = dict(
         wte=(n_vocab, n_embd),  # token embedding, and the output head
-        wpe=(n_ctx, n_embd),  # position embedding
-        blocks=[block() for _ in range(n_layer)],
+        wpe=(n_ctx, n_embd if positions else 0),  # position embedding
+        blocks=[block(layer) for layer in range(n_layer)],
         ln_f=norm(),
     )
     return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own

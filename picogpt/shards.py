@@ -7,7 +7,7 @@ operation to the next, and its activations are freed before the next part begins
 
 import numpy as np
 
-from picogpt.gpt2 import gpt2
+from picogpt.gpt2 import gpt2, one_or_three
 from picogpt.grad import loss_and_grads
 from picogpt.machine import split, spread
 from picogpt.ops import cross_entropy
@@ -23,14 +23,14 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
     take less memory than the whole batch, unless the model is large beside it: there are up to four trees of
     gradients at a time.
     """
-    ids, targets = np.asarray(ids), np.asarray(targets)
-    if ids.ndim != 2 or targets.shape != ids.shape or (p_drop and rng is None):
+    ids, targets, drops = np.asarray(ids), np.asarray(targets), any(one_or_three(p_drop))
+    if ids.ndim != 2 or targets.shape != ids.shape or (drops and rng is None):
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
     parts = cut(ids)
     n_counted = (targets != -1).sum()
     if len(parts) == 1 or n_counted == 0:
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)
-    seeds = rng.integers(2**63, size=len(parts)) if p_drop else [None] * len(parts)
+    seeds = rng.integers(2**63, size=len(parts)) if drops else [None] * len(parts)
     parts = list(zip(parts, seeds, strict=True))
 
     def lane(parts):

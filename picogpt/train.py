@@ -19,6 +19,16 @@ documents, for a tokenizer that has this token.
   --n_vocab N         use only so many tokens of a byte-pair encoding: the first N - 257 merges (0: all)
   --n_layer N --n_head N --n_embd N --n_ctx N
                       blocks (4), heads (4), channels (128), context in tokens (64)
+  --preset NAME       sizes and options of a published model, for those of these flags that are not given:
+                      gpt-nano, gpt2, gpt3-125M, igpt-s ...; python -m picogpt.sizing lists them
+  --gelu NAME         tanh; erf, the exact one; or quick, with a sigmoid (tanh)
+  --bias BOOL --tied BOOL --positions BOOL
+                      whether linear layers and norms have biases (true), the token embedding is the
+                      output head too (true), and there is a position embedding (true)
+  --time_weighting NAME
+                      learned factors of attention by place: full, circulant or none (none)
+  --time_mixing BOOL  whether attention sees half of the channels one token late (false)
+  --band N            how many tokens every second layer looks back, itself included; 0: all (0)
 
  the training
   --steps N           parameter updates (2000)
@@ -30,7 +40,8 @@ documents, for a tokenizer that has this token.
   --weight_decay X    of the matrices (0.1)
   --beta1 X --beta2 X AdamW's running means (0.9, 0.99)
   --clip X            longest gradient, by its norm; 0: any (1.0)
-  --dropout X         on embeddings, attention and the residual stream (0.0)
+  --dropout X         on embeddings, attention and the residual stream (0.0); one of them has its own by
+                      --dropout_embd X, --dropout_attn X or --dropout_resid X
   --seed N            of the initial weights, the batches and the dropout (1337)
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
@@ -58,11 +69,13 @@ from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.gpt2 import init_params
-from picogpt.shapes import n_params
+from picogpt.presets import preset as preset_of
+from picogpt.shapes import OPTIONS, n_params
 from picogpt.state import STATE, load_state, save_state
 
 log = logging.getLogger("picogpt")
-NEW = dict(tokenizer="chars", n_vocab=0, n_layer=4, n_head=4, n_embd=128, n_ctx=64)  # a model without --init
+SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS
+NEW = dict(tokenizer="chars", n_vocab=0) | SHAPE  # a model without --init
 
 
 def train(
@@ -77,6 +90,14 @@ def train(
     n_head: int | None = None,
     n_embd: int | None = None,
     n_ctx: int | None = None,
+    preset: str = "",
+    gelu: str | None = None,
+    bias: bool | None = None,
+    tied: bool | None = None,
+    positions: bool | None = None,
+    time_weighting: str | None = None,
+    time_mixing: bool | None = None,
+    band: int | None = None,
     steps: int = 2000,
     batch_size: int = 12,
     accumulate: int = 1,
@@ -88,6 +109,9 @@ def train(
     beta2: float = 0.99,
     clip: float = 1.0,
     dropout: float = 0.0,
+    dropout_embd: float | None = None,
+    dropout_attn: float | None = None,
+    dropout_resid: float | None = None,
     seed: int = 1337,
     threads: int = 0,
     val_share: float = 0.1,
@@ -99,6 +123,7 @@ def train(
     settings = types.SimpleNamespace(**locals())
     fill_in(settings)
     check_settings(settings)
+    settings.dropout = [settings.dropout_embd, settings.dropout_attn, settings.dropout_resid]
     machine.set_threads(threads)
     log.setLevel(logging.INFO)
     folder = Path(out)
@@ -119,11 +144,17 @@ def train(
 
 def fill_in(c):
     """Give the settings that were left out their values; end the program for one that has no effect."""
-    for name, default in NEW.items():
+    usual = NEW | (preset_of(c.preset) if c.preset else {}) | dict(n_vocab=0)
+    if c.init and c.preset:
+        command.usage_error("--preset has no effect with --init")
+    for name, default in usual.items():
         if getattr(c, name) is None:
             setattr(c, name, default)
         elif c.init:
             command.usage_error(f"--{name} has no effect with --init")
+    for name in ("dropout_embd", "dropout_attn", "dropout_resid"):
+        if getattr(c, name) is None:
+            setattr(c, name, c.dropout)
     if c.n_vocab and c.tokenizer == "chars":
         command.usage_error("--n_vocab has no effect with --tokenizer chars")
     if c.min_lr is None:
@@ -151,7 +182,7 @@ def check_settings(c):
             command.usage_error(f"--{name} must not be negative or infinite, as is {getattr(c, name)}")
     if c.threads >= 2**16:
         command.usage_error(f"--threads must not be beyond {2**16 - 1}, as is {c.threads}")
-    for name in ("beta1", "beta2", "dropout", "val_share"):
+    for name in ("beta1", "beta2", "dropout", "dropout_embd", "dropout_attn", "dropout_resid", "val_share"):
         if not 0 <= getattr(c, name) < 1:
             command.usage_error(f"--{name} must be at least 0 and less than 1, not {getattr(c, name)}")
     if c.n_embd % c.n_head:
@@ -177,10 +208,9 @@ def begin(c, text):
         params, hparams, encoder = weights.load_with_encoder(c.init)
     else:
         encoder = make_encoder(c, text)
-        hparams = dict(
-            n_vocab=encoder.n_vocab, n_ctx=c.n_ctx, n_embd=c.n_embd, n_head=c.n_head, n_layer=c.n_layer
-        )
+        hparams = dict(n_vocab=encoder.n_vocab) | {name: getattr(c, name) for name in SHAPE}
         check_hparams(hparams)
+        hparams = weights.without_usual(hparams)
         params = init_params(hparams, np.random.default_rng(c.seed))
     return trainer.begin(params, c.seed), hparams, encoder
 

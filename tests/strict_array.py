@@ -14,9 +14,9 @@ import numpy as np
 FUNCTIONS = {
     "add", "arange", "asarray", "bitwise_and", "bitwise_or", "concatenate", "einsum", "empty_like", "equal",
     "exp", "floor_divide", "greater", "greater_equal", "invert", "less", "less_equal", "log", "logical_or",
-    "matmul", "maximum", "minimum", "absolute", "multiply", "negative", "not_equal", "ones_like",
-    "put_along_axis", "sqrt", "subtract", "take_along_axis", "tanh", "divide", "power", "remainder", "vdot",
-    "where", "zeros_like",
+    "matmul", "maximum", "minimum", "absolute", "moveaxis", "multiply", "negative", "not_equal", "ones_like",
+    "pad", "put_along_axis", "sqrt", "subtract", "take_along_axis", "tanh", "divide", "power", "remainder",
+    "vdot", "where", "zeros_like",
 }  # fmt: skip
 METHODS = {
     "astype",

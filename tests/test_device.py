@@ -20,6 +20,10 @@ HPARAMS = dict(n_vocab=65, n_ctx=16, n_embd=24, n_head=3, n_layer=2)
 MODELS = {
     "GPT-2": {},
     "without biases, untied, exact gelu": dict(bias=False, tied=False, gelu="erf"),
+    "full time-weighting, time-mixing, quick gelu": dict(
+        time_weighting="full", time_mixing=True, gelu="quick"
+    ),
+    "circulant, banded, without positions": dict(time_weighting="circulant", band=4, positions=False),
 }
 
 

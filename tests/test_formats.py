@@ -293,7 +293,14 @@ def test_a_damaged_file_of_llmc_is_reported(change, says, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"bias": False}, {"tied": False}, {"gelu": "erf"}, {"tied": False, "gelu": "erf"}],
+    [
+        {},
+        {"bias": False},
+        {"tied": False},
+        {"gelu": "erf"},
+        {"tied": False, "gelu": "erf"},
+        {"gelu": "quick"},
+    ],
     ids=str,
 )
 def test_hugging_face_computes_the_same_logits(options, tmp_path):
@@ -382,6 +389,19 @@ def test_biases_that_a_model_lacks_are_written_as_zeros(to, tmp_path):
 def test_what_the_other_program_cannot_compute_is_not_written(to, option, tmp_path):
     folder, _ = save_random(tmp_path / "model", **option)
     with pytest.raises(ValueError, match=rf"the model has \w+ .*, which --to {to} cannot say: use --to hf"):
+        tool.convert(str(folder), to=to, out=str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("to", ["hf", "tf", "llmc"])
+@pytest.mark.parametrize(
+    "option", [{"time_weighting": "full"}, {"time_mixing": True}, {"positions": False}, {"band": 3}], ids=str
+)
+def test_what_only_picogpt_can_compute_is_not_written_for_others(to, option, tmp_path):
+    folder, _ = save_random(tmp_path / "model", **option)
+    with pytest.raises(
+        ValueError, match=rf"the model has \w+ .*, which --to {to} cannot say: use --to picogpt"
+    ):
         tool.convert(str(folder), to=to, out=str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 

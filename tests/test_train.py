@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import math
 import os
 import re
@@ -151,6 +152,33 @@ def test_training_goes_on_from_another_model(text, tmp_path):
     assert weights.load(tmp_path / "second")[1] == weights.load(tmp_path / "first")[1]
 
 
+def test_options_and_presets_are_flags_of_the_training(text, tmp_path):
+    flags = [
+        "--preset=gpt-nano",
+        "--n_layer=2",
+        "--gelu=quick",
+        "--bias=false",
+        "--tied",
+        "false",
+        "--band=4",
+    ]
+    flags += ["--positions=false", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
+    flags += ["--steps=12", "--eval_every=6", "--eval_batches=1", "--sample_every=6", "--dropout_attn=0.1"]
+    assert run(text, "--out=model", *flags, folder=tmp_path)[0] == 0
+    hparams = json.loads((tmp_path / "model" / "hparams.json").read_text())
+    assert (hparams.pop("n_vocab"), hparams.pop("n_ctx")) == (len(set(data.read_text(text))), 16)
+    options = dict(bias=False, tied=False, gelu="quick", positions=False, band=4)
+    options |= dict(time_weighting="circulant", time_mixing=True)
+    assert hparams == dict(n_layer=2, n_head=3, n_embd=48) | options
+    whole = contents(tmp_path / "model")
+    assert run(text, "--out=again", *flags, folder=tmp_path)[0] == 0
+    assert run(text, "--out=again", *flags, "--resume", folder=tmp_path)[0] == 0
+    assert contents(tmp_path / "again") == whole
+    code, said = run(text, "--out=next", "--init=model", "--steps=1", "--eval_batches=1", folder=tmp_path)
+    assert code == 0, said
+    assert weights.load(tmp_path / "next")[1] == weights.load(tmp_path / "model")[1]
+
+
 def test_no_model_is_written_over(text, tmp_path):
     assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
     for name, flags in (("model.safetensors", []), ("hparams.json", ["--resume"]), ("model.ckpt.index", [])):
@@ -218,6 +246,12 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--lr=-1"], 2, "--lr must not be negative"),
         (["--init=x", "--n_layer=2"], 2, "--n_layer has no effect with --init"),
         (["--init=x", "--n_ctx=64"], 2, "--n_ctx has no effect with --init"),
+        (["--init=x", "--gelu=erf"], 2, "--gelu has no effect with --init"),
+        (["--init=x", "--preset=gpt2"], 2, "--preset has no effect with --init"),
+        (["--preset=gpt-pico"], 1, "'gpt-pico' is not a preset; there are openai-gpt, gpt2, "),
+        (["--gelu=relu"], 1, 'gelu is \'relu\', but must be "tanh", "erf", "quick"'),
+        (["--bias=no"], 2, "--bias takes true or false, not 'no'"),
+        (["--dropout_attn=1"], 2, "--dropout_attn must be at least 0 and less than 1"),
         (["--batch_size=100000000000000000000"], 2, "--batch_size must be"),
         (["--n_layer=1000000000"], 1, "n_layer is 1000000000, which is more than any GPT-2 has"),
         (["--n_vocab=300"], 2, "--n_vocab has no effect with --tokenizer chars"),

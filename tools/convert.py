@@ -173,9 +173,12 @@ def write_llmc(folder, params, hparams, encoder):
 
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    for key in ("tied", "gelu") if to in ("tf", "llmc") else ():
-        if hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
-            raise ValueError(f"the model has {key} {hparams[key]!r}, which --to {to} cannot say: use --to hf")
+    by_hf = ("bias", "tied", "gelu")
+    can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
+    for key in OPTIONS:
+        if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
+            said = f"the model has {key} {hparams[key]!r}, which --to {to} cannot say"
+            raise ValueError(f"{said}: use --to {'hf' if key in by_hf else 'picogpt'}")
 
 
 def with_biases(params, hparams):

@@ -1,29 +1,62 @@
 """A GPT in PyTorch, with the names and layouts of minGPT's and nanoGPT's and all that these may choose."""
 
 
-def gpt(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", masks=False):
+def gpt(
+    n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", masks=False,
+    time_weighting="none", time_mixing=False, positions=True, band=0,
+):  # fmt: skip
     """Return a module with random parameters, none of them 0 or 1; called with ids, it returns logits."""
     import torch
     from torch import nn
     from torch.nn import functional
 
+    def activation(x):
+        if gelu == "quick":
+            return x * torch.sigmoid(1.702 * x)
+        return functional.gelu(x, approximate="tanh" if gelu == "tanh" else "none")
+
+    def circulant(distance, key):
+        """minGPT-tuned's: beside each other, n copies of a row and n zeros make a matrix of its shifts."""
+        shifts = functional.pad(distance, [0, n_ctx]).tile([n_ctx])[:, :-n_ctx]
+        return shifts.reshape(n_head, n_ctx, 2 * n_ctx - 1)[:, :, n_ctx - 1 :] * key[:, None]
+
     class Block(nn.Module):
-        def __init__(self):
+        def __init__(self, layer):
             super().__init__()
+            self.band = band if layer % 2 else 0
             self.ln_1, self.ln_2 = norm(), norm()
             self.attn = nn.ModuleDict(dict(c_attn=linear(1, 3), c_proj=linear(1, 1)))
             self.mlp = nn.ModuleDict(dict(c_fc=linear(1, 4), c_proj=linear(4, 1)))
+            shapes = dict(none={}, full=dict(full=3), circulant=dict(distance=2, key=2))[time_weighting]
+            if shapes:
+                self.attn["time_weighting"] = nn.ParameterDict(
+                    {
+                        name: nn.Parameter(torch.empty([n_head, n_ctx, n_ctx][:axes]))
+                        for name, axes in shapes.items()
+                    }
+                )
             if masks:
                 self.attn.register_buffer("bias", torch.ones(n_ctx, n_ctx).tril()[None, None])
 
         def forward(self, x):
-            qkv = self.attn["c_attn"](self.ln_1(x)).split(n_embd, dim=2)
+            y, T = self.ln_1(x), x.shape[1]
+            if time_mixing:
+                half = n_embd // 2
+                y = torch.cat([nn.ZeroPad2d((0, 0, 1, -1))(y[:, :, :half]), y[:, :, half:]], dim=2)
+            qkv = self.attn["c_attn"](y).split(n_embd, dim=2)
             q, k, v = (part.unflatten(2, (n_head, -1)).transpose(1, 2) for part in qkv)
-            heads = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+            seen = torch.ones(T, T, dtype=torch.bool).tril()
+            seen = seen.triu(1 - self.band) if self.band else seen
+            scores = (q @ k.transpose(2, 3) * k.shape[-1] ** -0.5).masked_fill(~seen, -torch.inf)
+            probs = scores.softmax(dim=3)
+            if time_weighting != "none":
+                learned = self.attn["time_weighting"]
+                table = learned["full"] if time_weighting == "full" else circulant(**learned)
+                probs = probs * table[:, :T, :T]
+            heads = probs @ v
             x = x + self.attn["c_proj"](heads.transpose(1, 2).flatten(2))
             hidden = self.mlp["c_fc"](self.ln_2(x))
-            hidden = functional.gelu(hidden, approximate="tanh" if gelu == "tanh" else "none")
-            return x + self.mlp["c_proj"](hidden)
+            return x + self.mlp["c_proj"](activation(hidden))
 
     def linear(n_in, n_out):
         return nn.Linear(n_in * n_embd, n_out * n_embd, bias=bias)
@@ -35,15 +68,19 @@ def gpt(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tan
         def __init__(self):
             super().__init__()
             wte, wpe = nn.Embedding(n_vocab, n_embd), nn.Embedding(n_ctx, n_embd)
-            blocks = nn.ModuleList(Block() for _ in range(n_layer))
+            blocks = nn.ModuleList(Block(layer) for layer in range(n_layer))
             self.transformer = nn.ModuleDict(dict(wte=wte, wpe=wpe, h=blocks, ln_f=norm()))
+            if not positions:
+                del self.transformer["wpe"]
             self.lm_head = nn.Linear(n_embd, n_vocab, bias=False)
             if tied:
                 self.lm_head.weight = wte.weight
 
         def forward(self, ids):
             parts = self.transformer
-            x = parts["wte"](ids) + parts["wpe"](torch.arange(ids.shape[1]))
+            x = parts["wte"](ids)
+            if positions:
+                x = x + parts["wpe"](torch.arange(ids.shape[1]))
             for block in parts["h"]:
                 x = block(x)
             return self.lm_head(parts["ln_f"](x))
