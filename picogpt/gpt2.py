@@ -2,7 +2,8 @@
 
 `params` has the shape of `shapes.param_shapes` and OpenAI's names. Each part of the model takes its
 own arrays as keyword arguments, so a call reads `self_attention(x, **attn)` and a signature lists
-what is learned. The only thing that cannot be read off the arrays is `n_head`.
+what is learned. The only thing that cannot be read off the arrays is `n_head`. Descendants of GPT-2 have
+arrays that it has not, which arrive as `**tricks`: see tricks.py.
 
 The optional `acts` list shows the inside. A call appends to it one dict for each block and a last one
 for the model itself; what an operation made stands there under the operation's name, the residual
@@ -18,7 +19,9 @@ from picogpt.erf import gelu_erf
 from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, nest
-from picogpt.tricks import banded, gelu_quick, mix_time, time_weights
+from picogpt.tricks import before_attention, gelu_quick
+
+GELUS = {"tanh": gelu, "erf": gelu_erf, "quick": gelu_quick}
 
 
 class KVCache:
@@ -64,46 +67,41 @@ def merge_heads(x):
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
+def keep_all(place, shape):
+    """Draw no dropout."""
+
+
 def self_attention(
-    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None,
-    places=None, recall=None, time_weighting=None, time_mixing=None, band=None,
-):  # fmt: skip
+    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None, **tricks
+):
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
-    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all. What
-    follows `act` is not GPT-2's: see tricks.py.
+    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
     """
     act = {} if act is None else act
-    if time_mixing is not None:
-        x = mix_time(x, places, recall)
+    if tricks:
+        x, mask, act["time"] = before_attention(x, mask, *around, **tricks)
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
     q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
     if remember:
         k, v = remember(k, v)  # [B, H, S, D]
-    if band is not None:
-        mask = banded(mask, places, len(band), x.dtype)
-    act["keep_probs"] = draw((*q.shape[:-1], k.shape[-2]), x.dtype)
-    if time_weighting is not None:
-        act["time"] = time_weights(places, **time_weighting)
+    act["keep_probs"] = draw("attention", (*q.shape[:-1], k.shape[-2]))
     act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"], act.get("time")))  # [B, T, C]
     act.update(q=q, k=k, v=v)
     return linear(act["heads"], **c_proj)
 
 
-def feed_forward(x, c_fc, c_proj, erf=None, quick=None, act=None):
+def feed_forward(x, c_fc, c_proj, act=None, **tricks):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    form = gelu if quick is None else gelu_quick
-    form = form if erf is None else gelu_erf
-    act["gelu"] = form(act["c_fc"])
+    act["gelu"] = GELUS[next(iter(tricks), "tanh")](act["c_fc"])
     return linear(act["gelu"], **c_proj)
 
 
 def transformer_block(
-    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=dropout_mask, act=None,
-    places=None, recall=None, draw_attn=None,
-):  # fmt: skip
+    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None
+):
     """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
     x [B, T, C] -> [B, T, C]. Each sees a normalised copy; the stream itself is only ever added to.
@@ -112,15 +110,14 @@ def transformer_block(
     act["x"] = x
     act["ln_1"] = layer_norm(x, **ln_1)
     y = self_attention(
-        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw_attn or draw, act=act,
-        places=places, recall=recall,
-    )  # fmt: skip
-    act["keep_attn"] = draw(y.shape, y.dtype)
+        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act, around=around
+    )
+    act["keep_attn"] = draw("stream", y.shape)
     x = x + dropout(y, act["keep_attn"])
     act["x_mid"] = x
     act["ln_2"] = layer_norm(x, **ln_2)
     y = feed_forward(act["ln_2"], **mlp, act=act)
-    act["keep_mlp"] = draw(y.shape, y.dtype)
+    act["keep_mlp"] = draw("stream", y.shape)
     return x + dropout(y, act["keep_mlp"])
 
 
@@ -160,24 +157,25 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     ids, pad = beside(ids), None if pad is None else np.asarray(pad)
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
-    p_embd, p_attn, p_resid = one_or_three(p_drop)
-    draw, draw_attn = (functools.partial(dropout_mask, p=p, rng=rng) for p in (p_resid, p_attn))
+    p = dict(zip(("embedding", "attention", "stream"), one_or_three(p_drop), strict=True))
+
+    def draw(place, shape):
+        return dropout_mask(shape, params["wte"].dtype, p[place], rng)
 
     places = beside(positions(past, T, pad)), beside(positions(0, past + T, pad))  # of queries, of keys
     x = params["wte"][ids]  # [B, T, C]
     if params["wpe"].size:
         x = x + params["wpe"][places[0]]
-    keep = draw(x.shape, x.dtype, p=p_embd)
+    keep = draw("embedding", x.shape)
     x = dropout(x, keep)
     mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
         act = {}
         remember = functools.partial(cache.extend, layer) if cache else None
-        recall = functools.partial(cache.recall, layer) if cache else None
+        around = places, functools.partial(cache.recall, layer) if cache else None
         x = transformer_block(
-            x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act,
-            places=places, recall=recall, draw_attn=draw_attn,
-        )  # fmt: skip
+            x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act, around=around
+        )
         if acts is not None:
             acts.append(act)
     if cache:

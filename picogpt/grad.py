@@ -17,7 +17,7 @@ import numpy as np
 from picogpt.erf import gelu_erf_backward
 from picogpt.gpt2 import gpt2, merge_heads, split_heads
 from picogpt.ops import attention_probs, cross_entropy, dropout, linear, row_dot, softmax
-from picogpt.tricks import banded, gelu_quick_backward, mix_time, mix_time_backward, time_weights_backward
+from picogpt.tricks import before_attention, before_attention_backward, gelu_quick_backward
 
 
 def gelu_backward(dy, x):
@@ -127,38 +127,31 @@ def embedding_backward(dy, ids, dw):
     np.add.at(dw, ids, dy)
 
 
-def self_attention_backward(
-    dy, act, c_attn, c_proj, n_head, mask=None, time_weighting=None, time_mixing=None, band=None
-):
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, **tricks):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    places = (np.arange(dy.shape[1], like=dy),) * 2  # of queries, of keys
-    if band is not None:
-        mask = banded(mask, places, len(band), dy.dtype)
+    x, places = act["ln_1"], (np.arange(dy.shape[1], like=dy),) * 2  # of queries, of keys
+    if tricks:
+        x, mask, _ = before_attention(x, mask, places, **tricks)
     dq, dk, dv, *dtime = attention_backward(
         split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"], act.get("time")
     )
-    dweighting = time_weights_backward(*dtime, places, **time_weighting) if dtime else None
     dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
-    x = act["ln_1"] if time_mixing is None else mix_time(act["ln_1"], places)
     dx, dc_attn = linear_backward(dqkv, x, **c_attn)
-    dx = dx if time_mixing is None else mix_time_backward(dx)
-    grads = dict(c_attn=dc_attn, c_proj=dc_proj)
-    return dx, grads | chosen(time_weighting=dweighting, time_mixing=time_mixing, band=band)
+    if tricks:
+        dx, tricks = before_attention_backward(dx, *dtime, places=places, **tricks)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj, **tricks)
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj, erf=None, quick=None):
+def feed_forward_backward(dy, act, c_fc, c_proj, **tricks):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
-    form = gelu_backward if quick is None else gelu_quick_backward
-    form = form if erf is None else gelu_erf_backward
-    dx, dc_fc = linear_backward(form(dgelu, act["c_fc"]), act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | chosen(erf=erf, quick=quick)
+    dc_fc = GELU_BACKWARDS[next(iter(tricks), "tanh")](dgelu, act["c_fc"])
+    dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj, **tricks)  # an empty array is its own gradient
 
 
-def chosen(**options):
-    """Return the gradients of the options that the model has; an empty array is its own."""
-    return {name: grad for name, grad in options.items() if grad is not None}
+GELU_BACKWARDS = {"tanh": gelu_backward, "erf": gelu_erf_backward, "quick": gelu_quick_backward}
 
 
 def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):

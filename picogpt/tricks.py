@@ -8,6 +8,29 @@ keys, ([T], [S]), or with padding ([B, T], [B, S]), as `gpt2.positions` counts t
 import numpy as np
 
 
+def before_attention(x, mask, places, recall=None, time_weighting=None, time_mixing=None, band=None):
+    """Do what attention begins with: mix x, narrow the mask. -> x, mask, factors of the probabilities.
+
+    x [B, T, C] and `mask` are what GPT-2 would take; `recall` is of the cache, if there is one.
+    """
+    if time_mixing is not None:
+        x = mix_time(x, places, recall)
+    if band is not None:
+        mask = banded(mask, places, len(band), x.dtype)
+    return x, mask, None if time_weighting is None else time_weights(places, **time_weighting)
+
+
+def before_attention_backward(dx, dtime=None, *, places, time_weighting=None, time_mixing=None, band=None):
+    """Go back through it, from dx and the derivative by the factors. -> dx, gradients.
+
+    The gradient of an empty array is that array.
+    """
+    dweighting = None if dtime is None else time_weights_backward(dtime, places, **time_weighting)
+    grads = dict(time_weighting=dweighting, time_mixing=time_mixing, band=band)
+    dx = dx if time_mixing is None else mix_time_backward(dx)
+    return dx, {name: grad for name, grad in grads.items() if grad is not None}
+
+
 def time_weights(places, full=None, distance=None, key=None):
     """Return by what to multiply each probability of attention: learned, for each head, query and key place.
 
