@@ -14,10 +14,9 @@ import pytest
 
 from picogpt import weights
 from picogpt.generate import generate
-from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
-from picogpt.ops import softmax
 from picogpt.optim import adamw_init, adamw_step, clip
+from picogpt.scoring import block_windows, cut, rolling_log_probs, score
 from picogpt.shapes import SIZES
 from picogpt.tree import tree_map
 
@@ -74,13 +73,29 @@ def test_a_ragged_batch_gives_the_published_texts():
         assert encoder.decode(row[:n]) == encoder.decode(entry["ids"][:n]), entry["id"]
 
 
-def test_log_probabilities_are_those_of_the_evaluation_harness():
+@pytest.mark.parametrize(("window", "numbers"), [(None, "token_logprobs"), (5, "max_length5")])
+def test_a_sentence_in_windows_has_the_log_probabilities_of_the_evaluation_harness(window, numbers):
     params, n_head, _ = load("124M")
     golden = NUMBERS["lmeval_rolling"]
-    ids = golden["prefix"] + golden["ids"]
-    log_probs = np.log(softmax(gpt2([ids[:-1]], params, n_head)[0]))
-    chosen = log_probs[np.arange(len(golden["ids"])), golden["ids"]]
-    np.testing.assert_allclose(chosen, golden["token_logprobs"], atol=1e-3)
+    ours = rolling_log_probs(params, n_head, golden["prefix"] + golden["ids"], window)
+    np.testing.assert_allclose(ours, golden[numbers], atol=1e-3)
+    np.testing.assert_allclose(ours.sum(), sum(golden[numbers]), rtol=golden["rel"])
+
+
+def test_continuations_have_the_log_likelihoods_of_the_evaluation_harness():
+    params, n_head, _ = load("124M")
+    golden = NUMBERS["lmeval_loglikelihood"]
+    rows = [(c["context_ids"] + c["continuation_ids"], len(c["continuation_ids"])) for c in golden["cases"]]
+    ours = [log_probs.sum() for log_probs, _ in score(params, n_head, rows)]
+    np.testing.assert_allclose(ours, [c["target"] for c in golden["cases"]], rtol=golden["rel"])
+
+
+def test_blocks_of_64_tokens_have_the_first_loss_of_llm_c():
+    params, n_head, _ = load("124M")
+    ids = np.array(published("llmc_batch"))
+    scored = score(params, n_head, cut(ids, block_windows(len(ids), 64)))
+    loss = -np.concatenate([log_probs for log_probs, _ in scored]).mean()
+    assert abs(loss - NUMBERS["llmc_test_gpt2_c"]["losses"][0]) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["llmc_test_gpt2_c", "llmc_test_gpt2_cu"])
