@@ -14,13 +14,13 @@ PACKAGE = REPOSITORY / "picogpt"
 FLOORS = [
     dict(__init__=10, ops=190, tree=70, files=110, crc32c=90, command=160, machine=100, erf=60, tricks=130),
     dict(shapes=120, bpe=190, chars=80, safetensors=130, bundle=170, download=170, optim=95, data=100),
-    dict(gpt2=260, presets=70, released=140, state=70, hf_bpe=100, huggingface=140, checks=100),
-    dict(weights=220, grad=240, prefill=80, guess=100),
-    dict(decode=90, shards=90),
+    dict(gpt2=260, presets=70, released=140, state=70, hf_bpe=100, huggingface=140, checks=100, tasks=110),
+    dict(weights=220, grad=240, prefill=80, guess=100, detokenise=45),
+    dict(decode=90, shards=90, scoring=160),
     dict(generate=220),
     dict(trainer=140),
     dict(train=250, cli=290, sizing=195),
-    dict(__main__=25),
+    dict(__main__=25, evaluate=210),
 ]
 FLOOR = {name: floor for floor, budgets in enumerate(FLOORS) for name in budgets}
 BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
@@ -28,7 +28,7 @@ BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
 # What is not NumPy, regex or Python's own, and the only files that may need it.
 GUESTS = dict(
     requests={"download"},
-    tqdm={"download", "trainer", "cli"},
+    tqdm={"download", "trainer", "cli", "evaluate"},
     fire={"command"},
     threadpoolctl={"machine"},
     google_crc32c={"crc32c"},

@@ -22,8 +22,9 @@ from picogpt.files import n_bytes
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
-from picogpt.ops import cross_entropy, softmax
+from picogpt.ops import cross_entropy
 from picogpt.optim import adamw_init, adamw_step, clip
+from picogpt.scoring import rolling_log_probs, score
 from picogpt.shapes import HUGGING_FACE_NAMES, SIZES
 from picogpt.tree import flatten, tree_map, walk
 
@@ -249,33 +250,18 @@ def rolling(subject, golden, who):
     for length, name, total in (
         (subject.hparams["n_ctx"], "token_logprobs", "sum"), (5, "max_length5", "sum_max_length5"),
     ):  # fmt: skip
-        ours = []
-        for context, targets in windows(golden["ids"], golden["prefix"], length):
-            ours += log_probs(subject, context + targets[-1:], len(targets))
+        ids = golden["prefix"] + golden["ids"]
+        ours = rolling_log_probs(subject.params, subject.hparams["n_head"], ids, length)
         errors = {f"token {i}": abs(a - b) for i, (a, b) in enumerate(zip(ours, golden[name], strict=True))}
         errors["the sum, relatively"] = abs(sum(ours) / golden[total] - 1)
         what = "log-probabilities of a text" if name == "token_logprobs" else "the same, in windows of 5"
         yield within(what, who, errors, golden["rel"])
 
 
-def windows(ids, prefix, length):
-    """Yield (context, targets) of each window of `length` tokens; every id is a target once.
-
-    A window that would have fewer targets takes more context instead. `prefix` is one id.
-
-    >>> list(windows([1, 2, 3, 4, 5], prefix=[0], length=3))
-    [([0, 1, 2], [1, 2, 3]), ([2, 3, 4], [4, 5])]
-    """
-    for begin in range(0, len(ids), length):
-        end = min(begin + length, len(ids))
-        window = (prefix + ids)[max(0, end - length) : end + 1]
-        yield window[:-1], window[begin - end :]
-
-
-def log_probs(subject, ids, n):
-    """Return the log-probability of each of the last `n` ids after those before it."""
-    logits = gpt2([ids[:-1]], subject.params, subject.hparams["n_head"], n_last=n)[0]
-    return np.log(softmax(logits))[np.arange(n), ids[-n:]].tolist()
+def likelihood(subject, context, ids):
+    """Return the log-probability of `ids` after `context`."""
+    [(log_probs, _)] = score(subject.params, subject.hparams["n_head"], [(context + ids, len(ids))])
+    return log_probs.sum()
 
 
 def log_likelihoods(subject, golden, who):
@@ -283,7 +269,7 @@ def log_likelihoods(subject, golden, who):
     errors = {}
     for i, case in enumerate(golden["cases"]):
         context, ids = case["context_ids"], case["continuation_ids"]
-        errors[f"case {i}"] = abs(sum(log_probs(subject, context + ids, len(ids))) / case["target"] - 1)
+        errors[f"case {i}"] = abs(likelihood(subject, context, ids) / case["target"] - 1)
     yield within(f"likelihood of {len(errors)} continuations", who, errors, golden["rel"])
 
 
@@ -295,8 +281,8 @@ def is_greedy(subject, golden, who):
         new = generate(subject.params, subject.hparams["n_head"], [context], len(ids))[0]
         wrong += [repr(text)] if greedy is not None and (new == ids) != greedy else []
     first, second = (subject.encoder.encode(text) for text in re.findall(r'logp\("(.*?)"\)', golden["order"]))
-    likelier = sum(log_probs(subject, context + first, len(first)))
-    wrong += [golden["order"]] if likelier <= sum(log_probs(subject, context + second, len(second))) else []
+    likelier = likelihood(subject, context, first)
+    wrong += [golden["order"]] if likelier <= likelihood(subject, context, second) else []
     n = sum(greedy is not None for greedy in golden["is_greedy"].values()) + 1
     yield equal("which continuation is likelier", who, n, wrong)
 
