@@ -1,0 +1,44 @@
+"""What the projects share: the folder of a run, with its log, its model and its result."""
+
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+
+from picogpt.files import atomic_write
+
+log = logging.getLogger("picogpt")
+
+
+def new_folder(out):
+    """Make the folder of a run and return it; ValueError rather than write over what a folder holds."""
+    folder = Path(out)
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already: delete it, or name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    log.setLevel(logging.INFO)
+    return folder
+
+
+def logged(updates, folder, every=100):
+    """Pass on the (step, loss, gradient norm) of `trainer.updates`, each as a line of log.jsonl."""
+    with open(folder / "log.jsonl", "w", encoding="utf-8") as file:
+        for step, loss, norm in updates:
+            file.write(json.dumps(dict(step=step, loss=loss, norm=norm)) + "\n")
+            if step % every == 0:
+                log.info("step %d: loss %.5f, gradient %.3f", step, loss, norm)
+            yield step, loss, norm
+
+
+def save_result(folder, project, settings, seconds, results, published):
+    """Print the results, and write them to result.json with all that led to them and what others report."""
+    command = shlex.join(["python", "-m", f"picogpt.projects.{project}", *sys.argv[1:]])
+    record = dict(project=project, command=command, seconds=round(seconds, 1), settings=settings)
+    record |= dict(results=results, published=published)
+    with atomic_write(folder / "result.json") as file:
+        file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
+    for what, result in results.items():
+        print(f"{what}: {result}")
+        if what in published:
+            print(f"  published: {published[what]}")

@@ -1,0 +1,136 @@
+"""Train a small GPT-2 on a text in tokens of several characters, and let it write on.
+
+usage: python -m picogpt.projects.words FILE [flags]
+
+minGPT announced this beside its play_char, as play_words, and never shipped it. FILE is any text (UTF-8);
+lines of <|endoftext|> separate documents. The tokenizer is learned from it, as bpe_train.py says, or is
+GPT-2's. The end of the text is held out, from the tokenizer too.
+
+Losses per token say nothing between tokenizers, of which one has longer tokens than the other. So the
+result is in bits per byte of the held-out text: what it would be compressed to, by this model.
+
+  --out FOLDER        where the model, the log and the result go (runs/words)
+  --tokenizer NAME    train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe (train)
+  --n_vocab N         how many tokens: the bytes, <|endoftext|> and N - 257 merges (1024)
+  --n_layer N --n_head N --n_embd N --n_ctx N
+                      blocks (4), heads (4), channels (128), context in tokens (64)
+  --steps N           parameter updates (2000)
+  --batch_size N      windows of n_ctx tokens in a batch (12)
+  --lr X --warmup N   learning rate: linearly up to lr (0.002) in N (100) steps, then along a cosine down
+                      to a tenth of it
+  --dropout X         on embeddings, attention and the residual stream (0.0)
+  --val_share X       share of FILE that is held out at its end (0.1)
+  --n_sample N        tokens to write in the end (200)
+  --seed N            of the initial weights, the batches, the dropout and what is written (1337)
+  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+
+Then `python -m picogpt "ROMEO:" --model runs/words` goes on with a text. The model and its training are
+those of nanoGPT's recipe for a CPU, which learns characters: 1.88 nats for each of tinyshakespeare's.
+"""
+
+import functools
+import logging
+import math
+import time
+
+import numpy as np
+
+from picogpt import command, data, machine, trainer, weights
+from picogpt.bpe import load_encoder
+from picogpt.bpe_train import train
+from picogpt.checks import check_hparams
+from picogpt.generate import generate
+from picogpt.gpt2 import init_params
+from picogpt.projects import runs
+from picogpt.shapes import n_params
+from picogpt.shards import batch_loss
+
+log = logging.getLogger("picogpt")
+NANOGPT = {
+    "bits per byte": f"{1.88 / math.log(2):.3f} (nanoGPT's recipe for a CPU: tinyshakespeare's characters)"
+}
+
+
+def words(
+    file: str,
+    *,
+    out: str = "runs/words",
+    tokenizer: str = "train",
+    n_vocab: int = 1024,
+    n_layer: int = 4,
+    n_head: int = 4,
+    n_embd: int = 128,
+    n_ctx: int = 64,
+    steps: int = 2000,
+    batch_size: int = 12,
+    lr: float = 2e-3,
+    warmup: int = 100,
+    dropout: float = 0.0,
+    val_share: float = 0.1,
+    n_sample: int = 200,
+    seed: int = 1337,
+    threads: int = 0,
+):
+    """Train as the docstring of this module says; these defaults are the command's."""
+    settings, began = dict(locals()), time.monotonic()
+    hparams = dict(n_vocab=n_vocab, n_ctx=n_ctx, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
+    check_hparams(hparams)
+    machine.set_threads(threads)
+    texts = data.split(data.read_text(file), val_share)
+    encoder = make_encoder(tokenizer, n_vocab, texts[0])
+    learned = time.monotonic() - began
+    seen, held_out = (data.encode(text, encoder) for text in texts)
+    if min(len(seen), len(held_out)) <= n_ctx:
+        few = f"{len(seen)} tokens to train on and {len(held_out)} held out"
+        raise ValueError(f"{file} has {few}, and a window takes {n_ctx + 1}: give a longer text")
+    folder = runs.new_folder(out)
+    params = init_params(hparams, np.random.default_rng(seed))
+
+    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    draw = functools.partial(data.random_batch, seen, batch_size, n_ctx)
+    updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
+    for _ in runs.logged(updates, folder):
+        pass
+
+    weights.save(folder, params, hparams, encoder)
+    nats, n_bytes = loss_per_token(params, n_head, held_out, n_ctx, encoder)
+    results = {
+        "bits per byte": round(nats / n_bytes / math.log(2), 3),
+        "nats per token": round(nats, 3),
+        "bytes per token": round(n_bytes, 3),
+        "seconds for the tokenizer": round(learned, 1),
+        "parameters": n_params(hparams),
+        "sample": sample(params, n_head, encoder, encoder.eot in seen, n_sample, seed),
+    }
+    runs.save_result(folder, "words", settings, time.monotonic() - began, results, NANOGPT)
+
+
+def make_encoder(tokenizer, n_vocab, text):
+    """Return the tokenizer that --tokenizer names, of n_vocab tokens."""
+    if tokenizer == "train":
+        return train(text, n_vocab)
+    return load_encoder(weights.shipped("gpt2-bpe") if tokenizer == "gpt2" else tokenizer, n_vocab)
+
+
+def loss_per_token(params, n_head, ids, n_ctx, encoder):
+    """Return the mean loss in nats, and the mean length in bytes, of the tokens that are to be foreseen.
+
+    Window follows upon window, each without knowledge of the one before; what is left over at the end
+    counts for nothing. An <|endoftext|> has no bytes.
+    """
+    n = (len(ids) - 1) // n_ctx * n_ctx
+    windows = ids[:n].reshape(-1, n_ctx).astype(np.int64)
+    targets = ids[1 : n + 1].reshape(-1, n_ctx).astype(np.int64)
+    n_bytes = sum(len(encoder.token_bytes(i)) for i in targets.ravel().tolist() if i != encoder.eot)
+    return batch_loss(params, windows, targets, n_head), n_bytes / n
+
+
+def sample(params, n_head, encoder, knows_documents, n, seed):
+    """Return n tokens of the model's text, from the beginning of a document or else of a line."""
+    prompt = [encoder.eot] if knows_documents else encoder.encode("\n")
+    [ids] = generate(params, n_head, [prompt], n, temperature=0.8, seed=seed)
+    return encoder.decode(ids)
+
+
+if __name__ == "__main__":
+    command.run(words)

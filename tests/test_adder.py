@@ -1,0 +1,102 @@
+"""The adder: its encoding, what its loss counts, how it is scored; and that it learns."""
+
+import functools
+import json
+import os
+
+import numpy as np
+import pytest
+
+from picogpt import weights
+from picogpt.projects import adder
+
+TINY = dict(n_digit=1, n_layer=1, n_head=2, n_embd=16, steps=150, batch_size=32, eval_every=100)
+
+
+def text(row):
+    return "".join(map(str, row))
+
+
+@pytest.mark.parametrize(("a", "b", "written"), [(85, 50, "8550531"), (6, 39, "0639540"), (0, 0, "0000000")])
+def test_sums_are_written_as_mingpts_code_writes_them(a, b, written):
+    """Its docstring has 0639054 for 6 + 39 = 45: that is 450, read as its own scoring reads it."""
+    [row] = adder.encode(np.array([100 * a + b]), n_digit=2)
+    assert text(row) == written
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_every_sum_is_written_with_its_answer_backwards(n):
+    sums = np.random.default_rng(0).permutation(100**n)[:2000]
+    for number, row in zip(sums.tolist(), adder.encode(sums, n), strict=True):
+        a, b = divmod(number, 10**n)
+        assert text(row) == f"{a:0{n}d}{b:0{n}d}" + f"{a + b:0{n + 1}d}"[::-1]
+
+
+def test_the_loss_counts_the_answer_alone():
+    ids, targets = adder.random_batch(np.arange(10_000), 64, 2, np.random.default_rng(0))
+    assert ids.shape == targets.shape == (64, 6)
+    assert (targets[:, :3] == -1).all()  # the last digit of the question foretells the first of the answer
+    for row, answer in zip(ids, targets[:, 3:], strict=True):
+        a, b = int(text(row[:2])), int(text(row[2:4]))
+        assert int(text(answer[::-1])) == a + b
+        assert row[4:].tolist() == answer[:2].tolist()
+
+
+def test_the_held_out_sums_are_the_same_thousand_every_time_and_not_trained_on():
+    seen, held_out = adder.split(2)
+    assert (len(seen), len(held_out)) == (9000, 1000)
+    assert sorted([*seen, *held_out]) == list(range(10_000))
+    assert 5545 in held_out  # play_math's mistake was of a sum held out
+    assert (adder.split(2)[1] == held_out).all()
+    assert len(adder.split(1)[1]) == 20
+
+
+def test_who_can_add_makes_no_mistakes():
+    assert adder.mistakes(lambda sums: sums // 100 + sums % 100, np.arange(10_000), 2) == []
+
+
+def test_every_mistake_is_shown():
+    def ask(sums):
+        return np.where(sums == 5545, 90, sums // 100 + sums % 100)
+
+    assert adder.mistakes(ask, np.arange(10_000), 2, batch_size=999) == ["55 + 45 = 90"]
+    assert len(adder.mistakes(lambda sums: sums * 0, np.arange(100), 1)) == 99
+
+
+def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
+    adder.adder(out=str(tmp_path / "run"), **TINY)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 151))
+    assert lines[0]["loss"] == pytest.approx(np.log(10), abs=0.1) and lines[-1]["loss"] < 1.5
+    record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert record["project"] == "adder" and record["seconds"] > 0
+    assert record["settings"]["steps"] == 150 and record["settings"]["seed"] == 1337
+    params, hparams, encoder = weights.load(tmp_path / "run")
+    ask = functools.partial(adder.add, params, hparams["n_head"], 1)
+    printed = capsys.readouterr().out
+    for part, sums in zip(("trained on", "held out"), adder.split(1), strict=True):
+        right = len(sums) - len(adder.mistakes(ask, sums, 1))
+        assert record["results"][part] == f"{right}/{len(sums)}"
+        assert f"{part}: {right}/{len(sums)}\n" in printed
+    assert encoder.encode("907") == [9, 0, 7]
+
+
+def test_no_run_is_written_over(tmp_path):
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(ValueError, match="is there already: delete it, or name another folder with --out"):
+        adder.adder(out=str(tmp_path), **TINY)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("wrong", [dict(n_digit=0), dict(n_digit=4), dict(n_head=3), dict(n_layer=0)])
+def test_settings_that_cannot_work_leave_nothing(tmp_path, wrong):
+    with pytest.raises((SystemExit, ValueError)):
+        adder.adder(out=str(tmp_path / "run"), **TINY | wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not os.environ.get("PICOGPT_SLOW"), reason="trains for a minute; PICOGPT_SLOW=1 runs it")
+def test_every_sum_of_two_digits_comes_out_right(tmp_path):
+    adder.adder(out=str(tmp_path / "run"))
+    results = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["results"]
+    assert (results["trained on"], results["held out"]) == ("9000/9000", "1000/1000")
