@@ -2,10 +2,13 @@
 
 usage: python -m picogpt.train FILE [--out FOLDER] [flags]
        python -m picogpt.train --resume [--out FOLDER]
+       mpiexec -n 4 python -m picogpt.train FILE [flags]
 
 Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
 for `python -m picogpt --model FOLDER`. Progress goes to stderr. Lines of <|endoftext|> separate
-documents, for a tokenizer that has this token.
+documents, for a tokenizer that has this token. With mpiexec (pip install "picogpt[mpi]"), many
+processes, on one machine or several, share the rows of each batch: the result is the same, up to rounding
+and other draws of dropout, and a training may resume with another number of them.
 
   --out FOLDER        where the model and its tokenizer go, with all that is known of the training: its
                       flags (settings.json), its log (log.jsonl, which tools/plot.py draws) and its state,
@@ -46,7 +49,7 @@ documents, for a tokenizer that has this token.
   --clip X            longest gradient, by its norm; 0: any (1.0)
   --dropout X         on embeddings, attention and the residual stream (0.0)
   --seed N            of the initial weights, the batches and the dropout (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+  --threads N         compute on so many cores, in each process (0: on all, or as OMP_NUM_THREADS says)
 
  the reports
   --val_share X       share of FILE that is held out at its end (0.1)
@@ -65,7 +68,7 @@ import math
 import types
 from pathlib import Path
 
-from picogpt import command, machine, trainer
+from picogpt import command, machine, parallel, trainer
 from picogpt.optim import DECAYS, SCHEDULES
 from picogpt.prepare import SETTINGS, prepare, save_beginning
 from picogpt.state import STATE
@@ -118,19 +121,23 @@ def train(
     """Train as the docstring of this module says; these defaults are the command's."""
     c = types.SimpleNamespace(**locals())
     flags = {name: value for name, value in vars(c).items() if value is not None and name not in ABOUT}
-    fill_in(c)
-    check_settings(c)
-    machine.set_threads(threads)
-    log.setLevel(logging.INFO)
-    folder = Path(out)
-    state, hparams, encoder, splits = prepare(c, folder)
-    if eval_only:
-        losses = trainer.evaluate_splits(state["params"], c, hparams, splits)
-        log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)
-        return
-    if not (folder / STATE).exists():
-        save_beginning(folder, flags, state, c, hparams, encoder)
-    trainer.loop(state, c, hparams, encoder, splits, folder)
+    with parallel.together() as comm:
+        fill_in(c)
+        check_settings(c, comm)
+        machine.set_threads(threads)
+        log.setLevel(logging.INFO)
+        folder, encoder, begun = Path(out), None, None
+        if comm.rank == 0:
+            state, hparams, encoder, splits = prepare(c, folder)
+            if not eval_only and not (folder / STATE).exists():
+                save_beginning(folder, flags, state, c, hparams, encoder)
+            begun = c, state, hparams, splits
+        c, state, hparams, splits = parallel.share(comm, begun)
+        if eval_only:
+            losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm)
+            log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)
+        else:
+            trainer.loop(state, c, hparams, encoder, splits, folder, comm)
 
 
 def flags_file(given):
@@ -155,7 +162,7 @@ def fill_in(c):
         c.min_lr = c.lr / 10
 
 
-def check_settings(c):
+def check_settings(c, comm):
     """End the program, naming the flag, if a number is out of its range."""
     at_least_1 = "n_layer n_head n_embd n_ctx steps batch_size accumulate eval_every eval_batches"
     for name in at_least_1.split():
@@ -173,6 +180,8 @@ def check_settings(c):
     for name, allowed in CHOICES.items():
         if getattr(c, name) not in allowed:
             command.usage_error(f"--{name} must be {' or '.join(allowed)}, not {getattr(c, name)}")
+    if c.batch_size < comm.size:
+        command.usage_error(f"--batch_size {c.batch_size} leaves nothing for some of {comm.size} processes")
     if c.n_embd % c.n_head:
         command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
     if c.min_lr > c.lr:

@@ -3,6 +3,7 @@
 `c` holds the settings of train.py as attributes; `state` is what the next step depends on, see state.py.
 """
 
+import contextlib
 import functools
 import logging
 import math
@@ -13,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from picogpt import data, journal, optim, schedule, weights
+from picogpt import data, journal, optim, parallel, schedule, weights
 from picogpt.generate import generate
 from picogpt.machine import keep_memory
+from picogpt.parallel import ALONE
 from picogpt.shards import add, batch_gradients, batch_loss
 from picogpt.state import STATE, save_state
 from picogpt.tree import tree_map
@@ -23,28 +25,31 @@ from picogpt.tree import tree_map
 log = logging.getLogger("picogpt")
 
 
-def loop(state, c, hparams, encoder, splits, folder):
+def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
     keep_memory()
-    begin = time.monotonic()
+    begin, first = time.monotonic(), comm.rank == 0
     draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
+    gradients = language_model(hparams["n_head"], comm)
     bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
     with (
         logging_redirect_tqdm(),
-        bar(total=schedule.planned_tokens(c), initial=state["tokens"]) as progress,
-        journal.open_log(folder, state["step"]) as file,
+        bar(total=schedule.planned_tokens(c), initial=state["tokens"], disable=not first) as progress,
+        journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
     ):
-        save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file)
+        save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm)
         save()
-        for step, loss, norm in updates(state, c, draw, language_model(hparams["n_head"])):
-            journal.write(file, state["record"])
-            progress.set_postfix_str(f"step {step}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
-            progress.update(state["tokens"] - progress.n)
-            if c.sample_every and step % c.sample_every == 0:
+        for step, loss, norm in updates(state, c, draw, gradients, comm):
+            if first:
+                journal.write(file, state["record"])
+                progress.set_postfix_str(f"step {step}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
+                progress.update(state["tokens"] - progress.n)
+            if first and c.sample_every and step % c.sample_every == 0:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
             if step % c.eval_every == 0 or step == c.steps:
                 save()
-                if c.max_minutes and time.monotonic() - begin >= 60 * c.max_minutes and step < c.steps:
+                time_is_up = c.max_minutes and time.monotonic() - begin >= 60 * c.max_minutes
+                if parallel.share(comm, time_is_up) and step < c.steps:
                     log.info("the time is up: --resume goes on from step %d", step)
                     break
 
@@ -66,24 +71,28 @@ def begin(params, seed):
     return dict(params=params, moments=optim.adamw_init(params), step=0, tokens=0, rng=rng, best=math.inf)
 
 
-def language_model(n_head):
+def language_model(n_head, comm=ALONE):
     """Return the gradients that `updates` asks for: of the next token, for batches of (ids, targets)."""
-    return lambda params, batch, p_drop, rng: batch_gradients(params, *batch, n_head, p_drop, rng)
+
+    def gradients(params, batch, p_drop, rng):
+        return batch_gradients(params, *batch, n_head, p_drop, rng, comm.rank, comm.size)
+
+    return gradients
 
 
-def updates(state, c, draw, gradients):
+def updates(state, c, draw, gradients, comm=ALONE):
     """Make the updates from state["step"] to c.steps; yield the number, loss and gradient norm of each.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
-    like `params`. So whatever learns by gradients is trained here. state["record"] has what there is to
-    report of the newest update, see journal.py.
+    like `params`; of many processes, each one's summand of these. So whatever learns by gradients is trained
+    here. state["record"] has what there is to report of the newest update, see journal.py.
     """
     while state["step"] < c.steps:
-        loss, norm = update(state, c, draw, gradients)
+        loss, norm = update(state, c, draw, gradients, comm)
         yield state["step"], loss, norm
 
 
-def update(state, c, draw, gradients):
+def update(state, c, draw, gradients, comm=ALONE):
     """Make one update: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
     begin = time.monotonic()
     losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
@@ -92,6 +101,9 @@ def update(state, c, draw, gradients):
         loss, new = gradients(state["params"], batch, c.dropout, state["rng"])
         grads = add(grads, new)
         losses.append(float(loss))
+    computed = time.monotonic()
+    loss, grads = parallel.total_gradients(comm, sum(losses) / n, grads)
+    communication = time.monotonic() - computed
     if n > 1:
         tree_map(lambda g: np.multiply(g, 1 / n, out=g), grads)
     norm = optim.clip(grads, c.clip)
@@ -104,36 +116,41 @@ def update(state, c, draw, gradients):
         state["params"], grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
     )  # fmt: skip
-    loss = sum(losses) / n
     state["record"] = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
     state["record"]["seconds"] = round(time.monotonic() - begin, 6)
+    if comm is not ALONE:
+        state["record"]["communication"] = round(communication, 6)
     return loss, norm
 
 
-def evaluate(params, n_head, ids, n_ctx, c):
+def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):
     """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
     rng = np.random.default_rng([c.seed, 2])
-    losses = []
-    for _ in range(c.eval_batches):
+    losses = np.zeros(c.eval_batches)
+    for i in range(c.eval_batches):
         x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
-        losses.append(batch_loss(params, x, y, n_head))
-    return sum(losses) / len(losses)
+        if i % comm.size == comm.rank:
+            losses[i] = batch_loss(params, x, y, n_head)
+    parallel.total(comm, losses)
+    return float(sum(losses)) / len(losses)
 
 
-def evaluate_splits(params, c, hparams, splits):
+def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     """Return the losses on the training and on the held-out text; NaN where there is no text."""
     return [
-        evaluate(params, hparams["n_head"], ids, hparams["n_ctx"], c) if len(ids) else math.nan
+        evaluate(params, hparams["n_head"], ids, hparams["n_ctx"], c, comm) if len(ids) else math.nan
         for ids in splits
     ]
 
 
-def save_progress(state, c, hparams, encoder, splits, folder, file):
+def save_progress(state, c, hparams, encoder, splits, folder, file, comm=ALONE):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes.
     """
-    train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits)
+    train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
+    if comm.rank:
+        return
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN

@@ -14,11 +14,21 @@ PACKAGE = REPOSITORY / "picogpt"
 FLOORS = [
     dict(__init__=10, ops=190, tree=70, files=110, crc32c=90, command=170, machine=100, erf=60),
     dict(shapes=95, bpe=190, chars=80, safetensors=130, bundle=170, download=170, optim=110, data=100),
-    dict(schedule=40, gpt2=210, released=140, state=70, journal=70, hf_bpe=100, huggingface=140, checks=90),
+    dict(
+        schedule=40,
+        gpt2=210,
+        released=140,
+        state=70,
+        journal=70,
+        parallel=110,
+        hf_bpe=100,
+        huggingface=140,
+        checks=90,
+    ),
     dict(weights=220, grad=220, prefill=80, guess=100),
     dict(decode=90, shards=90),
     dict(generate=220),
-    dict(trainer=160),
+    dict(trainer=180),
     dict(prepare=120),
     dict(train=215, cli=290),
     dict(__main__=25),
@@ -32,6 +42,7 @@ GUESTS = dict(
     tqdm={"download", "trainer", "cli"},
     fire={"command"},
     threadpoolctl={"machine"},
+    mpi4py={"parallel"},
     google_crc32c={"crc32c"},
 )
 FILES = sorted(PACKAGE.glob("**/*.py"))

@@ -11,7 +11,6 @@ Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
 import argparse
-import importlib.util
 import logging
 import sys
 from pathlib import Path
@@ -25,8 +24,8 @@ log = logging.getLogger("picogpt")
 CURVES = {  # of an update's record: the title of its axes, and whether they are logarithmic
     "loss": ("loss, nats per token", False),
     "lr": ("learning rate", False),
-    "norm": ("gradient before clipping, its length", True),
-    "ratio": ("update, relative to the weights", True),
+    "norm": ("length of the gradient, before clipping", True),
+    "ratio": ("length of the update, relative to the weights'", True),
 }
 
 
@@ -70,6 +69,8 @@ def read_run(run):
 def draw(axes, updates, key, colour, label):
     """Draw one number of each update as a thin line, and its running mean, where it jumps, as a thick one."""
     points = [(record["step"], record[key]) for record in updates if key in record]
+    if not points:
+        return
     steps, values = np.reshape(points, (-1, 2)).T
     width = max(1, len(values) // 50)
     label = label if key == "loss" else None
@@ -98,7 +99,9 @@ def main():
         command.usage_error("RUN is missing: the folder of a training")
     if Path(c.out).suffix not in (".png", ".svg", ".pdf"):
         command.usage_error(f"--out names a .png, .svg or .pdf, not {c.out!r}")
-    if not importlib.util.find_spec("matplotlib"):
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
         command.usage_error('this needs matplotlib: pip install -e ".[plot]"')
     try:
         plot(c.runs, c.out)
