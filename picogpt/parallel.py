@@ -56,7 +56,9 @@ def together():
         if comm.rank:
             time.sleep(1)
             log.disabled = False
-        comm.Abort(exit_code(error, comm.rank))
+        code = exit_code(error, comm.rank)
+        time.sleep(0.3)  # until mpiexec has passed on what was said
+        comm.Abort(code)
 
 
 def exit_code(error, rank):
