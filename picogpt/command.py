@@ -16,17 +16,19 @@ import logging
 import os
 import sys
 import typing
+from pathlib import Path
 
 import fire
 
 log = logging.getLogger("picogpt")
 
 
-def run(function, argv=None, aliases=None, name="picogpt"):
+def run(function, argv=None, aliases=None, name="picogpt", config=None):
     """Call `function` with the flags in `argv` and end the program.
 
-    `aliases` maps short names to parameters. Exit codes: 0 done, or the reader of the output is gone;
-    1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors as "name: sentence".
+    `aliases` maps short names to parameters; `config`: see `read_flags`. Exit codes: 0 done, or the
+    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors
+    as "name: sentence".
     """
     for stream in ("stdout", "stderr"):
         if getattr(sys, stream) is None:  # closed by whoever started us: what is written is not wanted
@@ -34,7 +36,7 @@ def run(function, argv=None, aliases=None, name="picogpt"):
         getattr(sys, stream).reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(format=f"{name}: %(message)s", force=True)
     try:
-        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {})
+        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
         parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
         fire.decorators.SetParseFns(**parsers)(function)
         fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
@@ -69,11 +71,12 @@ def parameters(function):
     return inspect.signature(function).parameters
 
 
-def read_flags(function, argv, aliases):
+def read_flags(function, argv, aliases, config=None):
     """Return {parameter: its value as a string} for the words of a command line; a list's as JSON.
 
     A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
-    taken by place.
+    taken by place. config({parameter: value}) -> a JSON file of flags that hold where the words give none,
+    or None.
     """
     known, words, given, places = parameters(function), list(argv), {}, []
     while words:
@@ -99,6 +102,8 @@ def read_flags(function, argv, aliases):
         usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
+    if config and (path := config(given)):
+        given = read_config(path, known) | given
     for name, p in known.items():
         if p.default is p.empty and name not in given:
             usage_error(f"{name.upper()} is missing")
@@ -124,6 +129,21 @@ def give(given, name, value, known):
         usage_error(f"--{name} is given twice")
     else:
         given[name] = value
+
+
+def read_config(path, known):
+    """Return the flags in a JSON file as `read_flags` returns those of a command line."""
+    try:
+        flags = json.loads(Path(path).read_text(encoding="utf-8"))
+        texts = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
+        }
+    except (ValueError, AttributeError):
+        raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
+    for name in texts:
+        if name not in known:
+            raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")
+    return texts
 
 
 def parser(name, annotation):

@@ -16,8 +16,10 @@ from picogpt.tree import tree_map
 PART = 512  # tokens; the gradients of smaller parts take longer to add up than is gained
 
 
-def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
+def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, size=1):
     """Return what `loss_and_grads` does, sooner; with dropout, from other draws.
+
+    If `size` processes share the work, each returns its summand of both: from every size-th part.
 
     The parts depend on the batch alone, not on the machine, and are added in a fixed order. More than two
     take less memory than the whole batch, unless the model is large beside it: there are up to four trees of
@@ -26,12 +28,12 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
     ids, targets, drops = np.asarray(ids), np.asarray(targets), any(one_or_three(p_drop))
     if ids.ndim != 2 or targets.shape != ids.shape or (drops and rng is None):
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
-    parts = cut(ids)
+    parts = cut(ids, size)
     n_counted = (targets != -1).sum()
-    if len(parts) == 1 or n_counted == 0:
+    if n_counted == 0 or len(parts) == size == 1:
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)
     seeds = rng.integers(2**63, size=len(parts)) if drops else [None] * len(parts)
-    parts = list(zip(parts, seeds, strict=True))
+    parts = list(zip(parts, seeds, strict=True))[rank::size]
 
     def lane(parts):
         loss, total = 0.0, None
@@ -48,7 +50,8 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None):
         return loss, total
 
     (loss, total), (other_loss, other) = spread(lane, [parts[::2], parts[1::2]])
-    return loss + other_loss, add(total, other)
+    total = add(total, other)
+    return loss + other_loss, tree_map(np.zeros_like, params) if total is None else total
 
 
 def batch_loss(params, ids, targets, n_head):
@@ -61,10 +64,10 @@ def batch_loss(params, ids, targets, n_head):
     return sum(spread(part_loss, cut(ids)))
 
 
-def cut(ids):
-    """Return the rows of each part of a batch, as slices."""
+def cut(ids, size=1):
+    """Return the rows of each part of a batch, as slices; as many for each of `size` processes."""
     B, T = ids.shape
-    return split(B, min(B, max(1, B * T // PART)))
+    return split(B, min(B, size * max(1, B * T // (PART * size))))
 
 
 def add(total, grads):

@@ -1,8 +1,8 @@
 """The state of a training: all that its next step depends on, in one file, from which it goes on bit for bit.
 
-A state is a dict: params and moments (trees of arrays), step (how many are done), rng (the generator that
-draws batches and dropout), best (the lowest held-out loss so far). The settings of the training lie beside
-it in the file, as a training with others would not be the same one.
+A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
+took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The
+settings of the training lie beside it in the file, as a training with others would not be the same one.
 """
 
 import json
@@ -13,13 +13,14 @@ from picogpt import safetensors
 from picogpt.tree import flatten, nest
 
 STATE = "state.safetensors"  # its name in the folder of the training
-FREE = ("file", "out", "resume", "sample_every", "threads")  # change no number, or its last bits
+# What changes no number of a training, or only the last bits:
+FREE = {"file", "out", "resume", "config", "eval_only", "max_minutes", "sample_every", "threads"}
 
 
 def save_state(path, state, settings):
     """Write all that the next step depends on into one file, in one piece."""
     tensors = flatten(dict(params=state["params"], **state["moments"]))
-    rest = {name: state[name] for name in ("step", "best")}
+    rest = {name: state[name] for name in ("step", "tokens", "best")}
     rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(settings))
     safetensors.write(path, tensors, {"state": json.dumps(rest)})
 
@@ -31,7 +32,8 @@ def load_state(path, settings):
         rest, trees, rng = json.loads(metadata["state"]), nest(tensors), np.random.default_rng()
         rng.bit_generator.state = rest["rng"]
         moments = dict(m=trees["m"], v=trees["v"])
-        state = dict(params=trees["params"], moments=moments, step=rest["step"], rng=rng, best=rest["best"])
+        state = dict(params=trees["params"], moments=moments, rng=rng)
+        state |= {name: rest[name] for name in ("step", "tokens", "best")}
         before = dict(rest["settings"])
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None

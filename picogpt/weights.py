@@ -193,10 +193,14 @@ def to_checkpoint_names(tensors):
 
 def save(folder, params, hparams, encoder=None):
     """Write a model's folder, as `load` reads it; each file is whole or not there at any moment."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     save_params(folder, params, hparams)
-    with atomic_write(folder / "hparams.json") as file:
+    save_hparams(folder, hparams, encoder)
+
+
+def save_hparams(folder, hparams, encoder=None):
+    """Write hparams.json, and the tokenizer's files beside it."""
+    with atomic_write(Path(folder, "hparams.json")) as file:
         file.write(json.dumps(hparams, indent=2).encode() + b"\n")
     if encoder is not None:
         encoder.save(folder)

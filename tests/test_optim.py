@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
 
+from picogpt import optim
 from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
 from picogpt.optim import adamw_init, adamw_step, clip, learning_rate
-from picogpt.tree import flatten, tree_map, walk
+from picogpt.tree import flatten, nest, tree_map, walk
 
 
 def train(model, batches, max_norm):
@@ -91,13 +92,51 @@ def test_the_first_step_moves_every_weight_by_the_learning_rate():
         np.testing.assert_allclose(w, flatten(before)[path] - step, atol=1e-8)
 
 
-def test_only_matrices_decay(tiny):
+@pytest.mark.parametrize(("decay", "more"), [("matrices", ("wte", "wpe")), ("linear", ())])
+def test_weights_of_linear_layers_decay_and_by_one_rule_embeddings(tiny, decay, more):
     zeros = tree_map(np.zeros_like, tiny.params)
     before = tree_map(np.copy, tiny.params)
-    adamw_step(tiny.params, zeros, adamw_init(tiny.params), step=1, lr=0.1, weight_decay=0.5)
+    adamw_step(tiny.params, zeros, adamw_init(tiny.params), step=1, lr=0.1, weight_decay=0.5, decay=decay)
     for path, w in walk(tiny.params):
-        shrink = 0.95 if path in ("wte", "wpe") or path.endswith(".w") else 1
+        shrink = 0.95 if path in more or path.endswith(".w") else 1
         np.testing.assert_allclose(w, flatten(before)[path] * shrink, rtol=1e-15, err_msg=path)
+
+
+@pytest.mark.parametrize("decay", ["matrices", "linear"])
+def test_groups_that_decay_are_pytorchs(decay):
+    """PyTorch's AdamW on the groups that nanoGPT makes by ndim, and minGPT by the kind of module."""
+    torch = pytest.importorskip("torch", reason="AdamW with groups is compared with PyTorch's")
+    from record.gpt import gpt
+    from record.pytorch import gpt2_path
+
+    model = gpt(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2, tied=False).double()
+    linear = {m.weight for m in model.modules() if isinstance(m, torch.nn.Linear)}
+    shrinks = {p: p in linear if decay == "linear" else p.ndim > 1 for p in model.parameters()}
+    groups = [[p for p in shrinks if shrinks[p] is which] for which in (True, False)]
+    adamw = torch.optim.AdamW(
+        [dict(params=groups[0], weight_decay=0.3), dict(params=groups[1], weight_decay=0.0)], lr=0.01
+    )
+    names = {n: gpt2_path(n).replace("lm_head.w", "lm_head") for n, _ in model.named_parameters()}
+    params = nest({names[n]: p.detach().numpy().copy() for n, p in model.named_parameters()})
+    moments = adamw_init(params)
+    for step in range(1, 11):
+        adamw.zero_grad()
+        model(torch.tensor([[1, 2, 3, 16]])).square().mean().backward()
+        grads = nest({names[n]: p.grad.numpy() for n, p in model.named_parameters()})
+        adamw_step(params, grads, moments, step, 0.01, (0.9, 0.999), weight_decay=0.3, decay=decay)
+        adamw.step()
+    for n, p in model.named_parameters():
+        assert relative_error(flatten(params)[names[n]], p.detach().numpy()) < 1e-9, n
+
+
+def test_a_step_says_how_far_it_went(tiny, threads, monkeypatch):
+    monkeypatch.setattr(optim, "WORTH_THREADS", 0)
+    monkeypatch.setattr(optim.chunks, "__kwdefaults__", dict(size=50))
+    _, grads = loss_and_grads(tiny.params, tiny.ids, tiny.targets, tiny.n_head)
+    before = np.concatenate([w.ravel().copy() for _, w in walk(tiny.params)])
+    ratio = adamw_step(tiny.params, grads, adamw_init(tiny.params), step=1, lr=0.1, weight_decay=0.0)
+    after = np.concatenate([w.ravel() for _, w in walk(tiny.params)])
+    assert ratio == pytest.approx(np.linalg.norm(after - before) / np.linalg.norm(after), rel=1e-9)
 
 
 def test_weights_and_moments_change_in_place_and_stay_float32(tiny32):
@@ -160,17 +199,10 @@ def test_learning_rate_of_a_run_that_is_all_warm_up_is_finite():
     assert learning_rate(6, lr=1.0, min_lr=0.1, warmup=5, steps=5) == 0.1
 
 
-@pytest.mark.parametrize(
-    ("epoch", "published"),
-    [(1, "5.999354e-04"), (2, "5.997392e-04"), (3, "5.994116e-04"), (50, "4.500336e-04")],
-)
-def test_the_cosine_is_mingpts(epoch, published):
-    """The learning rates that minGPT's tuned play_char printed at the end of epochs of 1,106,816 tokens.
-
-    Its cosine ends at 0 rather than at a floor, which it does not reach in these epochs.
-    """
-    at = dict(warmup=10_240, steps=166_022_400)
-    assert f"{learning_rate(epoch * 1_106_816, lr=6e-4, min_lr=0.0, **at):.6e}" == published
+def test_schedules_end_where_they_should():
+    for schedule, half, end in (("linear", 0.55, 0.1), ("constant", 1.0, 1.0), ("floor", 0.5, 0.1)):
+        rates = [learning_rate(i, 1.0, 0.1, warmup=0, steps=10, schedule=schedule) for i in (0, 5, 10, 99)]
+        assert rates == pytest.approx([1.0, half, end, end]), schedule
 
 
 def test_a_model_learns_a_batch_by_heart():

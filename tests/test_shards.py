@@ -33,6 +33,27 @@ def test_parts_add_up_to_the_batch(batch, threads, size, monkeypatch):
         assert relative_error(flatten(grads)[path], dx) < 1e-12, path
 
 
+@pytest.mark.parametrize("n_processes", [1, 2, 3, 5])
+def test_what_processes_find_adds_up_to_the_batch(batch, n_processes):
+    """In one of the five rows no target counts: the process that has this row alone adds nothing."""
+    found = [shards.batch_gradients(*batch, rank=rank, size=n_processes) for rank in range(n_processes)]
+    whole_loss, whole = loss_and_grads(*batch)
+    assert abs(sum(loss for loss, _ in found) - whole_loss) < 1e-13
+    for path, dx in walk(whole):
+        assert relative_error(sum(flatten(grads)[path] for _, grads in found), dx) < 1e-12, path
+
+
+def test_processes_drop_out_what_one_would_of_the_same_parts(batch, monkeypatch):
+    monkeypatch.setattr(shards, "PART", 7)
+    rngs = [np.random.default_rng(1) for _ in range(6)]
+    loss, grads = shards.batch_gradients(*batch, 0.3, rngs[5])
+    found = [shards.batch_gradients(*batch, 0.3, rngs[rank], rank, 5) for rank in range(5)]
+    assert sum(loss for loss, _ in found) == pytest.approx(loss, rel=1e-12)
+    for path, dx in walk(grads):
+        assert relative_error(sum(flatten(grads)[path] for _, grads in found), dx) < 1e-12, path
+    assert len({rng.random() for rng in rngs}) == 1  # they stay in step
+
+
 @pytest.mark.parametrize("size", [1, 14, 20, 512])
 def test_the_loss_alone_is_that_of_the_batch(batch, threads, size, monkeypatch):
     monkeypatch.setattr(shards, "PART", size)

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from picogpt import data, safetensors, train, trainer, weights
+from picogpt import data, files, journal, prepare, safetensors, schedule, train, trainer, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import cross_entropy
@@ -54,7 +55,14 @@ def run(*argv, folder):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    """Return what a folder holds, less what a killed process has left behind and the times in the log."""
+    found = {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.suffix != ".tmp"}
+    if "log.jsonl" in found:
+        found["log.jsonl"] = [
+            {key: value for key, value in record.items() if key != "seconds"}
+            for record in journal.read_log(folder / "log.jsonl")
+        ]
+    return found
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
@@ -63,7 +71,9 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
     assert sorted(contents(tmp_path / "model")) == [
         "chars.json",
         "hparams.json",
+        "log.jsonl",
         "model.safetensors",
+        "settings.json",
         "state.safetensors",
     ]
     params, hparams, encoder = weights.load(tmp_path / "model")
@@ -98,36 +108,143 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_pa
     assert -signal.SIGKILL in codes
     code, said = run(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
     assert code == 0, said
-    killed = {name: content for name, content in contents(tmp_path / "killed").items() if ".tmp" not in name}
-    assert killed == contents(tmp_path / "whole")
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
 
 def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
     c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
     train.train(str(text), out=str(tmp_path / "whole"), **c)
-    write, n_writes = safetensors.write, 0
-    for k in range(30):
+    move, n_moves = files.move_into_place, 0
+    for k in range(50):
         for before in (True, False):
-            n_writes = 0
+            n_moves = 0
 
-            def write_or_die(*args, k=k, before=before):
-                nonlocal n_writes
-                n_writes += 1
-                if not (n_writes == k + 1 and before):
-                    write(*args)
-                if n_writes == k + 1:
+            def move_or_die(*args, k=k, before=before):
+                nonlocal n_moves
+                n_moves += 1
+                if not (n_moves == k + 1 and before):
+                    move(*args)
+                if n_moves == k + 1:
                     raise KeyboardInterrupt
 
-            monkeypatch.setattr(safetensors, "write", write_or_die)
+            monkeypatch.setattr(files, "move_into_place", move_or_die)
             with contextlib.suppress(KeyboardInterrupt):
                 train.train(str(text), out=str(tmp_path / "killed"), **c)
-            monkeypatch.setattr(safetensors, "write", write)
+            monkeypatch.setattr(files, "move_into_place", move)
             train.train(str(text), out=str(tmp_path / "killed"), resume=True, **c)
             assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
             shutil.rmtree(tmp_path / "killed")
-        if n_writes < k + 1:  # there are no more writes to die at
+        if n_moves < k + 1:  # there are no more files to die at
             break
-    assert k >= 8  # the state; then a state and mostly a model, at steps 0, 3, 6 and 9
+    assert k >= 13  # settings, sizes, tokenizer, state, log; then a state and mostly a model at 0, 3, 6 and 9
+
+
+def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, "--accumulate=2", folder=tmp_path)
+    assert code == 0, said
+    records = journal.read_log(tmp_path / "model" / "log.jsonl")
+    updates = [record for record in records if "loss" in record]
+    assert [record["step"] for record in updates] == [*range(1, 61)]
+    assert [record["tokens"] for record in updates] == [128 * step for step in range(1, 61)]
+    c = trainer.recipe(steps=60, warmup=5)
+    assert [record["lr"] for record in updates] == [schedule.rate(c, step, None) for step in range(60)]
+    for record in updates:
+        assert set(record) == {"step", "tokens", "loss", "lr", "norm", "ratio", "seconds"}
+        assert 0 < record["ratio"] < 0.1
+        assert record["norm"] > 0
+    evaluations = [record for record in records if "loss" not in record]
+    assert [record["step"] for record in evaluations] == [*range(0, 60, 7), 60]
+    said = re.findall(r"step (\d+): training loss (\S+), held-out loss (\S+)", said)
+    assert said == [
+        (str(record["step"]), f"{record['train_loss']:.4f}", f"{record['val_loss']:.4f}")
+        for record in evaluations
+    ]
+
+
+def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):
+    flags = ["--dropout=0.1", "--schedule=linear", "--warmup_tokens=640", "--decay=linear", "--keep=last"]
+    flags += ["--accumulate=3", "--ramp_tokens=2000", "--eval_every=10"]
+    flags = [*flags, *(flag for flag in LONG if not flag.startswith(("--warmup", "--eval_every")))]
+    assert run(text, "--out=whole", *flags, folder=tmp_path)[0] == 0
+    code, said = run(text, "--out=part", *flags, "--max_minutes=0.0001", folder=tmp_path)
+    assert (code, "the time is up: --resume goes on from step 10" in said) == (0, True)
+    code, said = run("--out=part", "--resume", "--max_minutes=0", folder=tmp_path)
+    assert code == 0, said
+    whole, part = contents(tmp_path / "whole"), contents(tmp_path / "part")
+    settings = json.loads(part.pop("settings.json"))
+    assert settings == json.loads(whole.pop("settings.json")) | dict(max_minutes=0.0001)
+    assert settings["file"] == str(text)
+    assert part == whole
+    assert part["log.jsonl"][-1]["step"] == 300
+    code, said = run("--out=part", "--resume", "--lr=0.5", folder=tmp_path)
+    assert (code, "part was trained with --lr 0.002" in said) == (1, True)
+
+
+def test_flags_come_from_a_file_unless_given(text, tmp_path):
+    flags = dict(file=str(text), steps=3, n_layer=1, n_embd=8, lr=1e-05, batch_size=2, eval_batches=1)
+    (tmp_path / "flags.json").write_text(json.dumps(flags))
+    code, said = run("--config=flags.json", "--out=model", "--steps=2", folder=tmp_path)
+    assert code == 0, said
+    settings = json.loads((tmp_path / "model" / "settings.json").read_text())
+    assert settings == settings | flags | dict(steps=2)
+    assert "config" not in settings
+    assert run("--config=model/settings.json", "--out=again", folder=tmp_path)[0] == 0
+    assert contents(tmp_path / "again") == contents(tmp_path / "model")
+    for content, sentence in (
+        ('{"size": 3}', "flags.json gives a value to size, which is no flag (--help shows all)"),
+        ("[3]", 'flags.json does not hold flags as JSON, such as {"lr": 0.001}'),
+        ("lr: 3", 'flags.json does not hold flags as JSON, such as {"lr": 0.001}'),
+    ):
+        (tmp_path / "flags.json").write_text(content)
+        assert run("--config=flags.json", folder=tmp_path) == (1, f"picogpt: {sentence}\n")
+    assert run("--config=nowhere", folder=tmp_path) == (1, "picogpt: nowhere: No such file or directory\n")
+    code, said = run("--resume", folder=tmp_path)
+    assert (code, "FILE is missing" in said) == (2, True)
+
+
+def test_evaluating_only_says_the_losses_and_writes_nothing(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
+    assert code == 0
+    before = contents(tmp_path / "model")
+    [last] = re.findall("picogpt: step 60: .*", said)
+    code, said = run("--out=model", "--resume", "--eval_only", folder=tmp_path)
+    assert (code, said.splitlines()[-1]) == (0, last)
+    code, said = run(
+        text, "--init=model", "--eval_only", "--batch_size=4", "--eval_batches=2", folder=tmp_path
+    )
+    best = min(record["val_loss"] for record in before["log.jsonl"] if "val_loss" in record)
+    assert (code, f"held-out loss {best:.4f}" in said) == (0, True)
+    assert contents(tmp_path / "model") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_model_that_is_kept_is_the_best_or_the_last(text, tmp_path):
+    """With so little text that the loss on what is held out soon rises again."""
+    text, all_of_it = tmp_path / "little.txt", data.read_text(text)
+    text.write_text(all_of_it[:1500])
+    c = dict(n_layer=1, n_head=2, n_embd=32, n_ctx=8, steps=100, eval_every=5, eval_batches=3, lr=0.05)
+    for keep in ("best", "last"):
+        train.train(str(text), out=str(tmp_path / keep), keep=keep, **c)
+        state = safetensors.read(tmp_path / keep / "state.safetensors")[0]
+        model = safetensors.read(tmp_path / keep / "model.safetensors")[0]
+        is_last = all(np.array_equal(model[path], state[f"params.{path}"]) for path in model)
+        assert is_last == (keep == "last")
+    losses = [r["val_loss"] for r in contents(tmp_path / "best")["log.jsonl"] if "val_loss" in r]
+    assert min(losses) < losses[-1]
+    params, hparams, encoder = weights.load(tmp_path / "best")
+    settings = types.SimpleNamespace(seed=1337, eval_batches=3, batch_size=12)
+    ids = data.encode(data.split(data.read_text(text), 0.1)[1], encoder)
+    assert trainer.evaluate(params, hparams["n_head"], ids, 8, settings) == min(losses)
+
+
+def test_a_training_that_resumes_makes_no_new_model(text, tmp_path, monkeypatch):
+    c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=2, eval_batches=1)
+    train.train(str(text), out=str(tmp_path), **c)
+    monkeypatch.setattr(prepare, "init_params", pytest.fail)
+    train.train(str(text), out=str(tmp_path), resume=True, **c)
+    (tmp_path / "chars.json").unlink()
+    with pytest.raises(ValueError, match="has lost its tokenizer"):
+        train.train(str(text), out=str(tmp_path), resume=True, **c)
 
 
 def test_accumulated_small_batches_are_one_large_batch():
@@ -195,10 +312,9 @@ def test_no_model_is_written_over(text, tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", "model", "{}", "3", '{"settings": {}}'])
 def test_a_state_that_is_damaged_is_named(text, tmp_path, content):
+    assert run(text, "--out=model", *SHORT, folder=tmp_path)[0] == 0
     if content == "model":
-        assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
-        content = (tmp_path / "first" / "model.safetensors").read_bytes()
-    (tmp_path / "model").mkdir()
+        content = (tmp_path / "model" / "model.safetensors").read_bytes()
     if isinstance(content, str):
         safetensors.write(tmp_path / "model" / "state.safetensors", {}, {"state": content})
     else:
@@ -256,6 +372,10 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--n_layer=1000000000"], 1, "n_layer is 1000000000, which is more than any GPT-2 has"),
         (["--n_vocab=300"], 2, "--n_vocab has no effect with --tokenizer chars"),
         (["--lr=1e-5", "--min_lr=1e-4"], 2, "--min_lr 0.0001 is more than --lr 1e-05"),
+        (["--schedule=sine"], 2, "--schedule must be cosine or floor or linear or constant, not sine"),
+        (["--decay=all"], 2, "--decay must be matrices or linear, not all"),
+        (["--keep=all"], 2, "--keep must be best or last, not all"),
+        (["--ramp_tokens=9"], 2, "--ramp_tokens has no effect without --accumulate"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
         (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
         (["--tokenizer=nowhere"], 1, "nowhere"),

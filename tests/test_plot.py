@@ -1,0 +1,75 @@
+"""tools/plot.py draws every training that it is given."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from picogpt import journal
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def plot(*argv, folder, **environment):
+    """Run the tool; return its exit code and what it said."""
+    words = [sys.executable, str(REPOSITORY / "tools" / "plot.py"), *argv]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr + done.stdout
+
+
+def write_run(folder, n=200, **more):
+    folder.mkdir()
+    with journal.open_log(folder, 0) as file:
+        for step in range(1, n + 1):
+            journal.write(file, dict(step=step, loss=4 / step, lr=step * 1e-4, norm=1.0, **more))
+        journal.write(file, dict(step=n, train_loss=0.1, val_loss=0.2))
+
+
+def test_a_picture_shows_several_runs(tmp_path):
+    """One of them long, one short, one without ratios: as the logs of other programs may be."""
+    pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
+    for name, n, more in (("long", 200, dict(ratio=0.01)), ("short", 3, dict(ratio=0.01)), ("other", 60, {})):
+        write_run(tmp_path / name, n, **more)
+    code, said = plot("long", "short", "other/log.jsonl", "--out", "p.svg", folder=tmp_path)
+    assert (code, said) == (0, "")
+    picture = (tmp_path / "p.svg").read_text()
+    for text in ("long", "short", "other/log.jsonl", "learning rate", "held-out text"):
+        assert f"<!-- {text} -->" in picture
+    assert plot("long", "--out", "p.png", folder=tmp_path) == (0, "")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["--out=p.png"], 2, "plot: RUN is missing: the folder of a training"),
+        (["run", "--out=p.txt"], 2, "plot: --out names a .png, .svg or .pdf, not 'p.txt'"),
+        (["run"], 2, "plot: --out names a .png, .svg or .pdf, not ''"),
+        (["nowhere", "--out=p.png"], 1, "plot: nowhere is missing: it is the log of a training"),
+        (["empty", "--out=p.png"], 1, "empty/log.jsonl tells of no update: there is nothing to draw"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(tmp_path, argv, code, said):
+    pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
+    write_run(tmp_path / "run")
+    write_run(tmp_path / "empty", 0)
+    got, err = plot(*argv, folder=tmp_path)
+    assert (got, said in err, len(err.splitlines())) == (code, True, 1)
+
+
+def test_without_matplotlib_the_remedy_is_told(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None")
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
+    code, said = plot("run", "--out=p.png", folder=tmp_path, PYTHONPATH=path)
+    assert (code, said) == (
+        2,
+        'plot: this needs matplotlib: pip install -e ".[plot]" (--help shows all flags)\n',
+    )
+
+
+def test_help_is_the_docstring(tmp_path):
+    code, said = plot("--help", folder=tmp_path)
+    assert (code, "RUN [RUN ...] --out FILE" in said) == (0, True)
