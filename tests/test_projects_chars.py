@@ -3,16 +3,19 @@
 import importlib.util
 import json
 import math
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from strict_array import StrictArray
 
 from picogpt import data, weights
 from picogpt.chars import CharEncoder
 from picogpt.projects import chars
 from picogpt.projects.runs import read_log
 from picogpt.shapes import n_params
+from picogpt.tree import flatten
 
 TINY = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=50)
 
@@ -105,3 +108,22 @@ def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):
 def test_a_gpu_needs_cupy(short, tmp_path):
     with pytest.raises(ValueError, match="--device gpu needs CuPy"):
         chars.chars(short, device="gpu", out=str(tmp_path), **TINY)
+
+
+def test_a_training_on_a_gpu_computes_there_and_leaves_what_one_on_a_cpu_does(short, tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    generators = SimpleNamespace(
+        default_rng=lambda seed: SimpleNamespace(random=lambda *args: StrictArray(generator.random(*args)))
+    )
+    cupy = SimpleNamespace(asarray=lambda a: StrictArray(np.array(a)), random=generators)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    chars.chars(short, recipe="tuned", out=str(tmp_path / "dropout"), device="gpu", epochs=1, **TINY)
+    losses, trees = [], []
+    for device in ("cpu", "gpu"):
+        folder = tmp_path / device
+        chars.chars(short, recipe="tuned", out=str(folder), device=device, epochs=1, dropout=0.0, **TINY)
+        losses.append([line["loss"] for line in read_log(folder)])
+        trees.append(flatten(weights.load(folder)[0]))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for path, leaf in trees[0].items():
+        np.testing.assert_allclose(leaf, trees[1][path], atol=1e-4, err_msg=path)

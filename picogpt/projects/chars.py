@@ -183,7 +183,7 @@ def gradients(n_head, device):
     import cupy
 
     def whole(params, batch, p_drop, rng):
-        rng = cupy.random.default_rng(int(rng.integers(2**63)))
+        rng = cupy.random.default_rng(int(rng.integers(2**63))) if p_drop else None
         return loss_and_grads(params, *batch, n_head, p_drop, rng)
 
     return whole
