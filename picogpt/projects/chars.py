@@ -1,0 +1,246 @@
+"""Train a model of characters by the recipe of an ancestor, and put its losses beside the published ones.
+
+usage: python -m picogpt.projects.chars [FILE] [--recipe NAME] [--minutes X] [flags]
+
+Leaves in FOLDER the model, for `python -m picogpt --model FOLDER`; log.jsonl, a line for each update;
+result.json, with the losses reached, the published ones and a sample; and a state to resume from.
+
+  FILE                a UTF-8 text (tests/data/tinyshakespeare.txt, the text of the published losses)
+  --recipe NAME       nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates (the default)
+                      mingpt: 9.6 million parameters, 150 epochs, training loss 0.685 at the end
+                      tuned: the same with minGPT-tuned's time-weighting and time-mixing, 0.609
+  --out FOLDER        where all goes (runs/chars-NAME)
+  --minutes X         stop after so many, wherever the training is then; 0: at its end (10)
+  --resume            go on from the state in FOLDER, with the same FILE and flags
+  --device NAME       cpu, or gpu, for which CuPy must be installed (cpu)
+  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+  --prompt TEXT       what the sample continues ("": a new line)
+
+ instead of the recipe's
+  --epochs N          an epoch of minGPT's is ceil(characters / (n_ctx + 1)) windows, drawn at random; one
+                      of nanoGPT's stands for the 250 updates between its evaluations
+  --n_layer N --n_head N --n_embd N --n_ctx N --batch_size N --lr X --dropout X
+  --seed N            of the initial weights, the batches and the dropout (1337)
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+import hashlib
+import logging
+import math
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+
+from picogpt import command, data, machine, optim, trainer, weights
+from picogpt.chars import CharEncoder
+from picogpt.checks import check_hparams
+from picogpt.generate import generate
+from picogpt.gpt2 import init_params
+from picogpt.grad import loss_and_grads
+from picogpt.projects.runs import logged, read_log, save_result
+from picogpt.shapes import n_params
+from picogpt.state import STATE, load_state, save_state
+from picogpt.train import check_folder, encode_splits
+from picogpt.tree import tree_map
+
+log = logging.getLogger("picogpt")
+SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.txt"
+
+# nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
+NANOGPT = dict(
+    hparams=dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64, bias=False, gelu="erf"),
+    batch_size=12, lr=1e-3, min_lr=1e-4, warmup=100, beta2=0.99, dropout=0.0, epochs=8, val_share=0.1,
+)  # fmt: skip
+# minGPT-tuned's train.py: all of the text is trained on, and nothing held out.
+MINGPT = dict(
+    hparams=dict(n_layer=3, n_head=8, n_embd=512, n_ctx=128, tied=False, gelu="erf"),
+    batch_size=256, lr=6e-4, warmup=0, warmup_tokens=512 * 20, beta2=0.95, dropout=0.1, epochs=150,
+    val_share=0.0,
+)  # fmt: skip
+TRICKS = dict(time_weighting="full", time_mixing=True)
+RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
+
+# minGPT-tuned's losses are those of the last batch of an epoch; the rates beside them are that batch's.
+LAST, RATE, HELD_OUT = "loss of the epoch's last batch", "learning rate", "held-out loss after the update"
+EPOCHS = 1, 2, 3, 50, 100, 148, 149, 150
+PLAIN = 2.64701, 2.49893, 2.43154, 1.08477, 0.80659, 0.67977, 0.69573, 0.68462
+TUNED = 2.61996, 2.22801, 2.06643, 1.00424, 0.71006, 0.60897, 0.61404, 0.60880
+LR = "5.999354e-04 5.997392e-04 5.994116e-04 4.500336e-04 1.500168e-04 6.000000e-05 6.000000e-05 6.000000e-05"
+RATES = dict(zip(EPOCHS, LR.split(), strict=True))
+PUBLISHED = dict(
+    nanogpt={HELD_OUT: {2000: 1.88}},
+    mingpt={"parameters": 9_590_272, LAST: dict(zip(EPOCHS, PLAIN, strict=True)), RATE: RATES},
+    tuned={"parameters": 9_983_488, LAST: dict(zip(EPOCHS, TUNED, strict=True)), RATE: RATES},
+)
+
+
+def chars(
+    file: str = str(SHAKESPEARE),
+    *,
+    recipe: str = "nanogpt",
+    out: str = "",
+    minutes: float = 10.0,
+    resume: bool = False,
+    device: str = "cpu",
+    threads: int = 0,
+    prompt: str = "",
+    epochs: int | None = None,
+    n_layer: int | None = None,
+    n_head: int | None = None,
+    n_embd: int | None = None,
+    n_ctx: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    dropout: float | None = None,
+    seed: int = 1337,
+):
+    """Train as the docstring of this module says."""
+    for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
+        if value not in known:
+            command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")
+    if file == str(SHAKESPEARE) and not SHAKESPEARE.exists():
+        raise FileNotFoundError("the installed package has no text to train on: give a text file as FILE")
+    machine.set_threads(threads)
+    machine.keep_memory()
+    log.setLevel(logging.INFO)
+    text, folder = data.read_text(file), Path(out or f"runs/chars-{recipe}")
+    check_folder(folder, resume)
+    encoder = CharEncoder.from_text(text)
+    sizes = dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx)
+    changes = dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout)
+    c = settings(recipe, text, encoder, given(sizes), given(changes), seed)
+    state = trainer.begin(init_params(c.hparams, np.random.default_rng(seed)), seed)
+    if (folder / STATE).exists():
+        state = load_state(folder / STATE, c)
+    folder.mkdir(parents=True, exist_ok=True)
+    log.info("%s: a model of %s parameters", recipe, f"{n_params(c.hparams):,}")
+    splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
+    train(state, c, splits, folder, 60 * minutes or math.inf, device)
+    save_state(folder / STATE, state, c)
+    weights.save(folder, state["params"], c.hparams, encoder)
+    lines = read_log(folder)
+    start = encoder.encode(prompt) or [encoder.start]
+    [new] = generate(state["params"], c.hparams["n_head"], [start], 300, temperature=1.0, top_k=10, seed=seed)
+    results = {"parameters": n_params(c.hparams), **report(lines, c), "sample": prompt + encoder.decode(new)}
+    save_result(folder, "chars", vars(c), lines[-1]["seconds"], results, PUBLISHED[recipe])
+
+
+def given(flags):
+    """Return the flags that were given."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def settings(recipe, text, encoder, sizes, changes, seed):
+    """Return the settings of a recipe, but for these changes, and what follows from them for this text."""
+    c = RECIPES[recipe] | changes
+    c["hparams"] = dict(n_vocab=encoder.n_vocab) | c["hparams"] | sizes
+    check_hparams(c["hparams"])
+    c = trainer.recipe(**c, recipe=recipe, seed=seed, eval_batches=20)
+    c.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
+    c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
+    c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
+    c.steps = c.epochs * c.per_epoch
+    return c
+
+
+def train(state, c, splits, folder, seconds, device):
+    """Make updates until the recipe or the time is over, with a line in the log for each."""
+    n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
+    now = types.SimpleNamespace(**vars(c) | dict(warmup=0))  # with the next update's rate as lr and min_lr
+
+    def draw(rng):
+        n = windows_by(state["step"] + 1, c) - windows_by(state["step"], c)
+        return data.random_batch(splits[0], n, n_ctx, rng)
+
+    def look(step):
+        line = dict(lr=learning_rate(step - 1, c))
+        if step % c.per_epoch == 0 and c.val_share:
+            params = to_device(state["params"], "cpu")
+            train, val = (trainer.evaluate(params, n_head, ids, n_ctx, c) for ids in splits)
+            line |= dict(train=train, val=val)
+        return line
+
+    before, end = read_log(folder)[: state["step"]], time.monotonic() + seconds
+    state |= {name: to_device(state[name], device) for name in ("params", "moments")}
+    now.lr = now.min_lr = learning_rate(state["step"], c)
+    updates = trainer.updates(state, now, draw, gradients(n_head, device))
+    for step, _, _ in logged(updates, folder, math.ceil(c.per_epoch / 5), look, before):
+        if time.monotonic() > end:
+            break
+        now.lr = now.min_lr = learning_rate(step, c)
+    state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
+
+
+def gradients(n_head, device):
+    """Return the gradients that the trainer asks for; a GPU takes a batch whole, and draws there."""
+    if device == "cpu":
+        return trainer.language_model(n_head)
+
+    import cupy
+
+    def whole(params, batch, p_drop, rng):
+        rng = cupy.random.default_rng(int(rng.integers(2**63))) if p_drop else None
+        return loss_and_grads(params, *batch, n_head, p_drop, rng)
+
+    return whole
+
+
+def to_device(tree, device):
+    """Return a tree of arrays in the memory of the "gpu" or the "cpu"."""
+    if device == "cpu":
+        return tree_map(lambda array: array.get() if hasattr(array, "get") else array, tree)
+    try:
+        import cupy
+    except ImportError:
+        raise ValueError("--device gpu needs CuPy: pip install cupy-cuda12x") from None
+    return tree_map(cupy.asarray, tree)
+
+
+def windows_by(step, c):
+    """Return how many windows the first `step` batches have; each epoch's last batch has what is left."""
+    epochs, rest = divmod(step, c.per_epoch)
+    return epochs * c.windows + rest * c.batch_size
+
+
+def learning_rate(step, c):
+    """Return the rate of the update after the first `step`."""
+    if c.recipe == "nanogpt":
+        return optim.learning_rate(step, c.lr, c.min_lr, c.warmup, c.steps)
+    tokens, final_tokens = (windows_by(n, c) * c.hparams["n_ctx"] for n in (step + 1, c.steps))
+    return mingpt_rate(tokens, final_tokens, c.lr, c.warmup_tokens)
+
+
+def mingpt_rate(tokens, final_tokens, lr, warmup_tokens):
+    """Rise linearly, then fall along half a cosine towards 0, but not below a tenth of `lr`.
+
+    `tokens` are those that the model has learned from, this update's included. Of minGPT-tuned's table:
+
+    >>> ["%e" % mingpt_rate(n * 8647 * 128, 150 * 8647 * 128, 6e-4, 512 * 20) for n in (1, 50, 150)]
+    ['5.999354e-04', '4.500336e-04', '6.000000e-05']
+    """
+    if tokens < warmup_tokens:
+        return lr * tokens / warmup_tokens
+    progress = (tokens - warmup_tokens) / max(1, final_tokens - warmup_tokens)
+    return lr * max(0.1, 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def report(lines, c):
+    """Return how far the training came, and its losses: at the epochs of the published ones, and the last."""
+    done, rest = divmod(len(lines), c.per_epoch)
+    found = {"stopped after": f"{done} epochs and {rest} updates, of {c.epochs} epochs of {c.per_epoch}"}
+    if c.val_share:
+        return found | {HELD_OUT: {line["step"]: line["val"] for line in lines if "val" in line}}
+    found |= {"loss at the end": lines[-1]["loss"], LAST: {}, "mean loss of the epoch": {}, RATE: {}}
+    for epoch in sorted({*EPOCHS, done} & {*range(1, done + 1)}):
+        part = lines[(epoch - 1) * c.per_epoch : epoch * c.per_epoch]
+        found[LAST][epoch], found[RATE][epoch] = part[-1]["loss"], f"{part[-1]['lr']:e}"
+        found["mean loss of the epoch"][epoch] = sum(line["loss"] for line in part) / len(part)
+    return found
+
+
+if __name__ == "__main__":
+    command.run(chars)

@@ -1,0 +1,129 @@
+"""The character project: its recipes are the ancestors' to the number, and it stops, resumes and reports."""
+
+import importlib.util
+import json
+import math
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from strict_array import StrictArray
+
+from picogpt import data, weights
+from picogpt.chars import CharEncoder
+from picogpt.projects import chars
+from picogpt.projects.runs import read_log
+from picogpt.shapes import n_params
+from picogpt.tree import flatten
+
+TINY = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=50)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return data.read_text(chars.SHAKESPEARE)
+
+
+@pytest.fixture
+def short(tmp_path, text):
+    path = tmp_path / "short.txt"
+    path.write_text(text[:2000], encoding="utf-8")
+    return str(path)
+
+
+def settings(recipe, text):
+    return chars.settings(recipe, text, CharEncoder.from_text(text), {}, {}, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters"), [("nanogpt", 804_096), ("mingpt", 9_590_272), ("tuned", 9_983_488)]
+)
+def test_a_model_has_as_many_parameters_as_its_ancestor_reports(text, recipe, parameters):
+    assert n_params(settings(recipe, text).hparams) == parameters
+
+
+def test_the_rates_are_the_printed_ones_of_minGPT_tuned(text):
+    c = settings("tuned", text)
+    assert c.windows == 8647
+    ends = [epoch * c.per_epoch - 1 for epoch in chars.EPOCHS]
+    assert [f"{chars.learning_rate(step, c):e}" for step in ends] == chars.LR.split()
+
+
+def test_the_rate_rises_linearly_until_the_warm_up_is_over():
+    rates = [chars.mingpt_rate(tokens, 1000, 1.0, 100) for tokens in (1, 50, 99, 100, 550, 990)]
+    assert rates == pytest.approx([0.01, 0.5, 0.99, 1.0, 0.5, 0.1])
+
+
+def test_an_epoch_has_its_windows_and_the_last_batch_what_is_left():
+    c = SimpleNamespace(windows=10, batch_size=4, per_epoch=3)
+    assert np.diff([chars.windows_by(step, c) for step in range(7)]).tolist() == [4, 4, 2, 4, 4, 2]
+
+
+@pytest.mark.parametrize("recipe", chars.RECIPES)
+def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path):
+    chars.chars(short, recipe=recipe, out=str(tmp_path / "run"), epochs=2, lr=0.01, **TINY)
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    _, hparams, encoder = weights.load(tmp_path / "run")
+    assert hparams == result["settings"]["hparams"]
+    assert encoder.encode(result["results"]["sample"])
+    lines = read_log(tmp_path / "run")
+    assert [line["step"] for line in lines] == [*range(1, result["settings"]["steps"] + 1)]
+    assert lines[0]["loss"] == pytest.approx(math.log(encoder.n_vocab), abs=0.1)
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.1
+    results, part = result["results"], [line["loss"] for line in lines[-result["settings"]["per_epoch"] :]]
+    if recipe == "nanogpt":
+        assert [*results[chars.HELD_OUT]] == ["250", "500"]
+    else:
+        assert results[chars.LAST]["2"] == part[-1]
+        assert results["mean loss of the epoch"]["2"] == pytest.approx(np.mean(part))
+
+
+def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(short, tmp_path, capsys):
+    whole, stopped = str(tmp_path / "whole"), str(tmp_path / "stopped")
+    flags = dict(recipe="mingpt", epochs=1, **TINY)
+    chars.chars(short, out=whole, **flags)
+    chars.chars(short, out=stopped, minutes=1e-9, **flags)  # after one update
+    assert "stopped after: 0 epochs and 1 updates, of 1 epochs of 5" in capsys.readouterr().out
+    chars.chars(short, out=stopped, resume=True, **flags)
+    files = [(tmp_path / run / weights.WEIGHTS).read_bytes() for run in ("whole", "stopped")]
+    assert files[0] == files[1]
+    losses = [[line["loss"] for line in read_log(tmp_path / run)] for run in ("whole", "stopped")]
+    assert losses[0] == losses[1]
+
+
+def test_a_training_is_not_overwritten(short, tmp_path):
+    chars.chars(short, out=str(tmp_path), epochs=1, minutes=1e-9, **TINY)
+    with pytest.raises(ValueError, match="--resume continues it"):
+        chars.chars(short, out=str(tmp_path), epochs=1, **TINY)
+
+
+def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        chars.chars(short, recipe="gpt5", out=str(tmp_path))
+    assert "--recipe must be nanogpt or mingpt or tuned, not gpt5" in caplog.text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
+def test_a_gpu_needs_cupy(short, tmp_path):
+    with pytest.raises(ValueError, match="--device gpu needs CuPy"):
+        chars.chars(short, device="gpu", out=str(tmp_path), **TINY)
+
+
+def test_a_training_on_a_gpu_computes_there_and_leaves_what_one_on_a_cpu_does(short, tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    generators = SimpleNamespace(
+        default_rng=lambda seed: SimpleNamespace(random=lambda *args: StrictArray(generator.random(*args)))
+    )
+    cupy = SimpleNamespace(asarray=lambda a: StrictArray(np.array(a)), random=generators)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    chars.chars(short, recipe="tuned", out=str(tmp_path / "dropout"), device="gpu", epochs=1, **TINY)
+    losses, trees = [], []
+    for device in ("cpu", "gpu"):
+        folder = tmp_path / device
+        chars.chars(short, recipe="tuned", out=str(folder), device=device, epochs=1, dropout=0.0, **TINY)
+        losses.append([line["loss"] for line in read_log(folder)])
+        trees.append(flatten(weights.load(folder)[0]))
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    for path, leaf in trees[0].items():
+        np.testing.assert_allclose(leaf, trees[1][path], atol=1e-4, err_msg=path)
