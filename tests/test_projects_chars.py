@@ -14,6 +14,7 @@ from picogpt import data, weights
 from picogpt.chars import CharEncoder
 from picogpt.projects import chars
 from picogpt.projects.runs import read_log
+from picogpt.schedule import rate
 from picogpt.shapes import n_params
 from picogpt.tree import flatten
 
@@ -46,13 +47,8 @@ def test_a_model_has_as_many_parameters_as_its_ancestor_reports(text, recipe, pa
 def test_the_rates_are_the_printed_ones_of_minGPT_tuned(text):
     c = settings("tuned", text)
     assert c.windows == 8647
-    ends = [epoch * c.per_epoch - 1 for epoch in chars.EPOCHS]
-    assert [f"{chars.learning_rate(step, c):e}" for step in ends] == chars.LR.split()
-
-
-def test_the_rate_rises_linearly_until_the_warm_up_is_over():
-    rates = [chars.mingpt_rate(tokens, 1000, 1.0, 100) for tokens in (1, 50, 99, 100, 550, 990)]
-    assert rates == pytest.approx([0.01, 0.5, 0.99, 1.0, 0.5, 0.1])
+    tokens = [chars.windows_by(epoch * c.per_epoch, c) * 128 for epoch in chars.EPOCHS]
+    assert [f"{rate(c, 0, n):e}" for n in tokens] == chars.LR.split()
 
 
 def test_an_epoch_has_its_windows_and_the_last_batch_what_is_left():

@@ -34,16 +34,16 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import command, data, machine, optim, trainer, weights
+from picogpt import command, data, machine, trainer, weights
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
+from picogpt.prepare import check_folder, encode_splits
 from picogpt.projects.runs import logged, read_log, save_result
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
-from picogpt.train import check_folder, encode_splits
 from picogpt.tree import tree_map
 
 log = logging.getLogger("picogpt")
@@ -52,13 +52,13 @@ SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.tx
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(
     hparams=dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64, bias=False, gelu="erf"),
-    batch_size=12, lr=1e-3, min_lr=1e-4, warmup=100, beta2=0.99, dropout=0.0, epochs=8, val_share=0.1,
+    batch_size=12, lr=1e-3, warmup=100, beta2=0.99, dropout=0.0, epochs=8, val_share=0.1,
 )  # fmt: skip
 # minGPT-tuned's train.py: all of the text is trained on, and nothing held out.
 MINGPT = dict(
     hparams=dict(n_layer=3, n_head=8, n_embd=512, n_ctx=128, tied=False, gelu="erf"),
-    batch_size=256, lr=6e-4, warmup=0, warmup_tokens=512 * 20, beta2=0.95, dropout=0.1, epochs=150,
-    val_share=0.0,
+    batch_size=256, lr=6e-4, warmup_tokens=512 * 20, schedule="floor", decay="linear", beta2=0.95,
+    dropout=0.1, epochs=150, val_share=0.0,
 )  # fmt: skip
 TRICKS = dict(time_weighting="full", time_mixing=True)
 RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
@@ -143,35 +143,36 @@ def settings(recipe, text, encoder, sizes, changes, seed):
     windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
     c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
     c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
-    c.steps = c.epochs * c.per_epoch
+    c.steps, c.min_lr = c.epochs * c.per_epoch, c.lr / 10
+    if c.warmup_tokens:
+        c.decay_tokens = c.epochs * c.windows * c.hparams["n_ctx"]
     return c
 
 
 def train(state, c, splits, folder, seconds, device):
     """Make updates until the recipe or the time is over, with a line in the log for each."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
-    now = types.SimpleNamespace(**vars(c) | dict(warmup=0))  # with the next update's rate as lr and min_lr
+    now = types.SimpleNamespace(**vars(c))  # with the next batch's tokens
 
     def draw(rng):
         n = windows_by(state["step"] + 1, c) - windows_by(state["step"], c)
+        now.batch_tokens = n * n_ctx
         return data.random_batch(splits[0], n, n_ctx, rng)
 
     def look(step):
-        line = dict(lr=learning_rate(step - 1, c))
+        line = {name: state["record"][name] for name in ("tokens", "lr", "ratio")}
         if step % c.per_epoch == 0 and c.val_share:
             params = to_device(state["params"], "cpu")
-            train, val = (trainer.evaluate(params, n_head, ids, n_ctx, c) for ids in splits)
+            train, val = trainer.evaluate_splits(params, c, c.hparams, splits)
             line |= dict(train=train, val=val)
         return line
 
     before, end = read_log(folder)[: state["step"]], time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    now.lr = now.min_lr = learning_rate(state["step"], c)
     updates = trainer.updates(state, now, draw, gradients(n_head, device))
-    for step, _, _ in logged(updates, folder, math.ceil(c.per_epoch / 5), look, before):
+    for _ in logged(updates, folder, math.ceil(c.per_epoch / 5), look, before):
         if time.monotonic() > end:
             break
-        now.lr = now.min_lr = learning_rate(step, c)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
 
 
@@ -204,28 +205,6 @@ def windows_by(step, c):
     """Return how many windows the first `step` batches have; each epoch's last batch has what is left."""
     epochs, rest = divmod(step, c.per_epoch)
     return epochs * c.windows + rest * c.batch_size
-
-
-def learning_rate(step, c):
-    """Return the rate of the update after the first `step`."""
-    if c.recipe == "nanogpt":
-        return optim.learning_rate(step, c.lr, c.min_lr, c.warmup, c.steps)
-    tokens, final_tokens = (windows_by(n, c) * c.hparams["n_ctx"] for n in (step + 1, c.steps))
-    return mingpt_rate(tokens, final_tokens, c.lr, c.warmup_tokens)
-
-
-def mingpt_rate(tokens, final_tokens, lr, warmup_tokens):
-    """Rise linearly, then fall along half a cosine towards 0, but not below a tenth of `lr`.
-
-    `tokens` are those that the model has learned from, this update's included. Of minGPT-tuned's table:
-
-    >>> ["%e" % mingpt_rate(n * 8647 * 128, 150 * 8647 * 128, 6e-4, 512 * 20) for n in (1, 50, 150)]
-    ['5.999354e-04', '4.500336e-04', '6.000000e-05']
-    """
-    if tokens < warmup_tokens:
-        return lr * tokens / warmup_tokens
-    progress = (tokens - warmup_tokens) / max(1, final_tokens - warmup_tokens)
-    return lr * max(0.1, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def report(lines, c):
