@@ -29,7 +29,7 @@ FLOORS = [
         "projects.words": 160,
         "projects.chars": 250,
         "projects.images": 245,
-    },  # fmt: skip
+    },
 ]
 FLOOR = {name: floor for floor, budgets in enumerate(FLOORS) for name in budgets}
 BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
