@@ -24,6 +24,8 @@ def check_hparams(hparams):
     for key, allowed in (("bias", (True, False)), ("tied", (True, False)), ("gelu", ("tanh", "erf"))):
         if hparams.get(key, OPTIONS[key]) not in allowed:
             raise ValueError(f"{key} is {hparams[key]!r}, but must be {json.dumps(allowed)[1:-1]}")
+    if type(hparams.get("adapter", 0)) is not int or hparams.get("adapter", 0) < 0:
+        raise ValueError(f"adapter is {hparams['adapter']!r}, but must be a whole number from 0 on")
 
 
 def check(params, hparams, source="the model"):

@@ -54,7 +54,9 @@ def merge_heads(x):
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None):
+def self_attention(
+    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dropout_mask, act=None, adapter=None
+):
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
     x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
@@ -67,15 +69,23 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, remember=None, draw=dro
     act["keep_probs"] = draw((*q.shape[:-1], k.shape[-2]), x.dtype)
     act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"]))  # [B, T, C]
     act.update(q=q, k=k, v=v)
-    return linear(act["heads"], **c_proj)
+    return adapt(linear(act["heads"], **c_proj), adapter, act, "adapter_attn")
 
 
-def feed_forward(x, c_fc, c_proj, erf=None, act=None):
+def feed_forward(x, c_fc, c_proj, erf=None, act=None, adapter=None):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
     act["gelu"] = gelu(act["c_fc"]) if erf is None else gelu_erf(act["c_fc"])
-    return linear(act["gelu"], **c_proj)
+    return adapt(linear(act["gelu"], **c_proj), adapter, act, "adapter_mlp")
+
+
+def adapt(x, adapter, act, name):
+    """Add to what a layer puts out, x, what a narrow feed-forward layer makes of it; see adapters.py."""
+    if adapter is None:
+        return x
+    act[name] = dict(ln_2=x)  # where the way back looks for what a feed-forward layer took
+    return x + feed_forward(x, **adapter, act=act[name])
 
 
 def transformer_block(

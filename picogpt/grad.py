@@ -123,23 +123,34 @@ def embedding_backward(dy, ids, dw):
         dw[i] += row
 
 
-def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, adapter=None):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
+    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_attn")
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
     dqkv = attention_backward(
         split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
     )
     dqkv = np.concatenate([merge_heads(d) for d in dqkv], axis=-1)  # [B, T, 3C]
     dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj) | dadapter
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj, erf=None):
+def feed_forward_backward(dy, act, c_fc, c_proj, erf=None, adapter=None):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
+    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_mlp")
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
     dc_fc = gelu_backward(dgelu, act["c_fc"]) if erf is None else gelu_erf_backward(dgelu, act["c_fc"])
     dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | ({} if erf is None else dict(erf=erf))  # which is empty
+    derf = {} if erf is None else dict(erf=erf)  # which is empty
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | derf | dadapter
+
+
+def adapt_backward(dy, act, adapter, name):
+    """Back through an adapter, if there is one, and past it. -> dx [B, T, C], gradients."""
+    if adapter is None:
+        return dy, {}
+    dx, dadapter = feed_forward_backward(dy, act[name], **adapter)
+    return dy + dx, dict(adapter=dadapter)
 
 
 def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
@@ -158,7 +169,7 @@ def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None
     return dx + dy, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
 
 
-def gpt2_backward(dlogits, ids, params, n_head, acts):
+def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
     `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
@@ -166,12 +177,13 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both.
+    the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
+    through the logits.
     """
     act = acts.pop()
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
     dhead = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
-    dx = linear(dlogits, params.get("lm_head", params["wte"]))
+    dx = linear(dlogits, params.get("lm_head", params["wte"])) + dnormed
     dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
     dblocks = []
     for block in reversed(params["blocks"]):

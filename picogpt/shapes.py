@@ -25,10 +25,11 @@ OPTIONS = {
     "bias": True,  # whether linear layers and layer norms add one
     "tied": True,  # whether the token embedding is the output head too
     "gelu": "tanh",  # or erf, the exact one
+    "adapter": 0,  # channels of the adapters, see adapters.py; 0: there are none
 }
 
 
-def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh"):
+def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", adapter=0):
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
     Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
@@ -52,13 +53,18 @@ def param_shapes(n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, 
     def norm():
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
+    def adapted():
+        return dict(adapter=feed_forward(adapter)) if adapter else {}
+
+    def feed_forward(n):
+        return dict(c_fc=linear(n_embd, n), c_proj=linear(n, n_embd))
+
     def block():
-        mlp = dict(c_fc=linear(n_embd, 4 * n_embd), c_proj=linear(4 * n_embd, n_embd))
         return dict(
             ln_1=norm(),
-            attn=dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)),
+            attn=dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)) | adapted(),
             ln_2=norm(),
-            mlp=mlp | (dict(erf=(0,)) if gelu == "erf" else {}),
+            mlp=feed_forward(4 * n_embd) | (dict(erf=(0,)) if gelu == "erf" else {}) | adapted(),
         )
 
     params = dict(

@@ -173,6 +173,8 @@ def write_llmc(folder, params, hparams, encoder):
 
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
+    if hparams.get("adapter") and to != "picogpt":
+        raise ValueError(f"the model has adapters, which --to {to} cannot say: LoRA would leave none")
     for key in ("tied", "gelu") if to in ("tf", "llmc") else ():
         if hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
             raise ValueError(f"the model has {key} {hparams[key]!r}, which --to {to} cannot say: use --to hf")
