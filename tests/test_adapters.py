@@ -1,5 +1,10 @@
 """Adapters: the model is all but the same with them, and everything that it could do it still can."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
@@ -13,6 +18,7 @@ from picogpt.tree import flatten, tree_map, walk
 
 TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 N = 5  # channels
+REPOSITORY = Path(__file__).parents[1]
 
 
 def adapted(tiny, std=0.4):
@@ -124,3 +130,15 @@ def test_adapters_beside_adapters_are_an_error(tiny):
 def test_a_number_of_channels_that_is_none_is_an_error(n, tiny32, tmp_path):
     with pytest.raises(ValueError, match="adapter is"):
         weights.save(tmp_path, tiny32.params, TINY | dict(adapter=n))
+
+
+@pytest.mark.parametrize("to", ["hf", "tf", "llmc"])
+def test_formats_that_know_no_adapters_are_not_written(to, tiny32, tmp_path):
+    params, hparams = adapted(tiny32)
+    weights.save(tmp_path / "model", params, hparams)
+    words = [sys.executable, REPOSITORY / "tools" / "convert.py", "model", "--to", to, "--out", "new"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"has adapters, which --to {to} cannot say" in done.stderr
+    assert not (tmp_path / "new").exists()

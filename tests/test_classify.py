@@ -110,7 +110,7 @@ def test_the_two_authors_are_balanced_and_no_book_is_in_both_files():
     counts = {
         split: collections.Counter(record["label"] for record in some) for split, some in records.items()
     }
-    assert counts == dict(train=dict(Baum=200, Nesbit=200), test=dict(Baum=120, Nesbit=120))
+    assert counts == dict(train=dict(Baum=260, Nesbit=260), test=dict(Baum=120, Nesbit=120))
     books = {split: {record["book"] for record in some} for split, some in records.items()}
     assert not books["train"] & books["test"]
-    assert len({record["text"] for some in records.values() for record in some}) == 640
+    assert len({record["text"] for some in records.values() for record in some}) == 760

@@ -20,6 +20,8 @@ from picogpt.files import atomic_write
 
 LENGTH = 320  # characters in a passage
 TALES = dict(
+    unlikely="The Cockatoucan,Melisande,Fortunatus Rex,The Sums That Came Right,The Town in the Library,"
+    "The Plush Usurper",  # of nine
     american="The Box of Robbers,The Glass Dog,The Queen of Quok,The Girl Who Owned a Bear,"
     "The Enchanted Types,The Laughing Hippopotamus,The Magic Bon Bons,The Capture of Father Time,"
     "The Wonderful Pump,The Dummy That Lived,The King of the Polar Bears,The Mandarin and the Butterfly",
@@ -27,10 +29,14 @@ TALES = dict(
     "The Island of the Nine Whirlpools,The Dragon Tamers,The Fiery Dragon,Kind Little Edmund",
 )
 BOOKS = [  # file, author, book, titles of its documents, passages
-    ("train", "Baum", "The Wonderful Wizard of Oz", "The Wonderful Wizard of Oz", 100),
-    ("train", "Baum", "The Emerald City of Oz", "The Emerald City of Oz", 100),
-    ("train", "Nesbit", "Five Children and It", "Five Children and It", 100),
-    ("train", "Nesbit", "The Railway Children", "The Railway Children", 100),
+    ("train", "Baum", "The Wonderful Wizard of Oz", "The Wonderful Wizard of Oz", 52),
+    ("train", "Baum", "The Marvelous Land of Oz", "The Marvelous Land of Oz", 52),
+    ("train", "Baum", "Ozma of Oz", "Ozma of Oz", 52),
+    ("train", "Baum", "The Emerald City of Oz", "The Emerald City of Oz", 52),
+    ("train", "Baum", "The Scarecrow of Oz", "The Scarecrow of Oz", 52),
+    ("train", "Nesbit", "Five Children and It", "Five Children and It", 80),
+    ("train", "Nesbit", "The Railway Children", "The Railway Children", 80),
+    ("train", "Nesbit", "Nine Unlikely Tales", TALES["unlikely"], 100),
     ("test", "Baum", "American Fairy Tales", TALES["american"], 120),
     ("test", "Nesbit", "The Book of Dragons", TALES["dragons"], 120),
 ]

@@ -170,17 +170,20 @@ def naive_bayes(texts, labels, test_texts):
 
     ln p(label) + the sum of ln p(word | label) over its words, each counted once more than it was seen.
     """
-    words = [re.findall(r"\w+", text.lower()) for text in texts]
     counts = [collections.Counter() for _ in range(labels.max() + 1)]
-    for label, some in zip(labels, words, strict=True):
-        counts[label].update(some)
+    for label, text in zip(labels, texts, strict=True):
+        counts[label].update(words(text))
     known = set().union(*counts)
     scores = np.log(np.bincount(labels) / len(labels)) + np.zeros((len(test_texts), 1))  # [N, K]
     for n, text in enumerate(test_texts):
-        for word in known.intersection(found := re.findall(r"\w+", text.lower())):
-            p = [(count[word] + 1) / (count.total() + len(known)) for count in counts]
-            scores[n] += found.count(word) * np.log(p)
+        for word in filter(known.__contains__, words(text)):
+            scores[n] += np.log([(count[word] + 1) / (count.total() + len(known)) for count in counts])
     return scores.argmax(axis=1)
+
+
+def words(text):
+    """Return the words of a text, in small letters."""
+    return re.findall(r"\w+", text.lower())
 
 
 if __name__ == "__main__":
