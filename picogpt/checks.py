@@ -33,9 +33,10 @@ def check_hparams(hparams):
         value = hparams.get(key, OPTIONS[key])
         if type(value) is not type(OPTIONS[key]) or (value not in allowed):
             raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
-    band = hparams.get("band", 0)
-    if type(band) is not int or band < 0:
-        raise ValueError(f"band is {band!r}, but must be a whole number from 0 on")
+    for key in ("band", "adapter"):
+        value = hparams.get(key, 0)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")
 
 
 def check(params, hparams, source="the model"):

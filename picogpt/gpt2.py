@@ -72,7 +72,17 @@ def keep_all(place, shape):
 
 
 def self_attention(
-    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None, **tricks
+    x,
+    c_attn,
+    c_proj,
+    n_head,
+    mask=None,
+    remember=None,
+    draw=keep_all,
+    act=None,
+    around=None,
+    adapter=None,
+    **tricks,
 ):
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
@@ -88,15 +98,23 @@ def self_attention(
     act["keep_probs"] = draw("attention", (*q.shape[:-1], k.shape[-2]))
     act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"], act.get("time")))  # [B, T, C]
     act.update(q=q, k=k, v=v)
-    return linear(act["heads"], **c_proj)
+    return adapt(linear(act["heads"], **c_proj), adapter, act, "adapter_attn")
 
 
-def feed_forward(x, c_fc, c_proj, act=None, **tricks):
+def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **tricks):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
     act["gelu"] = GELUS[next(iter(tricks), "tanh")](act["c_fc"])
-    return linear(act["gelu"], **c_proj)
+    return adapt(linear(act["gelu"], **c_proj), adapter, act, "adapter_mlp")
+
+
+def adapt(x, adapter, act, name):
+    """Add to what a layer puts out, x, what a narrow feed-forward layer makes of it; see adapters.py."""
+    if adapter is None:
+        return x
+    act[name] = dict(ln_2=x)  # where the way back looks for what a feed-forward layer took
+    return x + feed_forward(x, **adapter, act=act[name])
 
 
 def transformer_block(

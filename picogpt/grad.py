@@ -127,8 +127,9 @@ def embedding_backward(dy, ids, dw):
     np.add.at(dw, ids, dy)
 
 
-def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, **tricks):
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, adapter=None, **tricks):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
+    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_attn")
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
     x, places = act["ln_1"], (np.arange(dy.shape[1], like=dy),) * 2  # of queries, of keys
     if tricks:
@@ -140,18 +141,27 @@ def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, **tricks
     dx, dc_attn = linear_backward(dqkv, x, **c_attn)
     if tricks:
         dx, tricks = before_attention_backward(dx, *dtime, places=places, **tricks)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj, **tricks)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj, **tricks, **dadapter)
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj, **tricks):
+def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **tricks):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
+    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_mlp")
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
     dc_fc = GELU_BACKWARDS[next(iter(tricks), "tanh")](dgelu, act["c_fc"])
     dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj, **tricks)  # an empty array is its own gradient
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj, **tricks, **dadapter)  # an empty array is its own gradient
 
 
 GELU_BACKWARDS = {"tanh": gelu_backward, "erf": gelu_erf_backward, "quick": gelu_quick_backward}
+
+
+def adapt_backward(dy, act, adapter, name):
+    """Back through an adapter, if there is one, and past it. -> dx [B, T, C], gradients."""
+    if adapter is None:
+        return dy, {}
+    dx, dadapter = feed_forward_backward(dy, act[name], **adapter)
+    return dy + dx, dict(adapter=dadapter)
 
 
 def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
@@ -170,7 +180,7 @@ def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None
     return dx + dy, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
 
 
-def gpt2_backward(dlogits, ids, params, n_head, acts):
+def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
     `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
@@ -178,12 +188,13 @@ def gpt2_backward(dlogits, ids, params, n_head, acts):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both.
+    the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
+    through the logits.
     """
     act = acts.pop()
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
     dhead = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
-    dx = linear(dlogits, params.get("lm_head", params["wte"]))
+    dx = linear(dlogits, params.get("lm_head", params["wte"])) + dnormed
     dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
     dblocks = []
     for block in reversed(params["blocks"]):

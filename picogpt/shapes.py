@@ -29,12 +29,13 @@ OPTIONS = {
     "time_mixing": False,  # whether attention sees half the channels one token late
     "positions": True,  # whether there is a position embedding
     "band": 0,  # how many tokens every second layer looks back, itself included; 0: all
+    "adapter": 0,  # channels of the adapters, see adapters.py; 0: there are none
 }
 
 
 def param_shapes(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh",
-    time_weighting="none", time_mixing=False, positions=True, band=0,
+    time_weighting="none", time_mixing=False, positions=True, band=0, adapter=0,
 ):  # fmt: skip
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
@@ -60,9 +61,12 @@ def param_shapes(
     def norm():
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
+    def feed_forward(n):
+        return dict(c_fc=linear(n_embd, n), c_proj=linear(n, n_embd))
+
     def block(layer):
         attn = dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd))
-        mlp = dict(c_fc=linear(n_embd, 4 * n_embd), c_proj=linear(4 * n_embd, n_embd))
+        mlp = feed_forward(4 * n_embd)
         if time_weighting == "full":
             attn["time_weighting"] = dict(full=(n_head, n_ctx, n_ctx))
         if time_weighting == "circulant":
@@ -73,6 +77,8 @@ def param_shapes(
             attn["band"] = (band, 0)
         if gelu != "tanh":
             mlp[gelu] = (0,)
+        if adapter:
+            attn["adapter"], mlp["adapter"] = feed_forward(adapter), feed_forward(adapter)
         return dict(ln_1=norm(), attn=attn, ln_2=norm(), mlp=mlp)
 
     params = dict(

@@ -1,0 +1,190 @@
+"""Fine-tune a model to label texts, and count how often it is right with texts it has not seen.
+
+usage: python -m picogpt.projects.classify [FILE] [--test FILE] [--lora RANK | --adapters N | --train NAMES]
+
+A head on the last token's state gives a score to each label. The model is trained with it, on the labels and,
+as GPT-1 was, on predicting the text besides. Leaves in FOLDER the model, head.safetensors, log.jsonl, and
+result.json with the accuracy, beside that of the commonest label and of naive Bayes on words.
+
+  FILE                examples, one a line: {"text", "label"}, of which one is right, or {"text", "labels"},
+                      a list of any of them (tests/data/two_authors_train.jsonl: Baum or Nesbit?)
+  --test FILE         what to be tested on (tests/data/two_authors_test.jsonl, from other books)
+  --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
+  --out FOLDER        where all goes (runs/classify)
+
+ what is trained, always with the head
+  --train NAMES       arrays whose names match: "blocks.3.*,ln_f.*"; "head.*": only the head (all; with
+                      LoRA or adapters none but these)
+  --lora RANK         low-rank updates of matrices (0: none); the model is saved with them merged
+  --lora_on NAMES     of which matrices ("blocks.*.w")
+  --adapters N        bottlenecks of N channels after attention and feed-forward layers (0: none)
+
+ the training
+  --lm_weight X       weight of the text's own loss (0.5, GPT-1's)
+  --epochs N          passes over FILE (3, GPT-1's)
+  --batch_size N      texts in a batch (16)
+  --lr X --warmup N   learning rate: linearly up to lr in N (5) steps, then along a cosine down to a
+                      tenth of it (0.0005; with LoRA 0.01, with adapters 0.005)
+  --dropout X         also on what the head sees (0.1, GPT-1's)
+  --seed N            of what is new in the model, the batches and the dropout (1337)
+  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+
+It is a command beside finetune.py because its data, its loss and its result are others; what is trained, and
+how, is shared: tuning.py. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+import collections
+import functools
+import logging
+import math
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+
+from picogpt import classifier, command, examples, machine, trainer, tuning, weights
+from picogpt.projects import runs
+
+log = logging.getLogger("picogpt")
+DATA = Path(__file__).parents[2] / "tests" / "data"
+PUBLISHED = {  # of 124M, on another task: spam or not (LLMs-from-scratch, chapter 6)
+    "last block": 0.95,
+    "LoRA": 0.9667,
+}
+
+
+def classify(
+    file: str = str(DATA / "two_authors_train.jsonl"),
+    *,
+    test: str = str(DATA / "two_authors_test.jsonl"),
+    model: str = "tales",
+    out: str = "runs/classify",
+    train: str | None = None,
+    lora: int = 0,
+    lora_on: str = tuning.MATRICES,
+    adapters: int = 0,
+    lm_weight: float = 0.5,
+    epochs: int = 3,
+    batch_size: int = 16,
+    lr: float | None = None,
+    warmup: int = 5,
+    dropout: float = 0.1,
+    seed: int = 1337,
+    threads: int = 0,
+):
+    """Train as the docstring of this module says; these defaults are the command's."""
+    lr = tuning.RATES[bool(lora), bool(adapters)] if lr is None else lr
+    settings, began = dict(locals()), time.monotonic()
+    tuning.check_settings(settings)
+    machine.set_threads(threads)
+    machine.keep_memory()
+    params, hparams, encoder = weights.load_with_encoder(model)
+    texts, names, labels, multi = read(file)
+    test_texts, _, test_labels, _ = read(test, names, multi)
+    rows, test_rows = (encode(some, encoder, hparams["n_ctx"]) for some in (texts, test_texts))
+    rng, n_head = np.random.default_rng(seed), hparams["n_head"]
+    params[tuning.HEAD] = classifier.init_head(hparams["n_embd"], len(names), rng)
+    params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
+    trained |= tuning.choose(params, f"{tuning.HEAD}.*")
+    folder = runs.new_folder(out)
+    results = tuning.share(params, trained)
+    results["majority"] = accuracy(commonest(labels, len(test_labels)), test_labels)
+    if not multi:
+        results["naive_bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)
+
+    steps = math.ceil(epochs * len(rows) / batch_size)
+    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    draw = functools.partial(random_batch, rows, labels, batch_size)
+    gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
+    for _ in runs.logged(trainer.updates(trainer.begin(trained, seed), c, draw, gradients), folder, 10):
+        pass
+    tuning.save(folder, params, hparams, encoder, trained)
+    classifier.save_head(folder, params[tuning.HEAD], names, multi)
+    scores = classifier.score(params, test_rows, n_head, batch_size)
+    results["accuracy"] = accuracy(chosen(scores, multi), test_labels)
+    if multi:
+        results["all_right"] = accuracy((chosen(scores, multi) == test_labels).all(axis=1), True)
+    for what in ("majority", "naive_bayes", "accuracy", "all_right"):
+        if what in results:
+            log.info("%s: %.1f %% of %d", what.replace("_", " "), 100 * results[what], len(test_rows))
+    runs.save_result(folder, "classify", settings, time.monotonic() - began, results, PUBLISHED)
+
+
+def read(file, names=None, multi=None):
+    """Return the texts of a file, the names of all labels, the labels of each text, and if any may be right.
+
+    The labels are ids [N], or zeros and ones [N, K]. A file to be tested on has the `names`, and the kind,
+    `multi`, of the one trained on.
+    """
+    records = examples.read_records(file, "text")
+    multi = "labels" in records[0] if multi is None else multi
+    key = "labels" if multi else "label"
+    if odd := [record for record in records if key not in record or not str(record["text"]).strip()]:
+        raise ValueError(f"{file} has an example without a text or {key}: {odd[0]}")
+    given = [record[key] if multi else [record[key]] for record in records]
+    known = sorted({name for some in given for name in some}, key=str)
+    names = names or known
+    if new := [name for name in known if name not in names]:
+        raise ValueError(
+            f"{file} has the label {new[0]!r}, but those trained on are {', '.join(map(str, names))}"
+        )
+    table = np.array([[name in some for name in names] for some in given], np.float32)  # [N, K]
+    return [str(record["text"]) for record in records], names, table if multi else table.argmax(axis=1), multi
+
+
+def encode(texts, encoder, n_ctx):
+    """Return the ids of each text after the one that begins a document; a long text loses its end."""
+    return [[encoder.start, *encoder.encode(text)][:n_ctx] for text in texts]
+
+
+def random_batch(rows, labels, batch_size, rng):
+    """Draw that many texts -> rows of ids, their labels."""
+    drawn = rng.integers(len(rows), size=batch_size)
+    return [rows[i] for i in drawn], labels[drawn]
+
+
+def gradients_of(n_head, lm_weight, params, batch, p_drop, rng):
+    """Return the loss of a batch and its gradients, in the order of arguments that the trainer has."""
+    return classifier.loss_and_grads(params, batch, n_head, lm_weight, p_drop, rng)
+
+
+def chosen(scores, multi):
+    """Return the labels that the scores [N, K] speak for: ids [N], or zeros and ones [N, K]."""
+    return (scores > 0).astype(scores.dtype) if multi else scores.argmax(axis=1)
+
+
+def commonest(labels, n):
+    """Return, for n texts, what is right most often: the label, or for each label whether it is there."""
+    best = np.bincount(labels).argmax() if labels.ndim == 1 else labels.mean(axis=0).round()
+    return np.stack([best] * n)
+
+
+def accuracy(found, labels):
+    """Return the share of labels that are right; of several for each text all are counted."""
+    return float((found == labels).mean())
+
+
+def naive_bayes(texts, labels, test_texts):
+    """Return the likeliest label [N] of each test text, if words came independently of each other.
+
+    ln p(label) + the sum of ln p(word | label) over its words, each counted once more than it was seen.
+    """
+    counts = [collections.Counter() for _ in range(labels.max() + 1)]
+    for label, text in zip(labels, texts, strict=True):
+        counts[label].update(words(text))
+    known = set().union(*counts)
+    scores = np.log(np.bincount(labels) / len(labels)) + np.zeros((len(test_texts), 1))  # [N, K]
+    for n, text in enumerate(test_texts):
+        for word in filter(known.__contains__, words(text)):
+            scores[n] += np.log([(count[word] + 1) / (count.total() + len(known)) for count in counts])
+    return scores.argmax(axis=1)
+
+
+def words(text):
+    """Return the words of a text, in small letters."""
+    return re.findall(r"\w+", text.lower())
+
+
+if __name__ == "__main__":
+    command.run(classify)

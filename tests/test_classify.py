@@ -1,0 +1,116 @@
+"""The command that teaches labels; and the passages of two authors that it learns from."""
+
+import collections
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt import chars, classifier, weights
+from picogpt.examples import read_records
+from picogpt.gpt2 import init_params
+from picogpt.projects import classify
+
+HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
+SETTINGS = dict(epochs=8, batch_size=8, lr=0.01, dropout=0.0, threads=1)
+
+
+@pytest.fixture
+def base(tmp_path):
+    encoder = chars.CharEncoder.from_text("\n abcdefghij")
+    hparams = dict(n_vocab=encoder.n_vocab) | HPARAMS
+    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    return str(tmp_path / "base")
+
+
+def texts(rng, n=60):
+    """Return random texts of unequal lengths."""
+    return ["".join(rng.choice(list("abcdefghij"), rng.integers(1, 9))) for _ in range(n)]
+
+
+def write(path, texts, label):
+    """Write the examples, with what label(text) says of each."""
+    lines = [json.dumps(dict(text=text) | label(text)) for text in texts]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def run(base, tmp_path, label, **settings):
+    train = write(tmp_path / "train.jsonl", texts(np.random.default_rng(0)), label)
+    test = write(tmp_path / "test.jsonl", texts(np.random.default_rng(1)), label)
+    out = tmp_path / "out"
+    classify.classify(train, test=test, model=base, out=str(out), **SETTINGS | settings)
+    return json.loads((out / "result.json").read_text(encoding="utf-8"))["results"]
+
+
+def first_half(text):
+    return dict(label="low" if text[-1] < "f" else "high")
+
+
+@pytest.mark.parametrize("way", [{}, dict(lora=2, lr=0.03), dict(adapters=8)], ids=str)
+def test_it_learns_what_the_last_character_tells(way, base, tmp_path):
+    results = run(base, tmp_path, first_half, **way)
+    assert results["accuracy"] > results["majority"] + 0.1
+
+
+def test_the_head_alone_leaves_the_model_as_it_was(base, tmp_path):
+    results = run(base, tmp_path, first_half, train="head.*", lr=0.05)
+    assert results["accuracy"] > results["majority"]
+    assert results["trained"] == 12 * 2 + 2
+    before, after = (Path(folder, "model.safetensors").read_bytes() for folder in (base, tmp_path / "out"))
+    assert before == after
+
+
+def test_several_labels_may_be_right(base, tmp_path):
+    def label(text):
+        return dict(labels=[name for name in "ab" if name in text[-1:]] + ["long"] * (len(text) > 4))
+
+    results = run(base, tmp_path, label, epochs=20)
+    assert results["accuracy"] > results["majority"]
+    assert "naive_bayes" not in results
+    assert results["all_right"] <= results["accuracy"]
+
+
+def test_what_is_saved_labels_as_the_command_did(base, tmp_path):
+    results = run(base, tmp_path, first_half)
+    params, hparams, encoder = weights.load(tmp_path / "out")
+    head, names, multi = classifier.load_head(tmp_path / "out")
+    assert (names, multi) == (["high", "low"], False)
+    given = texts(np.random.default_rng(1))
+    rows = classify.encode(given, encoder, hparams["n_ctx"])
+    found = classifier.score(params | dict(head=head), rows, 3).argmax(axis=1)
+    right = [names[i] == first_half(text)["label"] for i, text in zip(found, given, strict=True)]
+    assert np.mean(right) == results["accuracy"]
+
+
+def test_naive_bayes_is_bayes_rule():
+    """Of c: 3/4 (0 + 1) / (4 + 3) for the first label is less than 1/4 (1 + 1) / (1 + 3) for the second."""
+    train, labels = ["a a", "b", "A", "c"], np.array([0, 0, 0, 1])
+    assert classify.naive_bayes(train, labels, ["a!", "c", "unknown"]).tolist() == [0, 1, 0]
+
+
+def test_a_label_that_was_not_learned_is_an_error(tmp_path):
+    path = write(tmp_path / "x.jsonl", ["a", "b"], lambda text: dict(label=text))
+    with pytest.raises(ValueError, match="has the label 'b', but those trained on are a, c"):
+        classify.read(path, ["a", "c"], multi=False)
+
+
+def test_an_example_without_a_label_is_an_error(tmp_path):
+    path = write(tmp_path / "x.jsonl", ["a", "b"], lambda text: dict(label=1) if text == "a" else {})
+    with pytest.raises(ValueError, match="without a text or label"):
+        classify.read(path)
+
+
+def test_the_two_authors_are_balanced_and_no_book_is_in_both_files():
+    records = {
+        split: read_records(classify.DATA / f"two_authors_{split}.jsonl", "text", "label", "book")
+        for split in ("train", "test")
+    }
+    counts = {
+        split: collections.Counter(record["label"] for record in some) for split, some in records.items()
+    }
+    assert counts == dict(train=dict(Baum=260, Nesbit=260), test=dict(Baum=120, Nesbit=120))
+    books = {split: {record["book"] for record in some} for split, some in records.items()}
+    assert not books["train"] & books["test"]
+    assert len({record["text"] for some in records.values() for record in some}) == 760
