@@ -115,7 +115,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
         os.kill(pids[1], signal_)
     else:
         process.send_signal(signal_)  # as Ctrl-C does
-    _, said = process.communicate(timeout=30)
+    said = b"".join(process.communicate(timeout=30))
     assert process.returncode == {signal.SIGKILL: 9, signal.SIGINT: 130}[signal_]
     assert b"Traceback" not in said
     if signal_ == signal.SIGKILL:
