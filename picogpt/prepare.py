@@ -22,6 +22,7 @@ from picogpt.state import STATE, load_state, save_state
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
+del SHAPE["adapter"]  # which a model gets later, see adapters.py
 
 
 def prepare(c, folder):
