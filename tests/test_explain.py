@@ -135,11 +135,11 @@ def test_a_text_that_looks_like_markup_cannot_leave_the_data(tmp_path):
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=64, n_embd=12, n_head=3, n_layer=2)
     params = init_params(hparams, np.random.default_rng(0))
     ids = encoder.encode("</script><!--")
-    data = explain.gather(params, hparams, encoder, ids, 3, "<b>&")
+    data = explain.gather(params, hparams, encoder, ids, 3, "</script>&")
     path = explain.write_page(tmp_path / "page.html", data)
     page = path.read_text(encoding="utf-8")
     assert page.count("</script>") == 2  # the data's and the program's
-    assert "<title>Inside &lt;b&gt;&amp;</title>" in page
+    assert "<title>Inside &lt;/script&gt;&amp;</title>" in page
     data = read_page(path)
     assert "".join(data["texts"][str(i)] for i in data["ids"]) == "</script><!--"
     assert data["top"]["rest"].max() == -np.inf  # the whole vocabulary is in the page
