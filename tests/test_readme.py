@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from picogpt import cli, command, evaluate, train
+from picogpt import cli, command, evaluate, explain, train
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -80,6 +80,7 @@ def test_flags_in_commands_exist(text):
         for name, function, aliases in (
             ("picogpt.train", train.train, {}),
             ("picogpt.evaluate", evaluate.evaluate, {}),
+            ("picogpt.explain", explain.explain, {}),
             ("picogpt", cli.continue_text, cli.ALIASES),
         ):
             if f"python -m {name} " in line:
