@@ -4,6 +4,7 @@ Its sizes are all different, so that no axis can be taken for another: V 17, n_c
 n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are random too.
 """
 
+import signal
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,9 @@ else:  # the same examples on each run, however long one takes
 REFERENCES = Path(__file__).parent / "references"
 
 collect_ignore = ["record"]  # scripts that import what they record
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 TRIED = Counter()  # (kind of fault, what became of it) -> how many
