@@ -39,10 +39,12 @@ def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
     ):
         save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm)
         save()
-        for step, loss, norm in updates(state, c, draw, gradients, comm):
+        for record in updates(state, c, draw, gradients, comm):
+            step = record["step"]
             if first:
-                journal.write(file, state["record"])
-                progress.set_postfix_str(f"step {step}, loss {loss:.3f}, gradient {norm:.2f}", refresh=False)
+                journal.write(file, record)
+                shown = f"step {step}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
+                progress.set_postfix_str(shown, refresh=False)
                 progress.update(state["tokens"] - progress.n)
             if first and c.sample_every and step % c.sample_every == 0:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
@@ -81,19 +83,18 @@ def language_model(n_head, comm=ALONE):
 
 
 def updates(state, c, draw, gradients, comm=ALONE):
-    """Make the updates from state["step"] to c.steps; yield the number, loss and gradient norm of each.
+    """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
     like `params`; of many processes, each one's summand of these. So whatever learns by gradients is trained
-    here. state["record"] has what there is to report of the newest update, see journal.py.
+    here.
     """
     while state["step"] < c.steps:
-        loss, norm = update(state, c, draw, gradients, comm)
-        yield state["step"], loss, norm
+        yield update(state, c, draw, gradients, comm)
 
 
 def update(state, c, draw, gradients, comm=ALONE):
-    """Make one update: batches, gradients, clipping, AdamW. -> mean loss, gradient norm."""
+    """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
     begin = time.monotonic()
     losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
     for _ in range(n):
@@ -116,11 +117,9 @@ def update(state, c, draw, gradients, comm=ALONE):
         state["params"], grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
     )  # fmt: skip
-    state["record"] = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
-    state["record"]["seconds"] = round(time.monotonic() - begin, 6)
-    if comm is not ALONE:
-        state["record"]["communication"] = round(communication, 6)
-    return loss, norm
+    record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
+    record["seconds"] = round(time.monotonic() - begin, 6)
+    return record if comm is ALONE else record | dict(communication=round(communication, 6))
 
 
 def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):

@@ -27,7 +27,7 @@ REFERENCES = Path(__file__).parent / "references"
 
 collect_ignore = ["record"]  # scripts that import what they record
 
-# A shell that starts pytest in the background has it ignore Ctrl-C, and what tests start would do so, too.
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -96,7 +96,8 @@ def test_steps_of_training(place, model):
     results = []
     for put, gradients in ((np.array, trainer.language_model(3)), (place, on_device)):
         params = tree_map(put, model)
-        results.append(([*trainer.updates(trainer.begin(params, 3), c, draw, gradients)], params))
+        updates = trainer.updates(trainer.begin(params, 3), c, draw, gradients)
+        results.append(([(record["loss"], record["norm"]) for record in updates], params))
     (ours, params), (theirs, there) = results
     np.testing.assert_allclose(theirs, ours, rtol=1e-5)
     assert_same(back(there), params, bound=1e-4)

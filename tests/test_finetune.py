@@ -48,7 +48,7 @@ def test_it_leaves_a_better_model_that_opens(way, base, text, tmp_path):
     assert result["settings"]["lora"] == way.get("lora", 0)
     log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log] == list(range(1, 31))
-    assert "val" in log[19]
+    assert "val_loss" in log[19]
     words = [sys.executable, "-m", "picogpt", "abc", "--model", str(out), "--n", "5"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(words, env=environment, capture_output=True, check=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from picogpt.gpt2 import gpt2, init_params
+from picogpt.journal import LOG, read_log
 from picogpt.ops import softmax
 from picogpt.projects import images
-from picogpt.projects.runs import read_log
 
 K = 5  # colours
 
@@ -115,5 +115,5 @@ def test_the_project_learns_and_leaves_pictures(tmp_path):
     assert bits["image GPT"]["class given"] < bits["uniform"]["class unknown"] - 0.5
     assert by_class["class given"] < by_class["class unknown"] < by_pixel["class unknown"]
     assert by_class["classes told right"] > 0.8
-    assert len(read_log(out)) == 30
+    assert len(read_log(out / LOG)) == 30
     assert len(np.unique(image.imread(out / "images.png").reshape(-1, 4), axis=0)) > 8

@@ -48,6 +48,18 @@ def test_counts_are_the_published_ones():
     assert PRESETS.keys() == EXACT.keys() | MILLIONS.keys() | {name for name, _, _ in TEXTS}
 
 
+@pytest.mark.parametrize(
+    ("n", "shape"),
+    [
+        (400_128, dict(n_vocab=10, n_ctx=6, n_embd=128, n_head=4, n_layer=2)),  # play_math
+        (25_352_192, dict(n_vocab=65, n_ctx=128, n_embd=512, n_head=8, n_layer=8)),  # play_char
+        (10_001_664, dict(n_vocab=512, n_ctx=1023, n_embd=256, n_head=8, n_layer=12)),  # play_image
+    ],
+)
+def test_minGPTs_notebooks_have_as_many_parameters_as_they_report(n, shape):
+    assert n_params(dict(**shape, tied=False)) == n
+
+
 def test_gpt3s_table_is_settled_by_its_counts():
     assert n_params(PRESETS["gpt3-13B"] | dict(n_embd=5140, n_head=4)) > 12.93e9  # and 12.85e9 were published
     assert PRESETS["gpt3-1.3B"]["n_embd"] == 16 * 128 != 24 * 128

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from strict_array import StrictArray
 
-from picogpt import data, weights
+from picogpt import data, optim, weights
 from picogpt.chars import CharEncoder
+from picogpt.journal import LOG, read_log
 from picogpt.projects import chars
-from picogpt.projects.runs import read_log
 from picogpt.schedule import rate
 from picogpt.shapes import n_params
 from picogpt.tree import flatten
@@ -51,6 +51,22 @@ def test_the_rates_are_the_printed_ones_of_minGPT_tuned(text):
     assert [f"{rate(c, 0, n):e}" for n in tokens] == chars.LR.split()
 
 
+def test_what_minGPT_begins_with_and_what_of_it_decays(text):
+    """Its _init_weights: N(0, 0.02) everywhere; its optimiser's groups: all but biases and layer norms."""
+    c = settings("tuned", text)
+    began = flatten(chars.initial(c, 0))
+    assert not began["wpe"].any()
+    for path, w in began.items():
+        if path.endswith((".w", "wte", "lm_head")):
+            assert w.std() == pytest.approx(0.02, rel=0.02), path
+    kept = {path for path, w in began.items() if w.size and not optim.DECAYS[c.decay](path, w)}
+    assert kept == {path for path in began if path.endswith((".b", ".g"))}
+    assert (c.weight_decay, c.beta1, c.beta2, c.clip, c.dropout) == (0.1, 0.9, 0.95, 1.0, 0.1)
+    nano = settings("nanogpt", text)
+    own = chars.initial(nano, 0)["blocks"][0]["mlp"]["c_proj"]["w"]
+    assert own.std() == pytest.approx(0.02 / math.sqrt(8), rel=0.02)
+
+
 def test_an_epoch_has_its_windows_and_the_last_batch_what_is_left():
     c = SimpleNamespace(windows=10, batch_size=4, per_epoch=3)
     assert np.diff([chars.windows_by(step, c) for step in range(7)]).tolist() == [4, 4, 2, 4, 4, 2]
@@ -63,7 +79,7 @@ def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path
     _, hparams, encoder = weights.load(tmp_path / "run")
     assert hparams == result["settings"]["hparams"]
     assert encoder.encode(result["results"]["sample"])
-    lines = read_log(tmp_path / "run")
+    lines = read_log(tmp_path / "run" / LOG)
     assert [line["step"] for line in lines] == [*range(1, result["settings"]["steps"] + 1)]
     assert lines[0]["loss"] == pytest.approx(math.log(encoder.n_vocab), abs=0.1)
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.1
@@ -84,7 +100,7 @@ def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(s
     chars.chars(short, out=stopped, resume=True, **flags)
     files = [(tmp_path / run / weights.WEIGHTS).read_bytes() for run in ("whole", "stopped")]
     assert files[0] == files[1]
-    losses = [[line["loss"] for line in read_log(tmp_path / run)] for run in ("whole", "stopped")]
+    losses = [[line["loss"] for line in read_log(tmp_path / run / LOG)] for run in ("whole", "stopped")]
     assert losses[0] == losses[1]
 
 
@@ -118,7 +134,7 @@ def test_a_training_on_a_gpu_computes_there_and_leaves_what_one_on_a_cpu_does(sh
     for device in ("cpu", "gpu"):
         folder = tmp_path / device
         chars.chars(short, recipe="tuned", out=str(folder), device=device, epochs=1, dropout=0.0, **TINY)
-        losses.append([line["loss"] for line in read_log(folder)])
+        losses.append([line["loss"] for line in read_log(folder / LOG)])
         trees.append(flatten(weights.load(folder)[0]))
     np.testing.assert_allclose(*losses, rtol=1e-5)
     for path, leaf in trees[0].items():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from picogpt import cli, command, evaluate, explain, train
+from picogpt.projects import classify, finetune
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -63,8 +64,11 @@ def test_the_reading_table_tells_the_length_of_each_file():
 
 
 def test_every_file_of_the_package_is_named():
-    for path in (REPOSITORY / "picogpt").glob("*.py"):
-        assert path.stem.startswith("__") or f"(picogpt/{path.name})" in README, path.name
+    package = REPOSITORY / "picogpt"
+    for path in [*package.glob("*.py"), *package.glob("projects/*.py")]:
+        name = path.relative_to(REPOSITORY)
+        by_command = f"picogpt.projects.{path.stem}" in README or path.stem == "runs"
+        assert path.stem.startswith("__") or f"({name.as_posix()})" in README or by_command, name
 
 
 @pytest.mark.parametrize(("text", "folder"), [(README, "."), (CARD, "models/tales")])
@@ -81,6 +85,8 @@ def test_flags_in_commands_exist(text):
             ("picogpt.train", train.train, {}),
             ("picogpt.evaluate", evaluate.evaluate, {}),
             ("picogpt.explain", explain.explain, {}),
+            ("picogpt.projects.finetune", finetune.finetune, {}),
+            ("picogpt.projects.classify", classify.classify, {}),
             ("picogpt", cli.continue_text, cli.ALIASES),
         ):
             if f"python -m {name} " in line:

@@ -64,10 +64,10 @@ def test_an_update_takes_as_many_batches_as_the_ramp_says_and_counts_their_token
     c = trainer.recipe(steps=6, accumulate=3, ramp_tokens=20, batch_tokens=10)
     c.warmup_tokens, c.decay_tokens = 30, schedule.planned_tokens(c)
     seen = []
-    for _ in trainer.updates(state, c, draw, gradients):
+    for record in trainer.updates(state, c, draw, gradients):
         seen.append((len(drawn), state["tokens"]))
-        assert state["record"]["tokens"] == state["tokens"]
-        assert state["record"]["lr"] == schedule.rate(c, None, state["tokens"])
+        assert record["tokens"] == state["tokens"]
+        assert record["lr"] == schedule.rate(c, None, state["tokens"])
     assert seen == [(1, 10), (3, 30), (6, 60), (9, 90), (12, 120), (15, 150)]
     assert c.decay_tokens == 150
-    assert state["record"]["lr"] == c.min_lr
+    assert record["lr"] == c.min_lr

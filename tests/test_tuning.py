@@ -28,7 +28,7 @@ def tune(tiny, way, steps=3):
     c = trainer.recipe(steps=steps, lr=1e-2, warmup=0, dropout=0.1)
     state = trainer.begin(trained, 0)
     batch = tiny.ids, tiny.targets
-    losses = [loss for _, loss, _ in trainer.updates(state, c, lambda rng: batch, of_trained)]
+    losses = [record["loss"] for record in trainer.updates(state, c, lambda rng: batch, of_trained)]
     return before, params, hparams, trained, state, losses
 
 

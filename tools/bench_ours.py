@@ -149,7 +149,9 @@ class PicoGPT(Engine):
             self.training["rng"] = np.random.default_rng(2)  # which draws the peers' batches too
         draw = functools.partial(data.random_batch, training_ids(self.hparams["n_vocab"]), batch_size, n_ctx)
         gradients = trainer.language_model(self.n_head)
-        return timed(lambda: [trainer.update(self.training, c, draw, gradients)[0] for _ in range(n_steps)])
+        return timed(
+            lambda: [trainer.update(self.training, c, draw, gradients)["loss"] for _ in range(n_steps)]
+        )
 
     def prefill_in_one(self, prompts):
         """Read the prompts by one call, as prefill.read is defined."""

@@ -79,8 +79,8 @@ def adder(
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size, n_digit)
     updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
-    for step, _, _ in runs.logged(updates, folder):
-        if step % eval_every == 0:
+    for record in runs.logged(updates, folder):
+        if record["step"] % eval_every == 0:
             log.info("%d of %d held-out sums wrong", len(mistakes(ask, held_out, n_digit)), len(held_out))
 
     weights.save(folder, params, hparams, CharEncoder("0123456789"))

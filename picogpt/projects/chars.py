@@ -40,8 +40,9 @@ from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
+from picogpt.journal import LOG, read_log
 from picogpt.prepare import check_folder, encode_splits
-from picogpt.projects.runs import logged, read_log, save_result
+from picogpt.projects.runs import logged, save_result
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
 from picogpt.tree import tree_map
@@ -54,16 +55,17 @@ NANOGPT = dict(
     hparams=dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64, bias=False, gelu="erf"),
     batch_size=12, lr=1e-3, warmup=100, beta2=0.99, dropout=0.0, epochs=8, val_share=0.1,
 )  # fmt: skip
-# minGPT-tuned's train.py: all of the text is trained on, and nothing held out.
+# minGPT-tuned's train.py: all of the text is trained on, and nothing held out; weight decay acts on all but
+# biases and layer norms.
 MINGPT = dict(
     hparams=dict(n_layer=3, n_head=8, n_embd=512, n_ctx=128, tied=False, gelu="erf"),
-    batch_size=256, lr=6e-4, warmup_tokens=512 * 20, schedule="floor", decay="linear", beta2=0.95,
+    batch_size=256, lr=6e-4, warmup_tokens=512 * 20, schedule="floor", beta2=0.95,
     dropout=0.1, epochs=150, val_share=0.0,
 )  # fmt: skip
 TRICKS = dict(time_weighting="full", time_mixing=True)
 RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
 
-# minGPT-tuned's losses are those of the last batch of an epoch; the rates beside them are that batch's.
+# minGPT-tuned printed them at the end of an epoch: they are its last batch's, the text of a progress bar.
 LAST, RATE, HELD_OUT = "loss of the epoch's last batch", "learning rate", "held-out loss after the update"
 EPOCHS = 1, 2, 3, 50, 100, 148, 149, 150
 PLAIN = 2.64701, 2.49893, 2.43154, 1.08477, 0.80659, 0.67977, 0.69573, 0.68462
@@ -112,7 +114,7 @@ def chars(
     sizes = dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx)
     changes = dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout)
     c = settings(recipe, text, encoder, given(sizes), given(changes), seed)
-    state = trainer.begin(init_params(c.hparams, np.random.default_rng(seed)), seed)
+    state = trainer.begin(initial(c, seed), seed)
     if (folder / STATE).exists():
         state = load_state(folder / STATE, c)
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,11 +123,11 @@ def chars(
     train(state, c, splits, folder, 60 * minutes or math.inf, device)
     save_state(folder / STATE, state, c)
     weights.save(folder, state["params"], c.hparams, encoder)
-    lines = read_log(folder)
+    lines = read_log(folder / LOG)
     start = encoder.encode(prompt) or [encoder.start]
     [new] = generate(state["params"], c.hparams["n_head"], [start], 300, temperature=1.0, top_k=10, seed=seed)
     results = {"parameters": n_params(c.hparams), **report(lines, c), "sample": prompt + encoder.decode(new)}
-    save_result(folder, "chars", vars(c), lines[-1]["seconds"], results, PUBLISHED[recipe])
+    save_result(folder, "chars", vars(c), sum(line["seconds"] for line in lines), results, PUBLISHED[recipe])
 
 
 def given(flags):
@@ -149,6 +151,21 @@ def settings(recipe, text, encoder, sizes, changes, seed):
     return c
 
 
+def initial(c, seed):
+    """Return the parameters before the first step; minGPT's differ from GPT-2's in two ways.
+
+    All its weights are N(0, 0.02), also those of the projections into the residual stream, and its position
+    embedding is 0.
+    """
+    params = init_params(c.hparams, np.random.default_rng(seed))
+    if c.recipe != "nanogpt":
+        params["wpe"][...] = 0
+        for block in params["blocks"]:
+            for part in ("attn", "mlp"):
+                block[part]["c_proj"]["w"] *= math.sqrt(2 * c.hparams["n_layer"])
+    return params
+
+
 def train(state, c, splits, folder, seconds, device):
     """Make updates until the recipe or the time is over, with a line in the log for each."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
@@ -160,17 +177,15 @@ def train(state, c, splits, folder, seconds, device):
         return data.random_batch(splits[0], n, n_ctx, rng)
 
     def look(step):
-        line = {name: state["record"][name] for name in ("tokens", "lr", "ratio")}
-        if step % c.per_epoch == 0 and c.val_share:
-            params = to_device(state["params"], "cpu")
-            train, val = trainer.evaluate_splits(params, c, c.hparams, splits)
-            line |= dict(train=train, val=val)
-        return line
+        if step % c.per_epoch or not c.val_share:
+            return {}
+        losses = trainer.evaluate_splits(to_device(state["params"], "cpu"), c, c.hparams, splits)
+        return dict(zip(("train_loss", "val_loss"), losses, strict=True))
 
-    before, end = read_log(folder)[: state["step"]], time.monotonic() + seconds
+    end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
     updates = trainer.updates(state, now, draw, gradients(n_head, device))
-    for _ in logged(updates, folder, math.ceil(c.per_epoch / 5), look, before):
+    for _ in logged(updates, folder, state["step"], math.ceil(c.per_epoch / 5), look):
         if time.monotonic() > end:
             break
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
@@ -212,7 +227,7 @@ def report(lines, c):
     done, rest = divmod(len(lines), c.per_epoch)
     found = {"stopped after": f"{done} epochs and {rest} updates, of {c.epochs} epochs of {c.per_epoch}"}
     if c.val_share:
-        return found | {HELD_OUT: {line["step"]: line["val"] for line in lines if "val" in line}}
+        return found | {HELD_OUT: {line["step"]: line["val_loss"] for line in lines if "val_loss" in line}}
     found |= {"loss at the end": lines[-1]["loss"], LAST: {}, "mean loss of the epoch": {}, RATE: {}}
     for epoch in sorted({*EPOCHS, done} & {*range(1, done + 1)}):
         part = lines[(epoch - 1) * c.per_epoch : epoch * c.per_epoch]

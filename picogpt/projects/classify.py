@@ -97,7 +97,8 @@ def classify(
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(random_batch, rows, labels, batch_size)
     gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
-    for _ in runs.logged(trainer.updates(trainer.begin(trained, seed), c, draw, gradients), folder, 10):
+    updates = trainer.updates(trainer.begin(trained, seed), c, draw, gradients)
+    for _ in runs.logged(updates, folder, every=10):
         pass
     tuning.save(folder, params, hparams, encoder, trained)
     classifier.save_head(folder, params[tuning.HEAD], names, multi)

@@ -99,13 +99,14 @@ def finetune(
         return loss
 
     def look(step):
-        return dict(val=evaluate()) if step % eval_every == 0 and step < steps else {}
+        return dict(val_loss=evaluate()) if step % eval_every == 0 and step < steps else {}
 
     results["before"] = evaluate()
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(examples.random_batch, rows, batch_size)
     gradients = tuning.gradients_of(params, trainer.language_model(n_head))
-    for _ in runs.logged(trainer.updates(trainer.begin(trained, seed), c, draw, gradients), folder, 10, look):
+    updates = trainer.updates(trainer.begin(trained, seed), c, draw, gradients)
+    for _ in runs.logged(updates, folder, every=10, look=look):
         pass
     results["after"] = evaluate()
     tuning.save(folder, params, hparams, encoder, trained)

@@ -25,6 +25,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 import functools
 import logging
 import math
+import time
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from picogpt.files import atomic_write
 from picogpt.generate import sample
 from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.ops import softmax
-from picogpt.projects.runs import logged, new_folder, read_log, save_result
+from picogpt.projects.runs import logged, new_folder, save_result
 from picogpt.shapes import n_params
 
 log = logging.getLogger("picogpt")
@@ -61,7 +62,7 @@ def images(
     seed: int = 1337,
 ):
     """Train, measure and draw as the docstring of this module says."""
-    settings = dict(locals())
+    settings, began = dict(locals()), time.monotonic()
     pixels, classes = load_digits()  # [N, 64], [N]
     rng, cut = np.random.default_rng(seed), len(pixels) * 4 // 5
     palette = np.sort(kmeans(pixels[:cut].reshape(-1, 1), colors, rng), axis=0)  # [k, 1], from paper to ink
@@ -85,13 +86,14 @@ def images(
         log.info("step %d: %.4f bits per dimension, held out", step, now := bits(model(held)))
         return dict(val_bits=now)
 
-    for _ in logged(trainer.updates(state, c, draw, trainer.language_model(n_head)), folder, 500, look):
+    updates = trainer.updates(state, c, draw, trainer.language_model(n_head))
+    for _ in logged(updates, folder, every=500, look=look):
         pass
     weights.save(folder, state["params"], hparams)
     results = dict(parameters=n_params(hparams), palette=palette[:, 0].round(2).tolist(), protocol=PROTOCOL)
     results["bits per dimension"] = compare(model, seen, held, colors)
     draw_pictures(folder / "images.png", state["params"], n_head, model, held, palette, seed)
-    save_result(folder, "images", settings, read_log(folder)[-1]["seconds"], results, PUBLISHED)
+    save_result(folder, "images", settings, time.monotonic() - began, results, PUBLISHED)
 
 
 def load_digits():

@@ -4,13 +4,12 @@ import json
 import logging
 import shlex
 import sys
-import time
 from pathlib import Path
 
+from picogpt import journal
 from picogpt.files import atomic_write
 
 log = logging.getLogger("picogpt")
-LOG = "log.jsonl"
 
 
 def new_folder(out):
@@ -23,29 +22,18 @@ def new_folder(out):
     return folder
 
 
-def logged(updates, folder, every=100, look=lambda step: {}, before=()):
-    """Pass on the (step, loss, gradient norm) of `trainer.updates`, each as a line of log.jsonl.
+def logged(updates, folder, step=0, every=100, look=lambda step: {}):
+    """Pass on the records of `trainer.updates` from `step` on, each as a line of log.jsonl, see journal.py.
 
-    A line has what look(step) adds, too, and the seconds since step 0. `before` are the lines of a training
-    that goes on.
+    A line has what look(step) adds, too.
     """
-    begin = time.monotonic() - (before[-1]["seconds"] if before else 0)
-    with open(folder / LOG, "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(line) + "\n" for line in before)
-        for step, loss, norm in updates:
-            line = dict(step=step, loss=loss, norm=norm) | look(step)
-            file.write(json.dumps(line | dict(seconds=round(time.monotonic() - begin, 3))) + "\n")
-            if step % every == 0:
-                log.info("step %d: loss %.5f, gradient %.3f", step, loss, norm)
-            yield step, loss, norm
-
-
-def read_log(folder):
-    """Return the lines of log.jsonl, if there are any."""
-    path = folder / LOG
-    return (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    )
+    with journal.open_log(folder, step) as file:
+        for record in updates:
+            record |= look(record["step"])
+            journal.write(file, record)
+            if record["step"] % every == 0:
+                log.info("step %d: loss %.5f, gradient %.3f", *map(record.get, ("step", "loss", "norm")))
+            yield record
 
 
 def save_result(folder, project, settings, seconds, results, published):

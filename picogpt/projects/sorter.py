@@ -75,7 +75,7 @@ def sorter(
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size)
     updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
-    losses = [loss for _, loss, _ in runs.logged(updates, folder)]
+    losses = [record["loss"] for record in runs.logged(updates, folder)]
 
     weights.save(folder, params, hparams, CharEncoder("0123456789"[:n_digits]))
     wrong_seen, wrong = (
