@@ -72,6 +72,8 @@ def read(folder, hparams):
     index, tensors = Path(folder, WEIGHTS + ".index.json"), {}
     names = {WEIGHTS} if not index.is_file() else read_index(index)
     for name in sorted(names):
+        if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
+            raise FileNotFoundError(f"{Path(folder, name)} is missing: download it again")
         tensors |= safetensors.read_mapped(Path(folder, name))[0]
     return adapt(rename(tensors), hparams)
 

@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from picogpt.files import atomic_write, map_file
+from picogpt.files import atomic_write
 from picogpt.machine import split, spread
 
 TYPES = (
@@ -39,14 +39,15 @@ def read(path):
     """
     with open(path, "rb") as file:
         entries, metadata, n_bytes = read_header(path, file)
-        begin = file.tell()
+        begin, stat = file.tell(), os.fstat(file.fileno())
     data = np.empty(-(-n_bytes // 4), np.float32).view(np.uint8)[:n_bytes]
 
     def fill(part):
         with open(path, "rb") as file:
             file.seek(begin + part.start)
-            if file.readinto(data[part]) != part.stop - part.start:
-                raise ValueError(f"{path} was cut short while it was read: run this again")
+            same = os.path.samestat(os.fstat(file.fileno()), stat)  # and not another one of that name
+            if not same or file.readinto(data[part]) != part.stop - part.start:
+                raise ValueError(f"{path} was changed while it was read: run this again")
 
     spread(fill, split(n_bytes, max(1, n_bytes // PART)))
     return views(data, entries), metadata
@@ -56,7 +57,8 @@ def read_mapped(path):
     """Do as `read`, but map the file, read-only: what is not looked at never comes from the disk."""
     with open(path, "rb") as file:
         entries, metadata, _ = read_header(path, file)
-        return views(map_file(path)[file.tell() :], entries), metadata
+        begin = file.tell()
+        return views(np.asarray(np.memmap(file, mode="r"))[begin:], entries), metadata
 
 
 def views(data, entries):

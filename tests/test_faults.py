@@ -147,6 +147,14 @@ def test_a_path_or_a_device_as_a_model_is_one_line(name, tally):
     tally("names of models that are none", "refused with code 1")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs the named pipes of Unix")
+def test_a_pipe_in_a_folder_of_hugging_faces_is_not_waited_for(tmp_path):
+    shutil.copy(TESTS / "references" / "hf_gpt2" / "config.json", tmp_path)
+    os.mkfifo(tmp_path / "model.safetensors")
+    code, _, said = run("Once", "--n=1", "--model", tmp_path)
+    assert (code, "model.safetensors is missing: download it again\n" in said) == (1, True)
+
+
 def test_a_checkpoint_file_that_is_no_text_names_nothing(tmp_path):
     (tmp_path / "checkpoint").write_bytes(b"\xff\xfe\0")
     assert bundle.find_prefix(tmp_path) == tmp_path / "model.ckpt"

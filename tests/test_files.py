@@ -102,8 +102,12 @@ def test_of_many_writers_at_once_each_file_is_one_writers(tmp_path, tally):
     writers = [subprocess.Popen([*words, str(n)], env=ENVIRONMENT, stderr=subprocess.PIPE) for n in range(4)]
     while any(writer.poll() is None for writer in writers):
         if path.exists():
-            assert saved(path) in range(4)
-            tally("reads while four processes write", "whole")
+            try:
+                assert saved(path) in range(4)
+                tally("reads while four processes write", "whole")
+            except ValueError as error:  # another file had got that name between the header and the data
+                assert str(error) == f"{path} was changed while it was read: run this again"
+                tally("reads while four processes write", "to be repeated")
         time.sleep(0.02)
     for writer in writers:
         _, said = writer.communicate()
