@@ -152,7 +152,7 @@ class Encoder:
 def load_encoder(folder, n_vocab=None):
     """Return the tokenizer of `folder`; with `n_vocab`, the one of its first n_vocab - 257 merges alone."""
     path = Path(folder, "vocab.bpe")
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: copy models/gpt2-bpe/vocab.bpe to there")
     try:
         merges = read_merges(path)
@@ -182,7 +182,7 @@ def write_merges(path, pairs):
 def check_ids(encoder, path):
     """Raise ValueError if `path`, an encoder.json, exists and gives other ids than `encoder`."""
     try:
-        same = not path.exists() or json.loads(path.read_text(encoding="utf-8")) == encoder.encoder
+        same = not path.is_file() or json.loads(path.read_text(encoding="utf-8")) == encoder.encoder
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}): delete it, or download it again") from None
     if not same:

@@ -30,6 +30,7 @@ MAGIC = bytes.fromhex("57fb808b247547db")  # the last eight bytes of every table
 TYPES = "1 <f4, 2 <f8, 3 <i4, 4 u1, 5 <i2, 6 i1, 8 <c8, 9 <i8, 10 ?, 17 <u2, 18 <c16, 19 <f2, 22 <u4, 23 <u8"
 DTYPES = {int(n): code for n, code in map(str.split, TYPES.split(", "))}  # TensorFlow's, see types.proto
 LARGE = 1 << 24  # bytes; a smaller checkpoint is verified each time, which takes no time to speak of
+LONGEST_INDEX, LONGEST_NAME = 1 << 22, 1000  # bytes; the index of 1558M has 21,000, and its names 30
 AGAIN = "delete it and download or write it again"
 
 
@@ -74,23 +75,29 @@ def find_prefix(path):
     if not path.is_dir():
         return path
     note = path / "checkpoint"
-    named = re.match('model_checkpoint_path: "(.*)"', note.read_text("utf-8")) if note.is_file() else None
+    text = note.read_text("utf-8", "replace") if note.is_file() else ""
+    named = re.match('model_checkpoint_path: "(.*)"', text)
     return path / (Path(named[1]).name if named else "model.ckpt")
 
 
 def read_index(path):
     """Return (number of data files, {name: (data file, type, shape, offset, size, masked crc32c)})."""
-    table = map_file(path).tobytes()
+    table = map_file(path)
     try:
+        if len(table) > LONGEST_INDEX:
+            raise ValueError(f"{len(table):,} bytes are too many for an index")
+        table = table.tobytes()
         if not table.endswith(MAGIC):
             raise ValueError("it is cut short, or not an index")
         footer = table[-48:]
         _, at = varint(footer, varint(footer, 0)[1])  # past offset and size of the meta index, which is empty
         blocks = [block for _, block in read_block(table, footer[at:])]
+        if sum(varint(block, varint(block, 0)[1])[0] for block in blocks) > len(table):
+            raise ValueError("its blocks overlap")
         (_, header), *items = [item for block in blocks for item in read_block(table, block)]
-        n_files = message(header)[1][0]
+        [n_files, *_] = whole(message(header)[1])
         return n_files, {name.decode(): read_entry(message(value)) for name, value in items}
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise ValueError(f"{path} cannot be used as a TensorFlow checkpoint ({error}): {AGAIN}") from None
 
 
@@ -110,6 +117,8 @@ def read_block(table, handle):
         n_rest, at = varint(block, at)
         n_value, at = varint(block, at)
         key, at = key[:n_shared] + block[at : at + n_rest], at + n_rest
+        if len(key) > LONGEST_NAME:
+            raise ValueError(f"it has a name of {len(key):,} bytes")
         pairs.append((key, block[at : at + n_value]))
         at += n_value
     return pairs
@@ -123,6 +132,8 @@ def varint(data, at):
     """
     number = shift = 0
     while data[at] > 127:
+        if shift > 63:
+            raise ValueError("it has a number of more than 64 bits")
         number |= (data[at] & 127) << shift
         at, shift = at + 1, shift + 7
     return number | data[at] << shift, at + 1
@@ -133,10 +144,19 @@ def message(data):
     fields, at = {}, 0
     while at < len(data):
         tag, at = varint(data, at)
+        if tag & 7 not in (0, 1, 2, 5):
+            raise ValueError("its entries are damaged")
         size, value_at = varint(data, at) if tag & 7 in (0, 2) else ({1: 8, 5: 4}[tag & 7], at)
         at = value_at + (size if tag & 7 else 0)
         fields.setdefault(tag >> 3, []).append(data[value_at:at] if tag & 7 else size)
     return fields
+
+
+def whole(numbers):
+    """Return the values of a field that must be numbers, not bytes."""
+    if any(type(n) is not int for n in numbers):
+        raise ValueError("it has bytes where there should be a number")
+    return numbers
 
 
 def read_entry(fields):
@@ -144,7 +164,9 @@ def read_entry(fields):
     dtype, shape, i_file, offset, size, crc, slices = (fields.get(n, [0])[0] for n in range(1, 8))
     if slices:
         raise ValueError("it stores arrays in slices, which this reader does not join")
-    shape = tuple(message(dim).get(1, [0])[0] for dim in message(shape or b"").get(2, []))
+    shape = whole(tuple(message(dim).get(1, [0])[0] for dim in message(shape or b"").get(2, [])))
+    whole([dtype, i_file, offset, size])
+    np.broadcast_to(np.empty((), "c16"), shape)  # raises if NumPy cannot have arrays of this shape
     return i_file, dtype, shape, offset, size, int.from_bytes(crc or b"", "little")
 
 

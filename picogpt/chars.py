@@ -42,7 +42,7 @@ class CharEncoder:
     def load(cls, folder):
         """Return the tokenizer that `save` wrote to `folder`."""
         path = Path(folder, "chars.json")
-        if not path.exists():
+        if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: it holds the characters that the model knows")
         try:
             return cls(json.loads(path.read_text(encoding="utf-8")))

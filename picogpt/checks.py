@@ -39,6 +39,14 @@ def check_hparams(hparams):
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")
 
 
+def check_released(hparams):
+    """Raise ValueError for a released model's sizes with another n_head: it would compute, but nonsense."""
+    for size, released in SIZES.items():
+        n_head, right = hparams["n_head"], released["n_head"]
+        if n_head != right and hparams | {"n_head": right} == released:
+            raise ValueError(f"n_head is {n_head}, but {size}, of these sizes, has {right}: correct it")
+
+
 def check(params, hparams, source="the model"):
     """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 GPT-2 without a NaN.
 

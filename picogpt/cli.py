@@ -128,8 +128,8 @@ def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choi
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
-    if n_samples < 1:
-        command.usage_error(f"--n_samples must be at least 1, not {n_samples}")
+    if not 1 <= n_samples < 2**16:
+        command.usage_error(f"--n_samples must be at least 1 and at most {2**16 - 1}, not {n_samples}")
     if not 0 <= threads < 2**16:
         command.usage_error(f"--threads must not be negative or beyond {2**16 - 1}, as is {threads}")
     if draft is not None and (n_samples > 1 or no_cache):
@@ -157,6 +157,8 @@ def read_prompt(prompt):
     if prompt is None or prompt == "-":
         content = b"" if sys.stdin is None else sys.stdin.buffer.read()
         prompt = from_utf8(content, "stdin").removesuffix("\n").removesuffix("\r")
+    if wrong := [char for char in prompt if "\ud800" <= char <= "\udfff"]:  # how Python passes other bytes on
+        raise ValueError(f"the prompt is not UTF-8 text: it has {wrong[0]!r} in it; convert it")
     return prompt
 
 

@@ -16,11 +16,13 @@ import logging
 import os
 import sys
 import typing
+import warnings
 from pathlib import Path
 
 import fire
 
 log = logging.getLogger("picogpt")
+LONGEST = 1000  # characters of an error
 
 
 def run(function, argv=None, aliases=None, name="picogpt", config=None):
@@ -35,6 +37,7 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
             setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, stream).reconfigure(encoding="utf-8", errors="replace")
     logging.basicConfig(format=f"{name}: %(message)s", force=True)
+    warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: what comes of NaN is an error, in one line
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
         parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
@@ -52,12 +55,17 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
 
 
 def sentence(error):
-    """Return what an error says, without the system's number for it, which means nothing to most."""
+    """Return what an error says, without the system's number for it, which means nothing to most.
+
+    It is one line, whatever a file's names or text may be that it quotes, and of a length to be read.
+    """
+    said = str(error)
     if isinstance(error, MemoryError):
-        return "there is not enough memory"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+        said = "there is not enough memory"
+    elif isinstance(error, OSError) and error.strerror:
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    said = "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
+    return said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
 
 
 def usage_error(message):

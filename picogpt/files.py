@@ -33,18 +33,25 @@ def atomic_write(path):
         with atomic_write("notes.txt") as file:
             file.write(b"all of it")
 
-    What is written goes to `<path>.tmp` beside it. An exception removes that file and leaves `path` as it
-    was; a killed process leaves it behind, and the next write to `path` starts it anew.
+    What is written goes to `<path>.tmp` beside it, under a lock: one process at a time writes. An exception
+    removes that file and leaves `path` as it was. A killed process leaves it and `<path>.lock` behind, which
+    lock nothing; the next write to `path` starts the one anew and sweeps both away.
     """
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
-        with open(temporary, "wb") as file:
-            yield file
-        move_into_place(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        with locked(path):
+            try:
+                with open(temporary, "wb") as file:
+                    yield file
+                move_into_place(temporary, path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        if error.errno is None:  # not the system's, and a sentence already
+            raise
+        raise OSError(f"{path} cannot be written ({error.strerror}): make room, or write elsewhere") from None
 
 
 @contextlib.contextmanager

@@ -99,7 +99,8 @@ def stream(
     Raises
     ------
     ValueError
-        At once, for a prompt that is empty or longer than the context, or settings out of range.
+        At once, for a prompt that is empty or longer than the context, or settings out of range; later, for
+        logits that are no numbers.
     """
     check_settings(temperature, top_k, top_p, top_p_rule, overflow)
     check_prompts(prompts, n_new, len(params["wpe"]))
@@ -113,6 +114,8 @@ def stream(
         rows, new, done = [list(prompt) for prompt in prompts], [[] for _ in prompts], [False] * len(prompts)
         all_logits = next_logits(rows, done, params, n_head, n_new, overflow, use_cache, guesser)
         for logits in itertools.islice(all_logits, n_new):
+            if not np.isfinite(logits.max(axis=-1)).all():  # the largest of NaN and others is NaN
+                raise ValueError("the model gives NaN or infinity: its weights are damaged, or too large")
             chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
             yield [None if done[b] else i for b, i in enumerate(chosen)]
             for b, i in enumerate(chosen):

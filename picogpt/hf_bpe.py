@@ -29,7 +29,7 @@ class NumberedEncoder(bpe.Encoder):
         self.special = numbers.keys() - set(self.made)
         if unmade := self.special - set(special) - {bpe.EOT}:
             raise ValueError(f"{min(unmade)!r} is made by no merge, and is not an added token")
-        if set(numbers.values()) != set(range(len(numbers))):
+        if {*map(type, numbers.values())} != {int} or {*numbers.values()} != {*range(len(numbers))}:
             raise ValueError("the ids are not 0, 1, 2 and so on, one for each token")
         self.ids = [numbers[token] for token in self.made]
         self.encoder, self.n_vocab = numbers, len(numbers)
@@ -59,12 +59,12 @@ def load_encoder(folder):
     """Return the tokenizer of a folder of Hugging Face's; one with GPT-2's ids is a plain `bpe.Encoder`."""
     path = Path(folder, ALL_IN_ONE)
     try:
-        if path.exists():
+        if path.is_file():
             merges, numbers, special = read_all_in_one(path)
         else:
             path, added = Path(folder, VOCAB), Path(folder, ADDED)
             merges, numbers = bpe.read_merges(Path(folder, MERGES)), read_json(path)
-            special = read_json(added) if added.exists() else {}
+            special = read_json(added) if added.is_file() else {}
         encoder, numbers = bpe.Encoder(merges), numbers | special
         return encoder if encoder.encoder == numbers else NumberedEncoder(merges, numbers, special)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -70,7 +70,7 @@ def config_of(hparams, encoder=None):
 def read(folder, hparams):
     """Return {path in the tree: array} of the safetensors files in `folder`, mapped and read-only."""
     index, tensors = Path(folder, WEIGHTS + ".index.json"), {}
-    names = {WEIGHTS} if not index.exists() else read_index(index)
+    names = {WEIGHTS} if not index.is_file() else read_index(index)
     for name in sorted(names):
         tensors |= safetensors.read_mapped(Path(folder, name))[0]
     return adapt(rename(tensors), hparams)

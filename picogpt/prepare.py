@@ -12,7 +12,7 @@ import numpy as np
 from picogpt import data, trainer, weights
 from picogpt.bpe import load_encoder
 from picogpt.chars import CharEncoder
-from picogpt.checks import check_hparams
+from picogpt.checks import check, check_hparams
 from picogpt.files import atomic_write
 from picogpt.gpt2 import init_params
 from picogpt.schedule import planned_tokens
@@ -22,6 +22,7 @@ from picogpt.state import STATE, load_state, save_state
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
+del SHAPE["adapter"]  # which a model gets later, see adapters.py
 
 
 def prepare(c, folder):
@@ -29,6 +30,8 @@ def prepare(c, folder):
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume)
     text = data.read_text(c.file)
+    if not text:
+        raise ValueError(f"{c.file} is empty: give a text to train on")
     c.sha256 = hashlib.sha256(text.encode()).hexdigest()
     resumes = c.resume and (folder / STATE).exists()
     if resumes:
@@ -44,6 +47,7 @@ def prepare(c, folder):
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)
     state = load_state(folder / STATE, c) if resumes else trainer.begin(params, c.seed)
+    check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
     return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
 

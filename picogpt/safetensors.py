@@ -23,6 +23,7 @@ TYPES = (
 BF16 = np.dtype([("bf16", "<u2")])  # the upper half of a float32: NumPy has no such number
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
+LONGEST_HEADER = 100_000_000  # bytes, as in the format's own library
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -69,7 +70,7 @@ def views(data, entries):
 def read_header(path, file):
     """Return what `parse_header` says of an open file's header, checked; the data begins where it stops."""
     size, n_header = os.path.getsize(path), int.from_bytes(file.read(8), "little")
-    if not 2 <= n_header <= size - 8:
+    if not 2 <= n_header <= min(size - 8, LONGEST_HEADER):
         raise ValueError(f"{path} is not a safetensors file, or cut short: convert or download it again")
     entries, metadata, n_bytes = parse_header(path, file.read(n_header))
     if size != 8 + n_header + n_bytes:
@@ -85,6 +86,8 @@ def parse_header(path, header):
     try:
         entries = json.loads(header)
         metadata = entries.pop("__metadata__", {})
+        if any(type(value) is not str for value in metadata.values()):
+            raise ValueError("its metadata are not texts")
         entries = {name: (e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for name, e in entries.items()}
         entries = dict(sorted(entries.items(), key=lambda item: item[1][2:]))
         n_bytes = 0
@@ -97,9 +100,10 @@ def parse_header(path, header):
                 raise ValueError(
                     f"tensor {name!r} of shape {shape} lies at {begin} to {end}: a gap or an overlap"
                 )
+            np.broadcast_to(np.empty((), "c16"), shape)  # raises if NumPy cannot have arrays of this shape
             n_bytes = end
             entries[name] = DTYPES[dtype], shape, begin, end
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"the header of {path} is damaged ({error}): convert or download it again") from None
     return entries, metadata, n_bytes
 

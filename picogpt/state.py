@@ -10,7 +10,7 @@ import json
 import numpy as np
 
 from picogpt import safetensors
-from picogpt.tree import flatten, nest
+from picogpt.tree import flatten, nest, walk
 
 STATE = "state.safetensors"  # its name in the folder of the training
 # What changes no number of a training, or only the last bits:
@@ -35,13 +35,22 @@ def load_state(path, settings):
         state = dict(params=trees["params"], moments=moments, rng=rng)
         state |= {name: rest[name] for name in ("step", "tokens", "best")}
         before = dict(rest["settings"])
-    except (ValueError, KeyError, TypeError):
+        if not layout(trees["params"]) == layout(trees["m"]) == layout(trees["v"]):
+            raise ValueError
+        if [type(rest[name]) for name in ("step", "tokens", "best")] != [int, int, float]:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(settings).items():
         if value != before.get(name):
             what = "another text" if name == "sha256" else f"--{name} {before.get(name)}"
             raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
     return state
+
+
+def layout(tree):
+    """Return {path: (shape, type of number)} of a tree of arrays."""
+    return {path: (array.shape, array.dtype) for path, array in walk(tree)}
 
 
 def fixed(settings):

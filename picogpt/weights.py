@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt import bpe, bundle, chars, hf_bpe, huggingface, safetensors
-from picogpt.checks import check, check_finite, check_hparams, check_shapes
+from picogpt.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.files import atomic_write
 from picogpt.released import DATA, fetch_gpt2
 from picogpt.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, param_shapes
@@ -76,7 +76,7 @@ def is_complete(folder):
     """Return whether `folder` has all files of a model with GPT-2's tokenizer, in one of the three kinds."""
 
     def has(*names):
-        return all((folder / name).exists() for name in names)
+        return all((folder / name).is_file() for name in names)
 
     openai = has("hparams.json", "vocab.bpe", "model.ckpt.index", DATA)
     ours = has("hparams.json", "vocab.bpe", WEIGHTS)
@@ -105,9 +105,12 @@ def read_hparams(folder):
         hparams = dict(json.loads(path.read_text(encoding="utf-8")))
         hparams = huggingface.hparams_of(hparams) if theirs else hparams
         check_hparams(hparams)
+        hparams = without_usual(hparams)
+        if theirs or not Path(folder, WEIGHTS).is_file():  # ours tell with which n_head they were saved
+            check_released(hparams)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
-    return without_usual(hparams)
+    return hparams
 
 
 def without_usual(hparams):
@@ -118,11 +121,11 @@ def without_usual(hparams):
 
 def read_encoder(folder, hparams):
     """Return the tokenizer in `folder`, or None; its vocabulary must be the model's."""
-    if Path(folder, "chars.json").exists():
+    if Path(folder, "chars.json").is_file():
         encoder = chars.CharEncoder.load(folder)
-    elif Path(folder, "vocab.bpe").exists() or Path(folder, "encoder.json").exists():
+    elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
         encoder = bpe.load_encoder(folder)
-    elif Path(folder, hf_bpe.VOCAB).exists() or Path(folder, hf_bpe.ALL_IN_ONE).exists():
+    elif Path(folder, hf_bpe.VOCAB).is_file() or Path(folder, hf_bpe.ALL_IN_ONE).is_file():
         encoder = hf_bpe.load_encoder(folder)
     else:
         return None
@@ -138,10 +141,15 @@ def read_params(folder, hparams):
     """Return the tree of parameters, checked; all are views of one array, see `safetensors.read`."""
     if is_hugging_faces(folder):
         return lay_out(huggingface.read(folder, hparams), hparams, folder)
-    if not Path(folder, WEIGHTS).exists():
+    if not Path(folder, WEIGHTS).is_file():
         return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder)
-    tensors, _ = safetensors.read(Path(folder, WEIGHTS))
+    tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
     check(tensors, hparams, folder)
+    saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
+    if saved and saved[1] != str(hparams["n_head"]):  # which no shape would tell
+        raise ValueError(
+            f"{folder} has weights of n_head {saved[1]}, but hparams.json has {hparams['n_head']}: correct it"
+        )
     return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))})
 
 

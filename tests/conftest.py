@@ -4,6 +4,8 @@ Its sizes are all different, so that no axis can be taken for another: V 17, n_c
 n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are random too.
 """
 
+import signal
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,9 +15,43 @@ import pytest
 from picogpt import machine
 from picogpt.tree import nest, tree_map
 
+try:
+    import hypothesis
+except ImportError:  # then the tests that need it are skipped
+    pass
+else:  # the same examples on each run, however long one takes
+    hypothesis.settings.register_profile("same", derandomize=True, deadline=None, print_blob=False)
+    hypothesis.settings.load_profile("same")
+
 REFERENCES = Path(__file__).parent / "references"
 
 collect_ignore = ["record"]  # scripts that import what they record
+
+# A shell that starts pytest in the background has it ignore Ctrl-C, and so would the programs that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+TRIED = Counter()  # (kind of fault, what became of it) -> how many
+
+
+@pytest.fixture(scope="session")
+def tally():
+    """Count faults for the end of the report: tally("bytes flipped", "refused")."""
+
+    def count(kind, outcome, n=1):
+        TRIED[kind, outcome] += n
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print how many faults of each kind were tried, and what became of them; docs/faults.md quotes it."""
+    if TRIED:
+        terminalreporter.section("faults")
+    for kind in sorted({kind for kind, _ in TRIED}):
+        became = {outcome: n for (k, outcome), n in sorted(TRIED.items()) if k == kind}
+        said = ", ".join(f"{n:,} {outcome}" for outcome, n in became.items())
+        terminalreporter.write_line(f"{kind}: {sum(became.values()):,} tried: {said}")
 
 
 def read_record(name):

@@ -140,6 +140,16 @@ def test_sampling_flags_alone_mean_temperature_one(picogpt, expected):
     assert picogpt("a", *flags).out == expected("a", 40, **chosen)
 
 
+def test_no_tokens_are_an_empty_line(picogpt):
+    done = picogpt("a", "--n", "0")
+    assert (done.code, done.out, done.err) == (0, "\n", "")
+
+
+def test_top_k_beyond_the_vocabulary_is_all_of_it(picogpt, expected):
+    flags = ["--top_k", "99999999999999999999", "--seed", "1"]
+    assert picogpt("a", *flags).out == expected("a", 40, temperature=1.0, seed=1)
+
+
 def test_text_ends_before_the_first_stop(picogpt, expected):
     whole = expected("Once", 40)
     stops = [whole[20:23], whole[10:12]]
@@ -225,6 +235,8 @@ def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_
         (["a", "--top_p_rule", "x"], "--top_p_rule must be openai or hf, not x"),
         (["a", "--seed", "-1"], "--seed must not be negative"),
         (["a", "--n_samples", "0"], "--n_samples must be at least 1"),
+        (["a", "--n_samples", "1000000000"], "--n_samples must be at least 1 and at most 65535"),
+        (["a", "--top_p", "0"], "--top_p must be more than 0 and at most 1, not 0.0"),
         (["a", "--threads", "-1"], "--threads must not be negative or beyond 65535, as is -1"),
         (["a", "--threads", "99999999999999999999"], "--threads must not be negative or beyond"),
         (["a", "--draft", "b", "--n_samples", "2"], "--draft is for one sample at a time, with a cache"),
@@ -256,7 +268,7 @@ def test_wrong_usage_is_said_in_one_line_before_anything_loads(picogpt, monkeypa
             "--draft tales cannot guess for this model: it has another vocabulary",
         ),
         (["-"], b"\xff", "stdin is not UTF-8 text: byte 0 is 0xff"),
-        (["\udcff"], b"", "lone surrogate"),
+        (["\udcff"], b"", "the prompt is not UTF-8 text: it has '\\udcff' in it; convert it"),
     ],
 )
 def test_an_error_is_one_line_and_code_1(picogpt, argv, stdin, said):

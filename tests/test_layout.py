@@ -12,11 +12,11 @@ PACKAGE = REPOSITORY / "picogpt"
 # From the ground upwards: a file imports only from floors below its own. The numbers are the most lines
 # that a file may have, docstrings included; one that needs more holds more than one thought.
 FLOORS = [
-    dict(__init__=10, ops=190, tree=70, files=110, crc32c=90, command=170, machine=100, erf=60, tricks=130),
-    dict(shapes=120, bpe=190, chars=80, safetensors=130, bundle=170, download=170, optim=110, data=100),
+    dict(__init__=10, ops=190, tree=70, files=120, crc32c=90, command=170, machine=100, erf=60, tricks=130),
+    dict(shapes=120, bpe=190, chars=80, safetensors=130, bundle=190, download=170, optim=110, data=100),
     dict(gpt2=275, presets=70, released=140, state=70, hf_bpe=100, huggingface=140, checks=100),
     dict(schedule=40, journal=70, parallel=130, tasks=110, bpe_train=110),
-    dict(weights=220, grad=240, prefill=80, guess=100, detokenise=45),
+    dict(weights=225, grad=240, prefill=80, guess=100, detokenise=45),
     dict(decode=90, shards=100, scoring=160),
     dict(generate=220),
     dict(trainer=180, classifier=110, lora=80, adapters=40, examples=120),
@@ -116,7 +116,7 @@ def test_nothing_is_asserted_of_users(path):
 
 def test_every_module_has_a_test_file():
     tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-    by_their_users = "__init__ __main__ checks command files prepare runs shapes state trainer tree tricks"
+    by_their_users = "__init__ __main__ checks command prepare runs shapes state trainer tree tricks"
     assert {name.removeprefix("projects.") for name in FLOOR} - tested == set(by_their_users.split())
 
 

@@ -146,6 +146,7 @@ class PicoGPT(Engine):
             if self.keep:
                 machine.keep_memory()
             self.training = trainer.begin(self.params, seed=2)
+            self.training["rng"] = np.random.default_rng(2)  # which draws the peers' batches too
         draw = functools.partial(data.random_batch, training_ids(self.hparams["n_vocab"]), batch_size, n_ctx)
         gradients = trainer.language_model(self.n_head)
         return timed(lambda: [trainer.update(self.training, c, draw, gradients)[0] for _ in range(n_steps)])
