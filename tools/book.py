@@ -122,8 +122,10 @@ def whole_page(name, titles, body):
     items = "".join(
         f'<li><a href="{other}.html"{" aria-current=page" if other == name else ""}>{inline(text)}</a></li>'
         for other, text in titles.items()
+        if other != "index"
     )
-    nav = f"<details><summary>picogpt, the book: contents</summary><ol>{items}</ol></details>"
+    home = '<a href="index.html">picogpt, the book</a>'
+    nav = f"{home}<details><summary>Contents</summary><ol>{items}</ol></details>"
     turn = '<a href="index.html">Contents</a>'
     if name in ORDER:
         at = ORDER.index(name)
@@ -284,10 +286,10 @@ def plain_page(path):
         )
     places = {start(node): name for name, node in source.functions(path).items()}
     ends = [1, *sorted(places), len(text.splitlines()) + 1]
-    blocks = []
+    lines, blocks = text.splitlines(), []
     for n, stop in itertools.pairwise(ends):
         place = f' id="{places[n]}"' if n in places else ""
-        blocks.append(f"<div{place}>{code_lines(path, range(n, stop), True)}</div>")
+        blocks.append(f"<div{place}>{code_lines(path, trimmed(lines, range(n, stop)), True)}</div>")
     return row(f"<h1>{html.escape(path)}</h1>", "".join(blocks), kind="wide")
 
 
