@@ -14,15 +14,15 @@ PACKAGE = REPOSITORY / "picogpt"
 FLOORS = [
     dict(__init__=10, ops=190, tree=70, files=120, crc32c=90, command=170, machine=100, erf=60, tricks=130),
     dict(shapes=120, bpe=190, chars=80, safetensors=130, bundle=190, download=170, optim=110, data=100),
-    dict(gpt2=275, presets=70, released=140, state=70, hf_bpe=100, huggingface=140, checks=100),
+    dict(gpt2=275, presets=70, released=140, state=70, hf_bpe=100, huggingface=140, checks=100, trace=95),
     dict(schedule=40, journal=70, parallel=130, tasks=110, bpe_train=110),
-    dict(weights=225, grad=240, prefill=80, guess=100, detokenise=45),
+    dict(weights=225, grad=240, prefill=80, guess=100, detokenise=45, insides=105),
     dict(decode=90, shards=100, scoring=160),
     dict(generate=220),
     dict(trainer=180, classifier=110, lora=80, adapters=40, examples=120),
     dict(prepare=120, sizing=195, cli=290, tuning=135),
     dict(train=260),
-    {"__main__": 25, "evaluate": 210, "projects.__init__": 5, "projects.runs": 65},
+    {"__main__": 25, "evaluate": 210, "explain": 240, "projects.__init__": 5, "projects.runs": 65},
     {  # the projects, which nobody imports
         "projects.adder": 160,
         "projects.sorter": 160,
@@ -39,7 +39,7 @@ BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
 # What is not NumPy, regex or Python's own, and the only files that may need it.
 GUESTS = dict(
     requests={"download"},
-    tqdm={"download", "trainer", "cli", "evaluate"},
+    tqdm={"download", "trainer", "cli", "evaluate", "explain"},
     fire={"command"},
     threadpoolctl={"machine"},
     mpi4py={"parallel"},

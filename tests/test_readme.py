@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from picogpt import cli, command, evaluate, train
+from picogpt import cli, command, evaluate, explain, train
 from picogpt.projects import classify, finetune
 
 REPOSITORY = Path(__file__).parents[1]
@@ -84,6 +84,7 @@ def test_flags_in_commands_exist(text):
         for name, function, aliases in (
             ("picogpt.train", train.train, {}),
             ("picogpt.evaluate", evaluate.evaluate, {}),
+            ("picogpt.explain", explain.explain, {}),
             ("picogpt.projects.finetune", finetune.finetune, {}),
             ("picogpt.projects.classify", classify.classify, {}),
             ("picogpt", cli.continue_text, cli.ALIASES),
