@@ -19,7 +19,7 @@ def text(row):
 
 @pytest.mark.parametrize(("a", "b", "written"), [(85, 50, "8550531"), (6, 39, "0639540"), (0, 0, "0000000")])
 def test_sums_are_written_as_mingpts_code_writes_them(a, b, written):
-    """Its docstring has 0639054 for 6 + 39 = 45: that is 450, read as its own scoring reads it."""
+    """It reverses the whole sum; an example in its docstring, 0639054 for 6 + 39, keeps the 0 in front."""
     [row] = adder.encode(np.array([100 * a + b]), n_digit=2)
     assert text(row) == written
 
