@@ -37,7 +37,12 @@ def logged(updates, folder, step=0, every=100, look=lambda step: {}):
 
 
 def save_result(folder, project, settings, seconds, results, published):
-    """Print the results, and write them to result.json with all that led to them and what others report."""
+    """Print the results, and write them to result.json with all that led to them and what others report.
+
+    Files are named as seen from the current folder, in which the command can be given again.
+    """
+    here = f"{Path.cwd()}/"
+    settings = {name: v.removeprefix(here) if isinstance(v, str) else v for name, v in settings.items()}
     command = shlex.join(["python", "-m", f"picogpt.projects.{project}", *sys.argv[1:]])
     record = dict(project=project, command=command, seconds=round(seconds, 1), settings=settings)
     record |= dict(results=results, published=published)
