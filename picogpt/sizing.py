@@ -70,8 +70,8 @@ def find_hparams(name):
         return PRESETS.get(name, {})
     if name in SIZES:
         return SIZES[name]
-    if Path(name).is_dir():
-        return weights.read_hparams(name)
+    if Path(name).is_dir() or name in weights.OLD_NAMES:
+        return weights.read_hparams(weights.find(name))
     raise ValueError(f"{name!r} is neither a folder nor a model's name; the names are {', '.join(PRESETS)}")
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger("picogpt")
 HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
 MATRICES = "blocks.*.w"  # that LoRA updates
 AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
-AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0)
+AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
 RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled model; larger ones want less
     (False, False): 5e-4,
     (True, False): 1e-2,

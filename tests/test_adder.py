@@ -88,7 +88,9 @@ def test_no_run_is_written_over(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("wrong", [dict(n_digit=0), dict(n_digit=4), dict(n_head=3), dict(n_layer=0)])
+@pytest.mark.parametrize(
+    "wrong", [dict(n_digit=0), dict(n_digit=4), dict(n_head=3), dict(steps=-1), dict(eval_every=0)]
+)
 def test_settings_that_cannot_work_leave_nothing(tmp_path, wrong):
     with pytest.raises((SystemExit, ValueError)):
         adder.adder(out=str(tmp_path / "run"), **TINY | wrong)

@@ -120,6 +120,21 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, c
             1,
             f"convert: {TENSORFLOW} has a model already (hparams.json): --out names another folder\n",
         ),
+        (
+            [TENSORFLOW, "--to", "hf", "--out", __file__],
+            1,
+            f"convert: {__file__} is a file: --out names the folder that the new files go to\n",
+        ),
+        (
+            [TENSORFLOW, "--out", "out", "--tokenizer", "nowhere"],
+            1,
+            "convert: nowhere is missing: --tokenizer names a tokenizer's folder, or a text\n",
+        ),
+        (
+            [TENSORFLOW, "--out", "out", "--tokenizer", REPOSITORY / "docs"],
+            1,
+            f"convert: {REPOSITORY / 'docs'} has no tokenizer: give --tokenizer a folder that has one\n",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_line(args, code, says):

@@ -104,6 +104,13 @@ def test_pictures_are_tiled_in_rows():
     assert np.isnan(tiled[:, [8, 17]]).all()
 
 
+def test_a_palette_of_one_colour_is_refused(tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        images.images(out=str(tmp_path / "run"), colors=1)
+    assert "--colors must be at least 2, and finite, not 1" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_project_learns_and_leaves_pictures(tmp_path):
     pytest.importorskip("sklearn")
     image = pytest.importorskip("matplotlib.image")

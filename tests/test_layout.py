@@ -28,7 +28,7 @@ FLOORS = [
         "projects.sorter": 160,
         "projects.words": 160,
         "projects.chars": 250,
-        "projects.images": 245,
+        "projects.images": 250,
         "projects.finetune": 165,
         "projects.classify": 200,
     },

@@ -116,6 +116,16 @@ def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):
     assert "--recipe must be nanogpt or mingpt or tuned, not gpt5" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("minutes", -1.0), ("dropout", 1.0), ("batch_size", 0), ("lr", math.nan)]
+)
+def test_a_number_out_of_range_is_named(name, value, short, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        chars.chars(short, out=str(tmp_path / "run"), **TINY | {name: value})
+    assert f"--{name} must be at least " in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
 def test_a_gpu_needs_cupy(short, tmp_path):
     with pytest.raises(ValueError, match="--device gpu needs CuPy"):

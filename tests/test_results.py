@@ -1,8 +1,12 @@
 """docs/results.md says what the runs' own files say, and nothing else."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import results
@@ -44,3 +48,30 @@ def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monk
         "sorter.json",
     ]
     assert results.recorded() == [RUN, RUN]
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "says"),
+    [
+        ("--hlep", 2, "there is no flag --hlep"),
+        ("nowhere.json", 1, "nowhere.json: No such file"),
+        (__file__, 1, "test_results.py is no result of a run: give the result.json of one"),
+    ],
+)
+def test_a_wrong_call_is_one_line(word, code, says):
+    repository = Path(__file__).parents[1]
+    command = [sys.executable, repository / "tools" / "results.py", word]
+    environment = os.environ | {"PYTHONPATH": str(repository)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == code
+    assert done.stderr.startswith("results: ") and done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "1", '{"project": "sorter"}'])
+def test_what_is_no_result_is_named_and_nothing_taken(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    (tmp_path / "result.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"result\.json is no result of a run"):
+        results.take([tmp_path / "result.json"])
+    assert list((tmp_path / "results").iterdir()) == []

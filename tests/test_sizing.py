@@ -125,6 +125,7 @@ def test_the_command_lists_all_names():
         (["gpt-nano"], 2, "gpt-nano needs --n_vocab, --n_ctx too"),
         (["--n_layer=2"], 2, "a model needs --n_vocab, --n_ctx, --n_embd, --n_head too"),
         (["nothing"], 1, "'nothing' is neither a folder nor a model's name; the names are openai-gpt, gpt2,"),
+        (["117M"], 1, "OpenAI's 117M is now called 124M: ask for that"),
         (["gpt2", "--n_head=7"], 1, "n_embd 768 does not split into n_head 7 equal heads"),
         (["gpt2", "--mfu=0"], 2, "--mfu must be more than 0"),
         (["gpt2", "--time_weighting=half"], 1, 'but must be "none", "full", "circulant"'),

@@ -67,7 +67,9 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
     assert encoder.chars == "01"
 
 
-@pytest.mark.parametrize("wrong", [dict(n_digits=1), dict(n_digits=11), dict(length=20, n_digits=2)])
+@pytest.mark.parametrize(
+    "wrong", [dict(n_digits=1), dict(n_digits=11), dict(length=20, n_digits=2), dict(dropout=1)]
+)
 def test_settings_that_cannot_work_leave_nothing(tmp_path, wrong):
     with pytest.raises(SystemExit):
         sorter.sorter(out=str(tmp_path / "run"), **TINY | wrong)

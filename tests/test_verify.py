@@ -339,6 +339,7 @@ def test_the_exit_code_is_1_if_a_rung_failed(monkeypatch, capsys, tmp_path, tale
     [
         (["--model", "nowhere"], 1, "nowhere is neither a folder nor a size"),
         (["--goldens", "nowhere"], 1, "nowhere is missing: --goldens is a folder"),
+        (["--report", "nowhere/report.md"], 1, "nowhere is missing: make the folder that --report names"),
         (["--report", "report.pdf"], 2, "--report must end in .md or .html, not report.pdf"),
     ],
 )

@@ -82,6 +82,13 @@ def test_gpt2s_first_merges_serve_as_well(file, tmp_path):
     assert weights.load(tmp_path / "again")[2].merges == encoder.merges
 
 
+def test_a_number_out_of_range_is_named(file, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        words.words(file, out=str(tmp_path / "run"), **TINY | dict(val_share=2.0))
+    assert "--val_share must be at least 0 and less than 1, not 2.0" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

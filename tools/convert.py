@@ -60,6 +60,8 @@ def convert(
     ):
         if value not in allowed:
             command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    if tokenizer and not Path(tokenizer).exists():
+        raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
     arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
@@ -78,6 +80,8 @@ def destination(source, out, to):
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
     for name in ("hparams.json", huggingface.CONFIG):
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
@@ -129,7 +133,10 @@ def read_encoder(source, tokenizer, hparams):
             )
         return encoder
     if tokenizer or source.is_dir():
-        return weights.read_encoder(tokenizer or source, hparams)
+        encoder = weights.read_encoder(tokenizer or source, hparams)
+        if tokenizer and encoder is None:
+            raise FileNotFoundError(f"{tokenizer} has no tokenizer: give --tokenizer a folder that has one")
+        return encoder
     gpt2 = bpe.load_encoder(weights.shipped("gpt2-bpe"))
     return gpt2 if gpt2.n_vocab == hparams["n_vocab"] else None
 

@@ -2,15 +2,21 @@
 
 usage: python tools/results.py [RESULT.json ...]
 
+  -h, --help   this page
+
 A run of a project leaves a result.json in its folder. Those that are named are copied to docs/results/, and
 the page is made anew from all that are there. So no figure on it was typed.
+
+Exit codes: 0 done, 1 a file that is no result; 2 wrong usage.
 """
 
 import json
+import logging
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from picogpt import command
 from picogpt.files import atomic_write
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,11 +32,21 @@ def take(paths):
     """Copy the results of runs to docs/results/, each under the name of its project and its folder."""
     (DOCS / "results").mkdir(exist_ok=True)
     for path in map(Path, paths):
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read(path)
         project, folder = result["project"], path.resolve().parent.name
         name = folder if folder.startswith(project) else f"{project}-{folder}"
         with atomic_write(DOCS / "results" / f"{name}.json") as file:
             file.write(json.dumps(result, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read(path):
+    """Return the result in a file, if a section can be made of it."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        section(result)
+        return result
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(f"{path} is no result of a run: give the result.json of one") from None
 
 
 def page(results):
@@ -97,10 +113,25 @@ def minutes(seconds):
 def recorded():
     """Return the results in docs/results/, in the order of their names."""
     paths = sorted((DOCS / "results").glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [read(path) for path in paths]
+
+
+def main():
+    """Make the page, with the results that are named."""
+    logging.basicConfig(format="results: %(message)s", force=True)
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__.strip())
+        return
+    if flags := [word for word in sys.argv[1:] if word.startswith("-")]:
+        command.usage_error(f"there is no flag {flags[0]}")
+    try:
+        take(sys.argv[1:])
+        with atomic_write(DOCS / "results.md") as file:
+            file.write(page(recorded()).encode())
+    except (ValueError, OSError) as error:
+        logging.getLogger("picogpt").error(command.sentence(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    take(sys.argv[1:])
-    with atomic_write(DOCS / "results.md") as file:
-        file.write(page(recorded()).encode())
+    main()

@@ -5,6 +5,7 @@ torch.nn.Linear, [out, in]; Hugging Face's are [in, out]. Such a file is a pickl
 plain data and nothing that could run (weights_only).
 """
 
+import pickle
 import zipfile
 
 import numpy as np
@@ -48,6 +49,8 @@ def load(path):
         raise ValueError(f"{path} needs PyTorch to be read: pip install torch") from None
     try:
         return torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError:  # what PyTorch says then is how to run such a file
+        raise ValueError(f"{path} is no file of weights that PyTorch can read safely: get another") from None
     except Exception as error:  # of whatever kind: a damaged file makes PyTorch stumble anywhere
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"{path} is no file of weights that PyTorch can read safely ({reason})") from None

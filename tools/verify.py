@@ -20,6 +20,7 @@ Exit codes: 0 nothing failed, 1 a rung failed, or there is no such model; 2 wron
 
 import inspect
 import sys
+from pathlib import Path
 
 import verify_code
 import verify_report
@@ -43,6 +44,8 @@ def verify(*, model: str | None = None, models_dir: str = "models", goldens: str
     """Climb all rungs as the docstring of this module says; these are the command's flags."""
     if report and not report.endswith((".md", ".html")):
         command.usage_error(f"--report must end in .md or .html, not {report}")
+    if report and not Path(report).parent.is_dir():  # before the work, not after it
+        raise FileNotFoundError(f"{Path(report).parent} is missing: make the folder that --report names")
     subject = verify_weights.find_subject(cli.choose_model(model, models_dir), models_dir, goldens)
     print(verify_report.line(verify_report.Row(*verify_report.HEADER)))
     found = []

@@ -39,6 +39,7 @@ from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.projects import runs
 from picogpt.shapes import n_params
+from picogpt.tuning import check_settings
 
 log = logging.getLogger("picogpt")
 PLAY_MATH = {
@@ -66,6 +67,7 @@ def adder(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     settings, began = dict(locals()), time.monotonic()
+    check_settings(settings)
     if not 1 <= n_digit <= 3:
         command.usage_error(f"--n_digit must be 1, 2 or 3, not {n_digit}")
     hparams = dict(n_vocab=10, n_ctx=3 * n_digit, n_embd=n_embd, n_head=n_head, n_layer=n_layer)

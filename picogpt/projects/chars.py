@@ -46,6 +46,7 @@ from picogpt.projects.runs import logged, save_result
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
 from picogpt.tree import tree_map
+from picogpt.tuning import check_settings
 
 log = logging.getLogger("picogpt")
 SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.txt"
@@ -100,6 +101,7 @@ def chars(
     seed: int = 1337,
 ):
     """Train as the docstring of this module says."""
+    check_settings(given(locals()))
     for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
         if value not in known:
             command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")

@@ -37,6 +37,7 @@ from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.ops import softmax
 from picogpt.projects.runs import logged, new_folder, save_result
 from picogpt.shapes import n_params
+from picogpt.tuning import check_settings
 
 log = logging.getLogger("picogpt")
 CLASSES, SIDE = 10, 8
@@ -63,6 +64,7 @@ def images(
 ):
     """Train, measure and draw as the docstring of this module says."""
     settings, began = dict(locals()), time.monotonic()
+    check_settings(settings)
     pixels, classes = load_digits()  # [N, 64], [N]
     rng, cut = np.random.default_rng(seed), len(pixels) * 4 // 5
     palette = np.sort(kmeans(pixels[:cut].reshape(-1, 1), colors, rng), axis=0)  # [k, 1], from paper to ink

@@ -35,6 +35,7 @@ from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.projects import runs
+from picogpt.tuning import check_settings
 
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",
@@ -63,6 +64,7 @@ def sorter(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     settings, began = dict(locals()), time.monotonic()
+    check_settings(settings)
     if not 2 <= n_digits <= 10 or not 1 <= length <= 19 or n_digits**length > 10**6:
         command.usage_error(f"--n_digits is 2 to 10, and makes at most a million rows of --length {length}")
     hparams = dict(n_vocab=n_digits, n_ctx=2 * length - 1, n_embd=n_embd, n_head=n_head, n_layer=n_layer)

@@ -44,6 +44,7 @@ from picogpt.gpt2 import init_params
 from picogpt.projects import runs
 from picogpt.shapes import n_params
 from picogpt.shards import batch_loss
+from picogpt.tuning import check_settings
 
 log = logging.getLogger("picogpt")
 NANOGPT = {
@@ -73,6 +74,7 @@ def words(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     settings, began = dict(locals()), time.monotonic()
+    check_settings(settings)
     hparams = dict(n_vocab=n_vocab, n_ctx=n_ctx, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
     machine.set_threads(threads)
