@@ -155,3 +155,23 @@ def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
     )
     assert done.returncode == 1
     assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install -e ".[tf]"\n'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+@pytest.mark.parametrize("kind", ["picogpt", "hf", "tf", "llmc"])
+def test_after_a_full_disk_the_same_call_succeeds(kind, tmp_path):
+    import resource
+    import signal
+
+    def fill_the_disk():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+
+    command = [sys.executable, REPOSITORY / "tools" / "convert.py", "tales", "--to", kind]
+    command += ["--out", tmp_path / "out"]
+    full = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=ENVIRONMENT, preexec_fn=fill_the_disk
+    )
+    assert (full.returncode, full.stderr.count("\n")) == (1, 1)
+    assert "make room" in full.stderr
+    assert subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT).returncode == 0

@@ -160,17 +160,17 @@ def write_hf(folder, params, hparams, encoder):
 
 
 def write_tf(folder, params, hparams, encoder):
-    """Write OpenAI's folder; return the path of its data."""
+    """Write OpenAI's folder, hparams.json last, which marks a model; return the path of its data."""
     params, hparams = with_biases(params, hparams)
+    path = tf_bundle.write(folder, weights.to_checkpoint_names(params))
     if encoder:
         encoder.save(folder)
-    files = {"hparams.json": hparams} | (
-        {"encoder.json": encoder.encoder} if type(encoder) is bpe.Encoder else {}
-    )
+    files = {"encoder.json": encoder.encoder} if type(encoder) is bpe.Encoder else {}
+    files |= {"hparams.json": hparams}
     for name, content in files.items():
         with atomic_write(folder / name) as file:
             file.write(json.dumps(content).encode())
-    return tf_bundle.write(folder, weights.to_checkpoint_names(params))
+    return path
 
 
 def write_llmc(folder, params, hparams, encoder):
