@@ -443,6 +443,10 @@ def test_what_is_not_written_is_said_so(bench):
     assert len(status) == len(LADDER) + 1
     assert status[-1] == f"0 of {len(LADDER)} rungs are passed"
     assert "not passed" not in "".join(status)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "picogpt", "Once", "--n", "2"]
+    text = subprocess.run(command, cwd=bench, env=environment, capture_output=True, text=True)
+    assert text.stderr.endswith("NotImplementedError: gpt2 is not written yet\n")
 
 
 def test_a_rung_uses_the_readers_functions_of_the_rungs_below(bench):
