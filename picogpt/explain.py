@@ -189,6 +189,15 @@ def token_text(encoder, i):
     return token_bytes(encoder, i).decode("utf-8", errors="backslashreplace")
 
 
+def quoted(encoder, i):
+    r"""Return the text of a token in quotes; bytes that are not whole characters stand as '\xe2'."""
+    content = token_bytes(encoder, i)
+    try:
+        return repr(content.decode())
+    except UnicodeDecodeError:
+        return repr(content)[1:]
+
+
 def write_page(path, data):
     """Write the page: the template beside this file, with the data in it; return its path."""
     path, template = Path(path), Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
@@ -204,10 +213,10 @@ def as_text(params, hparams, encoder, ids):
     acts = []
     logits = gpt2.gpt2([ids], params, hparams["n_head"], acts=acts)[0]
     kept, probs = insides.likeliest(logits, 5), softmax(logits)
-    texts = [repr(token_text(encoder, i)) for i in ids]
+    texts = [quoted(encoder, i) for i in ids]
     yield "tokens, and the five likeliest after each"
     for t, i in enumerate(ids):
-        after = "  ".join(f"{token_text(encoder, j)!r} {probs[t, j]:.1%}" for j in kept[t])
+        after = "  ".join(f"{quoted(encoder, j)} {probs[t, j]:.1%}" for j in kept[t])
         yield f"{t:3d} {i:6d} {texts[t]:16s} {token_bytes(encoder, i).hex(' '):30s} {after}"
     maps = insides.attention_maps(params, acts).mean(axis=1)  # [n_layer, T, T]
     at_once = max(1, (shutil.get_terminal_size().columns - 14) // (len(ids) + 2))

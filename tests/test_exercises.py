@@ -359,6 +359,11 @@ def test_the_complaint_names_the_element():
     assert said == f"element [1, 2] of the result is 7, expected {expected} (1 of 12 elements differ)"
 
 
+def test_the_complaint_has_digits_enough_to_show_a_small_difference():
+    said = list(examine.differences(np.array([0.5, 0.25 + 3e-8]), np.array([0.5, 0.25]), 1e-8))
+    assert said == ["element [1] of the result is 0.25000003, expected 0.25 (1 of 2 elements differ)"]
+
+
 def shape_of(node):
     """Return what a definition says without its body: name, arguments, docstring."""
     arguments = ast.dump(node.args) if isinstance(node, ast.FunctionDef) else ""
@@ -438,6 +443,10 @@ def test_what_is_not_written_is_said_so(bench):
     assert len(status) == len(LADDER) + 1
     assert status[-1] == f"0 of {len(LADDER)} rungs are passed"
     assert "not passed" not in "".join(status)
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "picogpt", "Once", "--n", "2"]
+    text = subprocess.run(command, cwd=bench, env=environment, capture_output=True, text=True)
+    assert text.stderr.endswith("NotImplementedError: gpt2 is not written yet\n")
 
 
 def test_a_rung_uses_the_readers_functions_of_the_rungs_below(bench):

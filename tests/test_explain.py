@@ -164,12 +164,20 @@ def test_text_shows_tokens_the_likeliest_and_attention(made):
         words = lines[t + 1].split()
         assert words[:2] == [str(t), str(i)]
         best = probs[t].argmax()
-        assert f"  {explain.token_text(made.encoder, best)!r} {probs[t, best]:.1%}" in lines[t + 1]
+        assert f"  {explain.quoted(made.encoder, best)} {probs[t, best]:.1%}" in lines[t + 1]
     maps = insides.attention_maps(made.params, made.acts).mean(axis=1)
     start = next(n for n, line in enumerate(lines) if "layer 1" in line)
     for t in range(len(ids)):
         drawn = "".join(explain.SHADES[round(9 * np.sqrt(w))] for w in maps[0, t])
         assert lines[start + 1 + t][14 : 14 + len(ids)].rstrip() == drawn.rstrip()
+
+
+def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(made):
+    assert [explain.quoted(made.encoder, i) for i in made.encoder.encode("é\n")] == [
+        r"'\xc3'",
+        r"'\xa9'",
+        r"'\n'",
+    ]
 
 
 @pytest.mark.parametrize(

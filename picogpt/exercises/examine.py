@@ -211,7 +211,8 @@ def array_differences(value, expected, tolerance, name):
         at = tuple(int(i) for i in np.argwhere(~close)[0])
         element = f"element [{', '.join(map(str, at))}] of {name}" if at else name
         others = f" ({(~close).sum()} of {value.size} elements differ)" if at else ""
-        yield f"{element} is {value[at]:.6g}, expected {expected[at]:.6g}{others}"
+        digits = next(d for d in (6, 9, 17) if d == 17 or f"{value[at]:.{d}g}" != f"{expected[at]:.{d}g}")
+        yield f"{element} is {value[at]:.{digits}g}, expected {expected[at]:.{digits}g}{others}"
     elif value.dtype.kind == "f" and expected.dtype == np.float32 != value.dtype and not plain:
         yield FLOAT64
 

@@ -64,7 +64,7 @@ def stub(module):
         aside = [name for name in ASIDE if name in arguments(module, path)]
         comment = f"{indent}# rung {RUNG_OF[f'{module}.{path}'].name}"
         comment += f"; leave {', '.join(aside)} aside: not GPT-2, or dropout\n" if aside else "\n"
-        lines[places[path]] = [comment, f"{indent}raise NotImplementedError\n"]
+        lines[places[path]] = [comment, f'{indent}raise NotImplementedError("{path} is not written yet")\n']
     return "".join(lines)
 
 
