@@ -42,14 +42,13 @@ from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
 from picogpt.journal import LOG, read_log
 from picogpt.prepare import check_folder, encode_splits
-from picogpt.projects.runs import logged, save_result
+from picogpt.projects.runs import SHAKESPEARE, logged, save_result
 from picogpt.shapes import n_params
 from picogpt.state import STATE, load_state, save_state
 from picogpt.tree import tree_map
 from picogpt.tuning import check_settings
 
 log = logging.getLogger("picogpt")
-SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.txt"
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(

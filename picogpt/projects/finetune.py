@@ -52,11 +52,10 @@ from picogpt.ops import cross_entropy
 from picogpt.projects import runs
 
 log = logging.getLogger("picogpt")
-SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.txt"
 
 
 def finetune(
-    file: str = str(SHAKESPEARE),
+    file: str = str(runs.SHAKESPEARE),
     *,
     model: str = "tales",
     out: str = "runs/finetune",

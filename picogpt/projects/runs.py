@@ -10,6 +10,7 @@ from picogpt import journal
 from picogpt.files import atomic_write
 
 log = logging.getLogger("picogpt")
+SHAKESPEARE = Path(__file__).parents[2] / "tests" / "data" / "tinyshakespeare.txt"  # in a checkout
 
 
 def new_folder(out):
