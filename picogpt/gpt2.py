@@ -72,18 +72,9 @@ def keep_all(place, shape):
 
 
 def self_attention(
-    x,
-    c_attn,
-    c_proj,
-    n_head,
-    mask=None,
-    remember=None,
-    draw=keep_all,
-    act=None,
-    around=None,
-    adapter=None,
-    **tricks,
-):
+    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None,
+    adapter=None, **tricks,
+):  # fmt: skip
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
     x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
