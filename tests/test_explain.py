@@ -74,12 +74,14 @@ def test_the_tokens_are_the_prompts_and_the_likeliest_after_it(made):
 
 
 def test_logits_and_sums_give_the_models_probabilities_at_every_temperature(made):
+    """To the 2e-5 by which float32 logits of two processes may differ, which a low temperature multiplies."""
     top = made.data["top"]
+    np.testing.assert_allclose(top["logits"], np.take_along_axis(made.logits, top["ids"], axis=-1), atol=2e-5, rtol=0)
     for n, temperature in enumerate(made.data["temperatures"]):
         sums = np.exp((top["logits"].astype(float) - top["logits"][:, :1]) / temperature)
         probs = sums / (sums.sum(axis=-1) + np.exp(top["rest"][:, n]))[:, None]
         exact = np.take_along_axis(softmax(made.logits / np.float64(temperature)), top["ids"], axis=-1)
-        np.testing.assert_allclose(probs, exact, rtol=1e-5, atol=1e-12)
+        np.testing.assert_allclose(probs, exact, rtol=4e-5 / temperature, atol=1e-12)
 
 
 def test_attention_is_the_models_to_one_of_255(made):
@@ -92,7 +94,7 @@ def test_the_lens_ends_with_the_models_own_answer(made):
     probs, lens = softmax(made.logits), made.data["lens"]
     assert lens["ids"][-1, :, 0].tolist() == made.logits.argmax(axis=-1).tolist()
     best = np.take_along_axis(probs, lens["ids"][-1], axis=-1)
-    np.testing.assert_allclose(lens["probs"][-1], best, rtol=1e-5)
+    np.testing.assert_allclose(lens["probs"][-1], best, rtol=1e-4)
     follows = probs[np.arange(len(probs) - 1), made.data["ids"][1:]]
     np.testing.assert_allclose(lens["watched"][-1, :-1, 0], follows, rtol=1e-4)
     np.testing.assert_allclose(lens["watched"][-1, :, 1], probs.max(axis=-1), rtol=1e-4)
