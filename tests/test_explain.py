@@ -76,7 +76,8 @@ def test_the_tokens_are_the_prompts_and_the_likeliest_after_it(made):
 def test_logits_and_sums_give_the_models_probabilities_at_every_temperature(made):
     """To the 2e-5 by which float32 logits of two processes may differ, which a low temperature multiplies."""
     top = made.data["top"]
-    np.testing.assert_allclose(top["logits"], np.take_along_axis(made.logits, top["ids"], axis=-1), atol=2e-5, rtol=0)
+    logits = np.take_along_axis(made.logits, top["ids"], axis=-1)
+    np.testing.assert_allclose(top["logits"], logits, atol=2e-5, rtol=0)
     for n, temperature in enumerate(made.data["temperatures"]):
         sums = np.exp((top["logits"].astype(float) - top["logits"][:, :1]) / temperature)
         probs = sums / (sums.sum(axis=-1) + np.exp(top["rest"][:, n]))[:, None]
