@@ -167,8 +167,12 @@ def train(
 def flags_file(given):
     """Return the JSON file whose flags hold where none are given: --config, or of the training resumed."""
     own = Path(given.get("out", command.parameters(train)["out"].default), SETTINGS)
-    resumes = given.get("resume", "").lower() == "true" and own.exists()
-    return given.get("config") or (own if resumes else None)
+    resumes = given.get("resume", "").lower() == "true"
+    if resumes and not own.exists() and not {"file", "config"} & given.keys():
+        raise FileNotFoundError(
+            f"{own.parent} holds no training to resume: --out names its folder, a FILE begins one"
+        )
+    return given.get("config") or (own if resumes and own.exists() else None)
 
 
 def fill_in(c):

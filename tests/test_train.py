@@ -198,8 +198,14 @@ def test_flags_come_from_a_file_unless_given(text, tmp_path):
         (tmp_path / "flags.json").write_text(content)
         assert run("--config=flags.json", folder=tmp_path) == (1, f"picogpt: {sentence}\n")
     assert run("--config=nowhere", folder=tmp_path) == (1, "picogpt: nowhere: No such file or directory\n")
-    code, said = run("--resume", folder=tmp_path)
-    assert (code, "FILE is missing" in said) == (2, True)
+
+
+@pytest.mark.parametrize(("flags", "named"), [([], "runs/model"), (["--out=there"], "there")])
+def test_resuming_where_no_training_is_names_the_folder(flags, named, tmp_path):
+    (tmp_path / "there").mkdir()
+    sentence = f"{named} holds no training to resume: --out names its folder, a FILE begins one"
+    assert run("--resume", *flags, folder=tmp_path) == (1, f"picogpt: {sentence}\n")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
 
 
 def test_evaluating_only_says_the_losses_and_writes_nothing(text, tmp_path):
