@@ -7,8 +7,9 @@ the models that have a name.
 
   NAME                a model by name, such as gpt2 or gpt3-175B; 124M, 355M, 774M, 1558M; or a folder
   --n_vocab N --n_ctx N --n_embd N --n_head N --n_layer N --bias BOOL --tied BOOL --positions BOOL
-  --time_weighting NAME --time_mixing BOOL --band N
-                      what is otherwise than NAME says, or all of it. See picogpt.train
+  --gelu NAME --time_weighting NAME --time_mixing BOOL --band N --adapter N
+                      what is otherwise than NAME says, or all of it. See picogpt.train, and of the
+                      channels of adapters --adapters of picogpt.projects.finetune
   --batch_size N      sequences of n_ctx tokens at a time, for memory (1)
   --flops X           what the hardware can do, in FLOPs per second (312e12: an A100 in bfloat16)
   --mfu X             which share of it training uses (0.3)
@@ -40,9 +41,11 @@ def sizing(
     bias: bool | None = None,
     tied: bool | None = None,
     positions: bool | None = None,
+    gelu: str | None = None,
     time_weighting: str | None = None,
     time_mixing: bool | None = None,
     band: int | None = None,
+    adapter: int | None = None,
     batch_size: int = 1,
     flops: float = 312e12,
     mfu: float = 0.3,
@@ -132,6 +135,7 @@ def count_flops(hparams):
         "attention": L * 2 * (2 * T * T * C),
         "attention's projection": L * 2 * T * C * C,
         "feed-forward": L * 2 * T * C * 4 * C * 2,
+        "adapters": L * 2 * (2 * T * C * hparams.get("adapter", 0) * 2),
         "output head": 2 * T * C * hparams["n_vocab"],
     }
     forward = sum(parts.values())
@@ -144,14 +148,17 @@ def count_flops(hparams):
 
 
 def bytes_needed(hparams, batch_size=1):
-    """Return {part: bytes in float32} of training on and of generating `batch_size` sequences.
+    """Return {part: bytes in float32} of training all of it on and of generating `batch_size` sequences.
 
     In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each before
-    and after gelu: 16 C. The model keeps x and ln_f; the logits stand beside their derivative.
+    and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and after gelu. The
+    model keeps x and ln_f; the logits stand beside their derivative.
     """
     C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
+    n = hparams.get("adapter", 0)
+    block = 16 * C + (2 * (C + 2 * n) if n else 0)
     weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
-    activations, logits = rows * (16 * L + 2) * C, rows * 2 * V
+    activations, logits = rows * (block * L + 2 * C), rows * 2 * V
     mixed = FLOAT * batch_size * L * (T + 1) * (C // 2) if hparams.get("time_mixing") else 0
     cache = rows * 2 * L * C + mixed
     return {

@@ -20,7 +20,7 @@ FLOORS = [
     dict(decode=90, shards=100, scoring=160),
     dict(generate=220),
     dict(trainer=180, classifier=110, lora=80, adapters=40, examples=120),
-    dict(prepare=120, sizing=195, cli=290, tuning=135),
+    dict(prepare=120, sizing=200, cli=290, tuning=135),
     dict(train=260),
     {"__main__": 25, "evaluate": 210, "explain": 240, "projects.__init__": 5, "projects.runs": 65},
     {  # the projects, which nobody imports

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import sizing
+from picogpt import command, sizing
 from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.grad import loss_and_grads
 from picogpt.optim import adamw_init
 from picogpt.presets import PRESETS
-from picogpt.shapes import SIZES, n_params
-from picogpt.tree import walk
+from picogpt.shapes import OPTIONS, SIZES, n_params
+from picogpt.tree import flatten, nest, walk
 
 REPOSITORY = Path(__file__).parents[1]
 NANOGPT = SIZES["124M"] | dict(bias=False)
@@ -50,7 +50,8 @@ def test_nanogpts_chinchilla_is_reproduced():
     assert sizing.loss(1e30, 1e9) == pytest.approx(1.69 + 410.7 / 1e9**0.28, abs=1e-6)
 
 
-def test_flops_are_those_of_the_matrix_products(monkeypatch):
+@pytest.mark.parametrize("option", [{}, dict(adapter=5)], ids=str)
+def test_flops_are_those_of_the_matrix_products(option):
     """Two for each product, counted where NumPy makes them."""
 
     class Counting(np.ndarray):
@@ -63,17 +64,16 @@ def test_flops_are_those_of_the_matrix_products(monkeypatch):
                 counted.append(2 * made.size * arrays[0].shape[-1])
             return made.view(Counting) if isinstance(made, np.ndarray) else made
 
-    counted, params = [], init_params(TINY, np.random.default_rng(0))
-    for block in params["blocks"]:
-        for part in ("attn", "mlp"):
-            for layer in block[part].values():
-                layer["w"] = layer["w"].view(Counting)
-    params["wte"] = params["wte"].view(Counting)
-    gpt2([[1] * 11], params, 3)
-    assert sum(counted) == sizing.count_flops(TINY)["forward"]
+    counted, hparams = [], TINY | option
+    params = flatten(init_params(hparams, np.random.default_rng(0)))
+    products = {path: w.view(Counting) for path, w in params.items() if path.endswith((".w", "wte"))}
+    gpt2([[1] * 11], nest(params | products), 3)
+    assert sum(counted) == sizing.count_flops(hparams)["forward"]
 
 
-@pytest.mark.parametrize("option", [{}, dict(time_mixing=True), dict(tied=False, bias=False)], ids=str)
+@pytest.mark.parametrize(
+    "option", [{}, dict(time_mixing=True), dict(tied=False, bias=False), dict(adapter=5)], ids=str
+)
 def test_memory_is_what_is_allocated(option):
     hparams = TINY | option
     params, acts = init_params(hparams, np.random.default_rng(0)), []
@@ -87,10 +87,10 @@ def test_memory_is_what_is_allocated(option):
     assert 2 * logits.nbytes == memory["logits, their derivative"]
     owners = {}
     for act in acts:
-        for name, array in act.items():
+        for path, array in walk(act):
             while array is not None and array.base is not None:
                 array = array.base
-            if array is not None and name != "mask":
+            if array is not None and path != "mask":
                 owners[id(array)] = array.nbytes
     assert sum(owners.values()) == memory["activations"]
     cache = KVCache(params, 3, batch=5)
@@ -111,6 +111,12 @@ def test_the_command_prints_a_model_by_name_folder_or_flags():
     code, said, _ = run("models/tales")
     assert (code, "3,880,448" in said) == (0, True)
     assert "123,551,232" in by_name  # without positions, as nanoGPT counts
+    code, adapted, _ = run("gpt2", "--adapter=64", "--gelu=erf")
+    assert (code, "126,819,072" in adapted) == (0, True)  # 12 blocks, 2 of 64 * 768 * 2 + 64 + 768 in each
+
+
+def test_all_that_shapes_a_model_is_a_flag():
+    assert {*SIZES["124M"], *OPTIONS} <= command.parameters(sizing.sizing).keys()
 
 
 def test_the_command_lists_all_names():
