@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from picogpt.erf import gelu_erf
-from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear
+from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear, positions
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, nest
 from picogpt.tricks import before_attention, gelu_quick
@@ -72,7 +72,7 @@ def keep_all(place, shape):
 
 
 def self_attention(
-    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None,
+    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=(),
     adapter=None, **tricks,
 ):  # fmt: skip
     """Let every token look at the tokens before it and take from them what its heads ask for.
@@ -109,7 +109,7 @@ def adapt(x, adapter, act, name):
 
 
 def transformer_block(
-    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=keep_all, act=None, around=None
+    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=keep_all, act=None, around=()
 ):
     """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
@@ -171,17 +171,17 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     def draw(place, shape):
         return dropout_mask(shape, params["wte"].dtype, p[place], rng)
 
-    places = beside(positions(past, T, pad)), beside(positions(0, past + T, pad))  # of queries, of keys
     x = params["wte"][ids]  # [B, T, C]
     if params["wpe"].size:
-        x = x + params["wpe"][places[0]]
+        places = beside(positions(past, T, pad))  # [T] or [B, T]
+        x = x + params["wpe"][places]
     keep = draw("embedding", x.shape)
     x = dropout(x, keep)
     mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
         act = {}
         remember = functools.partial(cache.extend, layer) if cache else None
-        around = places, functools.partial(cache.recall, layer) if cache else None
+        around = past, pad, functools.partial(cache.recall, layer) if cache else None
         x = transformer_block(
             x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act, around=around
         )
@@ -195,12 +195,6 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     if acts is not None:
         acts.append(dict(x=x, ln_f=normed, keep=keep, mask=mask))
     return linear(normed, params.get("lm_head", params["wte"]).T)
-
-
-def positions(past, T, pad=None):
-    """Number the tokens of this call: [T], or with `pad` [B, T], in which the padding is at position 0."""
-    count = np.arange(past, past + T)
-    return count if pad is None else np.maximum(count - pad[:, None], 0)
 
 
 def one_or_three(p_drop):

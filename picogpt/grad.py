@@ -131,16 +131,16 @@ def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, adapter=
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
     dy, dadapter = adapt_backward(dy, act, adapter, "adapter_attn")
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    x, places = act["ln_1"], (np.arange(dy.shape[1], like=dy),) * 2  # of queries, of keys
+    x = act["ln_1"]
     if tricks:
-        x, mask, _ = before_attention(x, mask, places, **tricks)
+        x, mask, _ = before_attention(x, mask, **tricks)
     dq, dk, dv, *dtime = attention_backward(
         split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"], act.get("time")
     )
     dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
     dx, dc_attn = linear_backward(dqkv, x, **c_attn)
     if tricks:
-        dx, tricks = before_attention_backward(dx, *dtime, places=places, **tricks)
+        dx, tricks = before_attention_backward(dx, *dtime, **tricks)
     return dx, dict(c_attn=dc_attn, c_proj=dc_proj, **tricks, **dadapter)
 
 

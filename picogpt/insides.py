@@ -8,7 +8,7 @@ import numpy as np
 
 from picogpt.gpt2 import adapt, feed_forward, merge_heads, split_heads, transformer_block
 from picogpt.ops import attention_probs, layer_norm, linear
-from picogpt.tricks import banded
+from picogpt.tricks import banded, both_places
 
 
 def attention_maps(params, acts):
@@ -20,14 +20,9 @@ def attention_maps(params, acts):
     for block, act in zip(params["blocks"], acts, strict=False):
         mask, band = acts[-1]["mask"], block["attn"].get("band")
         if band is not None:
-            mask = banded(mask, places(acts), len(band), act["q"].dtype)
+            mask = banded(mask, both_places(act["x"]), len(band), act["q"].dtype)
         maps.append(attention_probs(act["q"], act["k"], mask)[0])
     return np.stack(maps)
-
-
-def places(acts):
-    """Return the places of the queries and of the keys, ([T], [T])."""
-    return (np.arange(acts[0]["x"].shape[1]),) * 2
 
 
 def streams(acts):
@@ -72,7 +67,7 @@ def streams_without_heads(params, acts, n_head, layer):
     x = act["x"] + project(merge_heads(heads * on), **block["attn"])  # [H, T, C]
     x = x + feed_forward(layer_norm(x, **block["ln_2"]), **block["mlp"])
     for block in params["blocks"][layer + 1 :]:
-        x = transformer_block(x, **block, n_head=n_head, mask=acts[-1]["mask"], around=(places(acts), None))
+        x = transformer_block(x, **block, n_head=n_head, mask=acts[-1]["mask"])
     return x
 
 

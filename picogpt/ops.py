@@ -140,6 +140,12 @@ def attention(q, k, v, mask=None, keep=None, time=None):
     return dropout(factored, keep) @ v / weights.sum(axis=-1, keepdims=True)
 
 
+def positions(past, T, pad=None):
+    """Number the tokens of this call: [T], or with `pad` [B, T], in which the padding is at position 0."""
+    count = np.arange(past, past + T)
+    return count if pad is None else np.maximum(count - pad[:, None], 0)
+
+
 def causal_mask(T, S, dtype, pad=None):
     """Return 0 where a query may look and -1e10 where it may not: at later tokens and at padding.
 

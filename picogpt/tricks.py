@@ -2,17 +2,22 @@
 
 Each acts where its parameter stands in the tree, and costs nothing elsewhere. One that learns nothing has an
 empty array there, whose length is its setting, if it has one. `places` are those of the queries and of the
-keys, ([T], [S]), or with padding ([B, T], [B, S]), as `gpt2.positions` counts them.
+keys, ([T], [S]), or with padding ([B, T], [B, S]), as `ops.positions` counts them.
 """
 
 import numpy as np
 
+from picogpt.ops import positions
 
-def before_attention(x, mask, places, recall=None, time_weighting=None, time_mixing=None, band=None):
+
+def before_attention(
+    x, mask, past=0, pad=None, recall=None, *, time_weighting=None, time_mixing=None, band=None
+):
     """Do what attention begins with: mix x, narrow the mask. -> x, mask, factors of the probabilities.
 
     x [B, T, C] and `mask` are what GPT-2 would take; `recall` is of the cache, if there is one.
     """
+    places = both_places(x, past, pad)
     if time_mixing is not None:
         x = mix_time(x, places, recall)
     if band is not None:
@@ -20,15 +25,21 @@ def before_attention(x, mask, places, recall=None, time_weighting=None, time_mix
     return x, mask, None if time_weighting is None else time_weights(places, **time_weighting)
 
 
-def before_attention_backward(dx, dtime=None, *, places, time_weighting=None, time_mixing=None, band=None):
+def before_attention_backward(dx, dtime=None, *, time_weighting=None, time_mixing=None, band=None):
     """Go back through it, from dx and the derivative by the factors. -> dx, gradients.
 
     The gradient of an empty array is that array.
     """
-    dweighting = None if dtime is None else time_weights_backward(dtime, places, **time_weighting)
+    dweighting = None if dtime is None else time_weights_backward(dtime, both_places(dx), **time_weighting)
     grads = dict(time_weighting=dweighting, time_mixing=time_mixing, band=band)
     dx = dx if time_mixing is None else mix_time_backward(dx)
     return dx, {name: grad for name, grad in grads.items() if grad is not None}
+
+
+def both_places(x, past=0, pad=None):
+    """Number the tokens of x [B, T, C], the queries, and all so far, the keys; beside x, wherever that is."""
+    T = x.shape[1]
+    return tuple(np.asarray(positions(*those, pad), like=x) for those in ((past, T), (0, past + T)))
 
 
 def time_weights(places, full=None, distance=None, key=None):

@@ -6,7 +6,7 @@ from compare import NoFloat64, relative_error
 
 from picogpt.decode import left_pad
 from picogpt.generate import generate
-from picogpt.gpt2 import KVCache, gpt2, init_params, positions
+from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.shapes import param_shapes
 from picogpt.tree import flatten, tree_map, walk
 
@@ -345,13 +345,6 @@ def test_one_head_is_the_formula_written_out():
         x = x + dense(hidden, **block["mlp"]["c_proj"])
         logits.append(params["wte"] @ norm(x, **params["ln_f"]))
     assert relative_error(gpt2([ids], params, n_head)[0], logits) < 1e-12
-
-
-def test_positions_count_from_the_cache_and_after_the_padding():
-    assert positions(0, 4).tolist() == [0, 1, 2, 3]
-    assert positions(5, 2).tolist() == [5, 6]
-    assert positions(0, 4, np.array([0, 3])).tolist() == [[0, 1, 2, 3], [0, 0, 0, 0]]
-    assert positions(4, 2, np.array([0, 3])).tolist() == [[4, 5], [1, 2]]
 
 
 def test_an_untrained_model_has_the_published_statistics():

@@ -52,7 +52,7 @@ def call(name, record, dtype=np.float64):
 
 def test_the_examples_cover_every_operation():
     functions = [name for name, f in vars(ops).items() if inspect.isfunction(f)]
-    assert sorted(functions) == sorted(OPERATIONS)
+    assert sorted(functions) == sorted([*OPERATIONS, "positions"])  # which makes whole numbers
 
 
 def test_row_dot_is_the_sum_of_the_products():
@@ -188,6 +188,13 @@ def test_a_query_gives_exactly_no_attention_to_what_is_hidden():
         probs = ops.attention_probs(took["q"] * 100, took["k"] * 100, mask)
         assert np.all(probs[np.broadcast_to(mask, probs.shape) < 0] == 0)
         np.testing.assert_allclose(probs.sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_positions_count_from_the_cache_and_after_the_padding():
+    assert ops.positions(0, 4).tolist() == [0, 1, 2, 3]
+    assert ops.positions(5, 2).tolist() == [5, 6]
+    assert ops.positions(0, 4, np.array([0, 3])).tolist() == [[0, 1, 2, 3], [0, 0, 0, 0]]
+    assert ops.positions(4, 2, np.array([0, 3])).tolist() == [[4, 5], [1, 2]]
 
 
 def test_the_causal_mask_counts_from_the_lower_right_corner():

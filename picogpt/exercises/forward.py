@@ -191,10 +191,10 @@ LOGITS = Rung(
     [
         ("check(ids, params, n_head, cache, pad, p_drop, rng)", "pass",
          "check(...) is there to say what cannot be: call it first."),
-        ('x = x + params["wpe"][places[0]]', "pass", "The position embedding wpe is forgotten."),
-        ('params["wpe"][places[0]]', 'params["wpe"][places[0] + 1]',
+        ('x = x + params["wpe"][places]', "pass", "The position embedding wpe is forgotten."),
+        ('params["wpe"][places]', 'params["wpe"][places + 1]',
          "Positions are counted from 1; the first token is at 0."),
-        ('params["wpe"][places[0]]', 'params["wpe"][ids % 11]',
+        ('params["wpe"][places]', 'params["wpe"][ids % 11]',
          "wpe is looked up by id; it is looked up by position."),
         ('normed = layer_norm(x, **params["ln_f"])', "normed = x",
          "The last layer norm, ln_f, is forgotten."),
