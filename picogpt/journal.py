@@ -4,8 +4,8 @@
     {"step": 250, "train_loss": 2.40, "val_loss": 2.43}
 
 An update's line has its number, the tokens so far, loss in nats, learning rate, the gradient's norm before
-clipping, the update's length relative to the weights', and its time; an evaluation's the mean losses. The
-projects write both into one line.
+clipping, in every tenth the update's length relative to the weights', and its time; an evaluation's the mean
+losses. The projects write both into one line.
 """
 
 import json

@@ -23,6 +23,7 @@ from picogpt.state import STATE, save_state
 from picogpt.tree import tree_map
 
 log = logging.getLogger("picogpt")
+MEASURE_EVERY = 10  # steps between those whose update's length is measured
 
 
 def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
@@ -116,6 +117,7 @@ def update(state, c, draw, gradients, comm=ALONE):
     ratio = optim.adamw_step(
         state["params"], grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
+        measure=state["step"] % MEASURE_EVERY == 0,
     )  # fmt: skip
     record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
     record["seconds"] = round(time.monotonic() - begin, 6)

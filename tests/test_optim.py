@@ -139,6 +139,15 @@ def test_a_step_says_how_far_it_went(tiny, threads, monkeypatch):
     assert ratio == pytest.approx(np.linalg.norm(after - before) / np.linalg.norm(after), rel=1e-9)
 
 
+def test_a_step_that_is_not_measured_is_the_same_step(tiny):
+    _, grads = loss_and_grads(tiny.params, tiny.ids, tiny.targets, tiny.n_head)
+    measured, unmeasured = tree_map(np.copy, tiny.params), tree_map(np.copy, tiny.params)
+    assert adamw_step(measured, grads, adamw_init(measured), step=1, lr=0.1) > 0
+    assert math.isnan(adamw_step(unmeasured, grads, adamw_init(unmeasured), step=1, lr=0.1, measure=False))
+    for (_, a), (_, b) in zip(walk(measured), walk(unmeasured), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_weights_and_moments_change_in_place_and_stay_float32(tiny32):
     moments = adamw_init(tiny32.params)
     arrays = {path: w for tree in (tiny32.params, moments) for path, w in walk(tree)}

@@ -149,8 +149,9 @@ def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
     c = trainer.recipe(steps=60, warmup=5)
     assert [record["lr"] for record in updates] == [schedule.rate(c, step, None) for step in range(60)]
     for record in updates:
-        assert set(record) == {"step", "tokens", "loss", "lr", "norm", "ratio", "seconds"}
-        assert 0 < record["ratio"] < 0.1
+        measured = {"ratio"} if record["step"] % 10 == 0 else set()
+        assert set(record) == {"step", "tokens", "loss", "lr", "norm", "seconds"} | measured
+        assert 0 < record.get("ratio", 0.01) < 0.1
         assert record["norm"] > 0
     evaluations = [record for record in records if "loss" not in record]
     assert [record["step"] for record in evaluations] == [*range(0, 60, 7), 60]
