@@ -1,5 +1,6 @@
 """tools/plot.py draws every training that it is given."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 from picogpt import journal
 
 REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY / "tools"))
+import plot as tool  # noqa: E402
 
 
 def plot(*argv, folder, **environment):
@@ -21,6 +24,7 @@ def plot(*argv, folder, **environment):
 
 
 def write_run(folder, n=200, **more):
+    """Write a log of n updates and an evaluation; `more` is for each update."""
     folder.mkdir()
     with journal.open_log(folder, 0) as file:
         for step in range(1, n + 1):
@@ -42,6 +46,32 @@ def test_a_picture_shows_several_runs(tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_a_log_does_not_tell_is_not_drawn(tmp_path):
+    """No held-out loss, and of each update but its loss."""
+    pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
+    lines = [json.dumps(dict(step=step, loss=1 / step)) for step in range(1, 9)]
+    (tmp_path / "log").write_text("\n".join([*lines, '{"step": 8, "train_loss": 0.1}']))
+    assert plot("log", "--out", "p.svg", folder=tmp_path) == (0, "")
+    picture = (tmp_path / "p.svg").read_text()
+    assert "<!-- log -->" in picture and "<!-- held-out text -->" not in picture
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    figure = pytest.importorskip("matplotlib.figure", reason="tools/plot.py needs matplotlib")
+
+    def full(self, file, **settings):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    write_run(tmp_path / "run")
+    (tmp_path / "p.png").write_bytes(b"old")
+    monkeypatch.setattr(figure.Figure, "savefig", full)
+    with pytest.raises(OSError, match=r"p\.png cannot be written"):
+        tool.plot([tmp_path / "run"], tmp_path / "p.png")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.png", "run"]
+    assert (tmp_path / "p.png").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
@@ -50,12 +80,17 @@ def test_a_picture_shows_several_runs(tmp_path):
         (["run"], 2, "plot: --out names a .png, .svg or .pdf, not ''"),
         (["nowhere", "--out=p.png"], 1, "plot: nowhere is missing: it is the log of a training"),
         (["empty", "--out=p.png"], 1, "empty/log.jsonl tells of no update: there is nothing to draw"),
+        (["words", "--out=p.png"], 1, "words/log.jsonl gives 'high' as norm: give the log of a training"),
+        (["run", "--out=no/p.png"], 1, "no/p.png cannot be written (No such file or directory)"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(tmp_path, argv, code, said):
     pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
     write_run(tmp_path / "run")
     write_run(tmp_path / "empty", 0)
+    write_run(tmp_path / "words", 3)
+    with (tmp_path / "words" / "log.jsonl").open("a") as file:
+        file.write('{"step": 4, "loss": 1.0, "norm": "high"}\n')
     got, err = plot(*argv, folder=tmp_path)
     assert (got, said in err, len(err.splitlines())) == (code, True, 1)
 

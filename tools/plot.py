@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt import command
+from picogpt.files import atomic_write
 from picogpt.journal import LOG, read_log
 
 log = logging.getLogger("picogpt")
@@ -40,19 +41,20 @@ def plot(runs, out):
         updates = [record for record in records[run] if "loss" in record]
         for key in CURVES:
             draw(axes[key], updates, key, f"C{i}", run)
-        evaluations = [record for record in records[run] if "val_loss" in record]
-        points = [(record["step"], record["val_loss"]) for record in evaluations]
+        points = [(record["step"], record["val_loss"]) for record in records[run] if "val_loss" in record]
         axes["loss"].plot(*np.reshape(points, (-1, 2)).T, "o-", color=f"C{i}", markersize=3, linewidth=1)
     for key, (title, is_logarithmic) in CURVES.items():
         axes[key].set_title(title, fontsize=10)
         axes[key].grid(alpha=0.2)
         if is_logarithmic:
             axes[key].set_yscale("log")
-    axes["loss"].plot([], [], "o-", color="grey", markersize=3, linewidth=1, label="held-out text")
+    if any("val_loss" in record for run in runs for record in records[run]):
+        axes["loss"].plot([], [], "o-", color="grey", markersize=3, linewidth=1, label="held-out text")
     for key in ("norm", "ratio"):
         axes[key].set_xlabel("updates")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
-    figure.savefig(out, dpi=150)
+    with atomic_write(out) as file:
+        figure.savefig(file, format=Path(out).suffix[1:], dpi=150)
 
 
 def read_run(run):
@@ -63,6 +65,10 @@ def read_run(run):
     records = read_log(path)
     if not any("loss" in record for record in records):
         raise ValueError(f"{path} tells of no update: there is nothing to draw")
+    for record in records:
+        for key in ("val_loss", *CURVES):
+            if not isinstance(record.get(key, 0), int | float):
+                raise ValueError(f"{path} gives {record[key]!r} as {key}: give the log of a training")
     return records
 
 
