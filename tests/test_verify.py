@@ -4,6 +4,7 @@ import doctest
 import html.parser
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -356,6 +357,27 @@ def test_what_is_not_installed_is_skipped_and_says_how_to_get_it(rung, package, 
     assert rows[-1].verdict == SKIPPED
     assert rows[-1].note.startswith(f"{package} is not installed: pip install {package}")
     assert failures(rows) == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "note"),
+    [
+        ("from jax import nothing", r"cannot import name 'nothing' from .*: pip install jax"),
+        ("import jax.nothing", r"No module named 'jax\.nothing'.*: pip install jax"),
+        ("raise ImportError('jax requires jaxlib\\nand more')", "jax requires jaxlib"),
+    ],
+)
+def test_what_lacks_a_part_is_skipped_and_says_which(source, note, tales, monkeypatch, tmp_path):
+    (tmp_path / "jax.py").write_text(source)
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    [row] = climb("3 JAX", tales)
+    assert (row.verdict, bool(re.fullmatch(note, row.note))) == (SKIPPED, True), row.note
+
+
+def test_what_picogpt_itself_lacks_fails():
+    row = verify.ended(ImportError("cannot import name 'gelu' from 'picogpt.ops'", name="picogpt.ops"))
+    assert row.verdict == FAILED
 
 
 def test_weights_that_are_not_there_are_skipped_and_not_fetched(tmp_path):

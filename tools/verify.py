@@ -64,15 +64,21 @@ def verify(*, model: str | None = None, models_dir: str = "models", goldens: str
 
 
 def climb(rung, subject):
-    """Yield the rows of a rung: after what is not installed a skipped one, after any error a failed one."""
+    """Yield the rows of a rung; if an error ends it, the last one says so."""
     try:
         yield from rung(subject)
-    except ModuleNotFoundError as error:
-        if error.name not in INSTALL:
-            raise
-        yield verify_report.skipped("the rest", f"{error.name} is not installed: {INSTALL[error.name]}")
-    except Exception as error:  # whatever a broken operation leads to
-        yield verify_report.failed("the rest", "", f"{type(error).__name__}: {str(error).split(chr(10))[0]}")
+    except Exception as error:  # whatever is not installed, or a broken operation leads to
+        yield ended(error)
+
+
+def ended(error):
+    """Return the row of what an error left out: skipped if another package, or a part of it, is not there."""
+    said, package = str(error).split("\n")[0], str(getattr(error, "name", "")).split(".")[0]
+    if not isinstance(error, ImportError) or package == "picogpt":
+        return verify_report.failed("the rest", "", f"{type(error).__name__}: {said}")
+    if isinstance(error, ModuleNotFoundError) and error.name in INSTALL:
+        said = f"{package} is not installed"
+    return verify_report.skipped("the rest", f"{said}: {INSTALL[package]}" if package in INSTALL else said)
 
 
 def proof(rung):
