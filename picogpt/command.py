@@ -48,7 +48,7 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, NotImplementedError) as error:  # the last: of the exercises
         log.error(sentence(error))
         sys.exit(1)
     sys.exit(0)
@@ -59,7 +59,7 @@ def sentence(error):
 
     It is one line, whatever a file's names or text may be that it quotes, and of a length to be read.
     """
-    said = str(error)
+    said = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         said = "there is not enough memory"
     elif isinstance(error, OSError) and error.strerror:
