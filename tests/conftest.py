@@ -4,15 +4,19 @@ Its sizes are all different, so that no axis can be taken for another: V 17, n_c
 n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are random too.
 """
 
+import io
+import logging
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from processes import Done
 
-from picogpt import machine
+from picogpt import command, machine
 from picogpt.tree import nest, tree_map
 
 try:
@@ -88,6 +92,22 @@ def tiny(pytorch_says):
 def tiny32(pytorch_says):
     """The same in float32."""
     return tiny_model(pytorch_says, np.float32)
+
+
+@pytest.fixture
+def call_command(capsys, monkeypatch):
+    """Run a command in this process, where it takes no second to start; return how it ended."""
+
+    def call(function, *argv, stdin=b"", **settings):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        with pytest.raises(SystemExit) as end:
+            command.run(function, [str(word) for word in argv], **settings)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(end.value.code, out, err)
+
+    return call
 
 
 @pytest.fixture

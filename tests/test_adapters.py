@@ -1,13 +1,11 @@
 """Adapters: the model is all but the same with them, and everything that it could do it still can."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
+from processes import run_python
 
 from picogpt import adapters, weights
 from picogpt.generate import generate
@@ -136,9 +134,8 @@ def test_a_number_of_channels_that_is_none_is_an_error(n, tiny32, tmp_path):
 def test_formats_that_know_no_adapters_are_not_written(to, tiny32, tmp_path):
     params, hparams = adapted(tiny32)
     weights.save(tmp_path / "model", params, hparams)
-    words = [sys.executable, REPOSITORY / "tools" / "convert.py", "model", "--to", to, "--out", "new"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert f"has adapter 5, which --to {to} cannot say" in done.stderr
+    tool = REPOSITORY / "tools" / "convert.py"
+    done = run_python(tool, "model", "--to", to, "--out", "new", folder=tmp_path)
+    assert done.code == 1
+    assert f"has adapter 5, which --to {to} cannot say" in done.err
     assert not (tmp_path / "new").exists()

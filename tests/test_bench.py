@@ -6,14 +6,13 @@ Nothing here is about how long anything takes.
 import doctest
 import itertools
 import json
-import os
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 
@@ -203,10 +202,7 @@ def test_a_peer_that_is_not_installed_is_left_out_and_said(quick, monkeypatch, c
 
 def run(*words):
     """Run the tool; return its exit code and what it writes."""
-    command = [sys.executable, REPOSITORY / "tools" / "bench.py", *words]
-    paths = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=paths)
-    return done.returncode, done.stdout, done.stderr
+    return run_python(REPOSITORY / "tools" / "bench.py", *words)
 
 
 def test_a_quick_run_prints_a_table_and_writes_what_it_is_asked_for(tmp_path):

@@ -1,20 +1,18 @@
 """The command line as its users meet it: `python -m picogpt PROMPT`."""
 
 import inspect
-import io
-import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from processes import run_python
 
-from picogpt import cli, command, train, weights
+from picogpt import cli, train, weights
 from picogpt.bpe import load_encoder
 from picogpt.generate import generate, until
 from picogpt.gpt2 import init_params
@@ -44,18 +42,12 @@ def folder(tmp_path_factory, params, encoder):
 
 
 @pytest.fixture
-def picogpt(folder, capsys, monkeypatch):
+def picogpt(folder, call_command):
     """Run the command in this process on the small model; return its exit code and what it wrote."""
 
     def run(*argv, stdin=b"", model=folder):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        monkeypatch.setattr(logging.getLogger(), "handlers", [])
         argv = [f"--model={model}", *argv] if model else argv
-        with pytest.raises(SystemExit) as end:
-            command.run(cli.continue_text, argv, cli.ALIASES)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return SimpleNamespace(code=end.value.code, out=out, err=err)
+        return call_command(cli.continue_text, *argv, stdin=stdin, aliases=cli.ALIASES)
 
     return run
 
@@ -364,9 +356,7 @@ sys.meta_path.insert(0, Interrupting)
 sys.argv = ["picogpt", "Once", "--model", {folder!r}]
 main()
 """
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    assert run_python("-c", code) == (130, "", "")
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])

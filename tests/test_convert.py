@@ -1,19 +1,18 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import chars, weights
 from picogpt.tree import flatten
 
 REPOSITORY = Path(__file__).parents[1]
 TENSORFLOW = REPOSITORY / "tests" / "references" / "tf_checkpoint"
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+TOOL = REPOSITORY / "tools" / "convert.py"
 
 
 @pytest.fixture
@@ -25,10 +24,9 @@ def checkpoint(tmp_path):
 
 def convert(*args):
     """Run the tool; return its exit code and what it says on stderr."""
-    command = [sys.executable, REPOSITORY / "tools" / "convert.py", *args]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
-    assert done.stdout == ""
-    return done.returncode, done.stderr
+    code, out, said = run_python(TOOL, *args)
+    assert out == ""
+    return code, said
 
 
 def assert_is_the_checkpoint(folder):
@@ -142,19 +140,12 @@ def test_a_wrong_call_is_one_line(args, code, says):
 
 
 def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
-    tool = REPOSITORY / "tools" / "convert.py"
     blocked = "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:];"
-    blocked += f"sys.path.insert(0, {str(tool.parent)!r});"  # as when it is run by name
-    command = [sys.executable, "-c", f"{blocked} runpy.run_path({str(tool)!r}, run_name='__main__')"]
-    done = subprocess.run(
-        [*command, tool, checkpoint, "--reader", "tf"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT,
-    )
-    assert done.returncode == 1
-    assert done.stderr == 'convert: --reader tf needs TensorFlow: pip install -e ".[tf]"\n'
+    blocked += f"sys.path.insert(0, {str(TOOL.parent)!r});"  # as when it is run by name
+    code = f"{blocked} runpy.run_path({str(TOOL)!r}, run_name='__main__')"
+    done = run_python("-c", code, TOOL, checkpoint, "--reader", "tf")
+    assert done.code == 1
+    assert done.err == 'convert: --reader tf needs TensorFlow: pip install -e ".[tf]"\n'
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
@@ -167,11 +158,8 @@ def test_after_a_full_disk_the_same_call_succeeds(kind, tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 
-    command = [sys.executable, REPOSITORY / "tools" / "convert.py", "tales", "--to", kind]
-    command += ["--out", tmp_path / "out"]
-    full = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=ENVIRONMENT, preexec_fn=fill_the_disk
-    )
-    assert (full.returncode, full.stderr.count("\n")) == (1, 1)
-    assert "make room" in full.stderr
-    assert subprocess.run(command, capture_output=True, check=False, env=ENVIRONMENT).returncode == 0
+    words = [TOOL, "tales", "--to", kind, "--out", tmp_path / "out"]
+    full = run_python(*words, preexec_fn=fill_the_disk)
+    assert (full.code, full.err.count("\n")) == (1, 1)
+    assert "make room" in full.err
+    assert run_python(*words).code == 0

@@ -1,11 +1,11 @@
 """The sifting of texts: each reason is found, and likeness is estimated as it is defined."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tools"))
@@ -21,9 +21,7 @@ def prose(seed, n=200):
 
 
 def run(*argv):
-    words = [sys.executable, str(REPOSITORY / "tools" / "corpus.py"), *map(str, argv)]
-    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8", timeout=60)
-    return done.returncode, done.stdout, done.stderr
+    return run_python(REPOSITORY / "tools" / "corpus.py", *argv)
 
 
 def test_every_reason_is_counted_and_the_rest_written(tmp_path):

@@ -1,7 +1,6 @@
 """The command that measures a model on a text: `python -m picogpt.evaluate`."""
 
 import json
-import logging
 import math
 import re
 import shlex
@@ -46,16 +45,11 @@ def folder(tmp_path_factory, params, encoder):
 
 
 @pytest.fixture
-def run(folder, capsys, monkeypatch):
+def run(folder, call_command):
     """Run the command in this process on the small model; return its exit code and what it wrote."""
 
     def run(*argv, model=folder):
-        monkeypatch.setattr(logging.getLogger(), "handlers", [])
-        with pytest.raises(SystemExit) as end:
-            command.run(evaluate.evaluate, [f"--model={model}", *map(str, argv)])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return SimpleNamespace(code=end.value.code, out=out, err=err)
+        return call_command(evaluate.evaluate, f"--model={model}", *argv)
 
     return run
 

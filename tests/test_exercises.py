@@ -1,19 +1,15 @@
 """The ladder of exercises: no wrong function passes a rung, every right one does, and the messages fit."""
 
 import ast
-import os
-import subprocess
-import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt.exercises import examine, ladder, lay_out
 from picogpt.exercises.lay_out import LADDER, MODULES
 
-REPOSITORY = Path(__file__).parents[1]
 OURS = examine.namespace(MODULES)
 NOWHERE = "/nowhere"
 MISTAKES = [
@@ -415,9 +411,7 @@ def check(folder, name):
 
 def run(folder, *words):
     """Run the command in a reader's folder, where python -m picogpt finds the reader's files first."""
-    command = [sys.executable, "-m", "picogpt.exercises", *words]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return run_python("-m", "picogpt.exercises", *words, folder=folder)
 
 
 def test_the_ladder_passes_with_the_solutions_and_the_rest_of_picogpt_uses_them(bench):
@@ -426,29 +420,25 @@ def test_the_ladder_passes_with_the_solutions_and_the_rest_of_picogpt_uses_them(
         assert path.read_text(encoding="utf-8") == lay_out.stub(module)
         path.write_text(lay_out.source(module), encoding="utf-8")
     done = run(bench, "check")
-    assert done.stdout.splitlines()[:-1] == [f"{name}: passed" for name in LADDER]
-    assert done.returncode == 0
+    assert done.out.splitlines()[:-1] == [f"{name}: passed" for name in LADDER]
+    assert done.code == 0
     write(bench, "ops.softmax", "raise ValueError('this is mine')")
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "picogpt", "Once", "--n", "2", "--temperature", "1"]
-    text = subprocess.run(command, cwd=bench, env=environment, capture_output=True, text=True)
-    assert "this is mine" in text.stderr
+    text = run_python("-m", "picogpt", "Once", "--n", "2", "--temperature", "1", folder=bench)
+    assert "this is mine" in text.err
 
 
 def test_what_is_not_written_is_said_so(bench):
     done = run(bench, "check")
-    assert done.returncode == 1
-    assert "softmax is not written yet" in done.stdout
-    status = run(bench, "status").stdout.splitlines()
+    assert done.code == 1
+    assert "softmax is not written yet" in done.out
+    status = run(bench, "status").out.splitlines()
     assert len(status) == len(LADDER) + 1
     assert status[-1] == f"0 of {len(LADDER)} rungs are passed"
     assert "not passed" not in "".join(status)
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "picogpt", "Once", "--n", "2"]
-    text = subprocess.run(command, cwd=bench, env=environment, capture_output=True, text=True)
-    assert text.returncode == 1
-    assert text.stderr.splitlines()[-1] == "picogpt: gpt2 is not written yet"
-    assert "Traceback" not in text.stderr
+    text = run_python("-m", "picogpt", "Once", "--n", "2", folder=bench)
+    assert text.code == 1
+    assert text.err.splitlines()[-1] == "picogpt: gpt2 is not written yet"
+    assert "Traceback" not in text.err
 
 
 def test_a_rung_uses_the_readers_functions_of_the_rungs_below(bench):
@@ -500,13 +490,13 @@ def test_code_that_does_not_come_back_is_survived(bench, monkeypatch, body, said
 def test_what_the_reader_prints_is_not_taken_for_the_report(bench):
     write(bench, "ops.softmax", "print('[]', flush=True)\nreturn x")
     done = run(bench, "check", "softmax")
-    assert "softmax: not passed" in done.stdout
-    assert "[]" in done.stderr
+    assert "softmax: not passed" in done.out
+    assert "[]" in done.err
 
 
 def test_hints_and_solutions(tmp_path):
-    assert "Subtract the row's largest score" in " ".join(run(tmp_path, "hint", "softmax").stdout.split())
-    shown = run(tmp_path, "hint", "heads", "--solution").stdout
+    assert "Subtract the row's largest score" in " ".join(run(tmp_path, "hint", "softmax").out.split())
+    shown = run(tmp_path, "hint", "heads", "--solution").out
     assert "def split_heads" in shown
     assert "def merge_heads" in shown
     assert all(function in lay_out.RUNG_OF for rung in LADDER.values() for function in rung.functions)
@@ -526,9 +516,9 @@ def test_hints_and_solutions(tmp_path):
 )
 def test_wrong_usage_is_one_sentence(tmp_path, words, code, said):
     done = run(tmp_path, *words)
-    assert done.returncode == code
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == code
+    assert said in done.err
+    assert "Traceback" not in done.err
 
 
 def test_files_that_are_there_are_not_overwritten(bench):

@@ -8,13 +8,12 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import explain, insides, weights
 from picogpt.chars import CharEncoder
@@ -27,9 +26,7 @@ PROMPT, N = "Once upon a time there was a", 6
 
 
 def run(*argv):
-    words = [sys.executable, "-m", "picogpt.explain", *map(str, argv)]
-    done = subprocess.run(words, capture_output=True, cwd=REPOSITORY, check=False)
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+    return run_python("-m", "picogpt.explain", *argv, folder=REPOSITORY)
 
 
 def read_page(path):

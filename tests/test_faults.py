@@ -6,12 +6,11 @@ import pickle
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import bundle, safetensors, train, weights
 from picogpt.bpe import load_encoder
@@ -23,7 +22,6 @@ from picogpt.shapes import SIZES
 TESTS = Path(__file__).parent
 OPENAI = TESTS / "data" / "gpt2-124M"
 HPARAMS = dict(n_vocab=300, n_ctx=32, n_embd=12, n_head=3, n_layer=2)
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(TESTS.parent)}
 
 
 def test_the_tests_that_the_table_names_exist():
@@ -46,12 +44,9 @@ def folder(tmp_path):
 
 def run(*argv, module="picogpt", stdin=b"", **environment):
     """Run a command in a process of its own; return its exit code, stdout and stderr, in at most 30 s."""
-    words = [sys.executable, "-m", module, *map(os.fsencode, argv)]
-    done = subprocess.run(
-        words, input=stdin, capture_output=True, env=ENVIRONMENT | environment, timeout=30, check=False
-    )
-    assert b"Traceback" not in done.stderr and b"Warning" not in done.stderr
-    return done.returncode, done.stdout, done.stderr.decode()
+    done = run_python("-m", module, *argv, stdin=stdin, timeout=30, **environment)
+    assert "Traceback" not in done.err and "Warning" not in done.err
+    return done
 
 
 # Weights
@@ -92,7 +87,7 @@ def test_weights_whose_logits_overflow_are_an_error_and_no_row_of_exclamation_ma
     params["wte"][:] = 3e38
     weights.save(folder, params, HPARAMS)
     code, out, said = run("Once", "--n=5", "--model", folder, *flags)
-    assert (code, out.strip()) == (1, b"")
+    assert (code, out.strip()) == (1, "")
     assert said.endswith("picogpt: the model gives NaN or infinity: its weights are damaged, or too large\n")
 
 
@@ -142,7 +137,7 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_not_waited_for(folder, name, k
 )
 def test_a_path_or_a_device_as_a_model_is_one_line(name, tally):
     code, out, said = run("Once", "--model", name)
-    assert (code, out, said.count("\n")) == (1, b"", 1)
+    assert (code, out, said.count("\n")) == (1, "", 1)
     assert len(said) < 1100
     tally("names of models that are none", "refused with code 1")
 
@@ -169,7 +164,7 @@ def test_a_checkpoint_file_that_is_no_text_names_nothing(tmp_path):
     "prompt", ["", "     ", "\ufeffBOM", "one\r\ntwo\r\n", "a\0b", "👩‍👩‍👧‍👦 🏳️‍🌈", "e\u0301\u202e"]
 )
 def test_any_text_is_a_prompt_also_where_the_terminal_speaks_ascii(folder, prompt):
-    code, out, said = run(
+    code, _, said = run(
         *("-", "--n=3", "--truncate", "--model", folder),
         stdin=prompt.encode(),
         LC_ALL="C",
@@ -177,20 +172,19 @@ def test_any_text_is_a_prompt_also_where_the_terminal_speaks_ascii(folder, promp
     )
     assert code == 0
     assert said in ("", "picogpt: the context of 32 tokens is full: going on from its newest half\n")
-    out.decode("utf-8")
 
 
 def test_invalid_utf_8_is_one_line(folder, tally):
     for argv, stdin in ((["a\udcff"], b""), (["-"], b"a\xff"), (["-"], b"\xc3"), (["-"], b"\xed\xa0\x80")):
         code, out, said = run(*argv, "--model", folder, stdin=stdin)
-        assert (code, out, said.count("\n")) == (1, b"", 1)
+        assert (code, out, said.count("\n")) == (1, "", 1)
         assert "is not UTF-8 text: " in said
         tally("prompts that are not UTF-8", "refused with code 1")
 
 
 def test_a_megabyte_without_a_space_is_refused_or_cut(folder):
     code, out, said = run("-", "--model", folder, stdin=b"x9" * 500_000)
-    assert (code, out) == (1, b"")
+    assert (code, out) == (1, "")
     assert re.fullmatch(
         r"picogpt: the prompt has \d+ tokens and this .* 32: --truncate keeps the newest\n", said
     )
@@ -219,9 +213,8 @@ from picogpt.__main__ import main
 {place} = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 main()
 """
-    words = [sys.executable, "-c", code, "Once", "--model", str(folder)]
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+    done = run_python("-c", code, "Once", "--model", folder, timeout=30)
+    assert done == (128 + signal.SIGINT, "", "")
 
 
 def test_ctrl_c_amid_a_save_leaves_nothing_half_written(tmp_path):
@@ -232,9 +225,9 @@ from picogpt import command, files, train
 files.move_into_place = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 command.run(train.train)
 """
-    words = [sys.executable, "-c", code, "text", "--out=out", "--n_layer=1", "--n_embd=8", "--n_ctx=8"]
-    done = subprocess.run(words, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, timeout=30, check=False)
-    assert (done.returncode, b"Traceback" in done.stderr) == (130, False)
+    words = ["text", "--out=out", "--n_layer=1", "--n_embd=8", "--n_ctx=8"]
+    done = run_python("-c", code, *words, folder=tmp_path, timeout=30)
+    assert (done.code, "Traceback" in done.err) == (130, False)
     assert list((tmp_path / "out").iterdir()) == []
 
 

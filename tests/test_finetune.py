@@ -1,20 +1,17 @@
 """The command: a text, or examples, in; a model that opens, a log and a result out."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import chars, lora, weights
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.projects.finetune import finetune
 from picogpt.tree import walk
 
-REPOSITORY = Path(__file__).parents[1]
 HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
 SETTINGS = dict(steps=4, batch_size=3, eval_every=2, warmup=1, threads=1)
 
@@ -49,10 +46,8 @@ def test_it_leaves_a_better_model_that_opens(way, base, text, tmp_path):
     log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log] == list(range(1, 31))
     assert "val_loss" in log[19]
-    words = [sys.executable, "-m", "picogpt", "abc", "--model", str(out), "--n", "5"]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(words, env=environment, capture_output=True, check=True)
-    assert len(done.stdout.decode()) == 5 + 1
+    done = run_python("-m", "picogpt", "abc", "--model", out, "--n", "5")
+    assert (done.code, len(done.out)) == (0, 5 + 1)
 
 
 def test_the_same_seed_gives_the_same_model(base, text, tmp_path):
@@ -86,9 +81,7 @@ def test_it_learns_from_examples_to_answer_and_to_stop(base, tmp_path):
 
 @pytest.mark.parametrize("flag", ["--steps=0", "--lora=-1", "--val_share=1", "--lr=inf", "--batch_size=0"])
 def test_a_number_out_of_range_is_a_usage_error(flag, tmp_path):
-    words = [sys.executable, "-m", "picogpt.projects.finetune", "--out", str(tmp_path / "out"), flag]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert flag.split("=")[0] in done.stderr
+    done = run_python("-m", "picogpt.projects.finetune", "--out", tmp_path / "out", flag)
+    assert done.code == 2
+    assert flag.split("=")[0] in done.err
     assert not (tmp_path / "out").exists()

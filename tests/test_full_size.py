@@ -7,15 +7,13 @@ with the same weights says what logits and greedy text must be. This takes some 
 import filecmp
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from compare import relative_error
+from processes import run_python
 from record import pytorch, random_124M
 
 from picogpt import bundle, weights
@@ -39,10 +37,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:The given NumPy array is not wri
 
 def run(program, *arguments):
     """Run one of our programs as a user would."""
-    command = [sys.executable, str(REPOSITORY / program), *map(str, arguments)]
-    paths = os.environ | dict(PYTHONPATH=str(REPOSITORY))
-    result = subprocess.run(command, cwd=REPOSITORY, env=paths, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    done = run_python(REPOSITORY / program, *arguments, folder=REPOSITORY, timeout=None)
+    assert done.code == 0, done.err
 
 
 @pytest.fixture(scope="module")

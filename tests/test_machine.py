@@ -1,12 +1,12 @@
 """Work on all cores: what `spread` promises, whatever the threads do; and memory that is kept."""
 
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import machine
 
@@ -99,7 +99,6 @@ print(sum(faults() for _ in range(5)))
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux's C library is told to keep memory")
 def test_memory_that_is_kept_costs_no_new_pages():
     def pages(how):
-        done = subprocess.run([sys.executable, "-c", KEPT, how], capture_output=True, text=True, check=True)
-        return int(done.stdout)
+        return int(run_python("-c", KEPT, how).out)
 
     assert pages("keep") < 5 < pages("plain")

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from picogpt import journal
 
@@ -17,10 +17,8 @@ import plot as tool  # noqa: E402
 
 def plot(*argv, folder, **environment):
     """Run the tool; return its exit code and what it said."""
-    words = [sys.executable, str(REPOSITORY / "tools" / "plot.py"), *argv]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment
-    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
-    return done.returncode, done.stderr + done.stdout
+    code, out, err = run_python(REPOSITORY / "tools" / "plot.py", *argv, folder=folder, **environment)
+    return code, err + out
 
 
 def write_run(folder, n=200, **more):

@@ -1,14 +1,12 @@
 """What README.md claims is run and looked up."""
 
 import doctest
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from picogpt import cli, command, evaluate, explain, train
 from picogpt.projects import classify, finetune
@@ -33,20 +31,19 @@ def run(line):
     """Run a command of the README with this Python."""
     program, *words = shlex.split(line)
     assert program == "python"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(
-        [sys.executable, *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True
-    )
+    done = run_python(*words, folder=REPOSITORY)
+    assert done.code == 0, done.err
+    return done
 
 
 @pytest.mark.parametrize(("line", "printed"), sessions(README) + sessions(CARD), ids=lambda text: text[:60])
 def test_commands_print_what_is_shown(line, printed, tmp_path):
     if "--help" in line:
-        assert run(line).stdout == printed
+        assert run(line).out == printed
         return
     done = run(f"{line} --models_dir {tmp_path}")  # where no 124M is
     prompt = shlex.split(line)[3]  # a terminal shows it before the text
-    assert (done.stderr + prompt + done.stdout).rstrip("\n") == printed.rstrip("\n")
+    assert (done.err + prompt + done.out).rstrip("\n") == printed.rstrip("\n")
 
 
 def test_the_python_examples_run(monkeypatch):

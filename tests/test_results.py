@@ -1,12 +1,11 @@
 """docs/results.md says what the runs' own files say, and nothing else."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import results
@@ -59,13 +58,10 @@ def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monk
     ],
 )
 def test_a_wrong_call_is_one_line(word, code, says):
-    repository = Path(__file__).parents[1]
-    command = [sys.executable, repository / "tools" / "results.py", word]
-    environment = os.environ | {"PYTHONPATH": str(repository)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == code
-    assert done.stderr.startswith("results: ") and done.stderr.count("\n") == 1
-    assert says in done.stderr
+    done = run_python(Path(__file__).parents[1] / "tools" / "results.py", word)
+    assert done.code == code
+    assert done.err.startswith("results: ") and done.err.count("\n") == 1
+    assert says in done.err
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "1", '{"project": "sorter"}'])

@@ -1,11 +1,10 @@
 """What a model costs, by published counts and by what picogpt itself allocates."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import run_python
 
 from picogpt import command, sizing
 from picogpt.gpt2 import KVCache, gpt2, init_params
@@ -21,9 +20,7 @@ TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 
 
 def run(*argv):
-    words = [sys.executable, "-m", "picogpt.sizing", *map(str, argv)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=REPOSITORY)
-    return done.returncode, done.stdout, done.stderr
+    return run_python("-m", "picogpt.sizing", *argv, folder=REPOSITORY)
 
 
 def test_nanogpts_figures_are_reproduced():

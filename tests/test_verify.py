@@ -1,6 +1,7 @@
 """tools/verify.py: each rung passes on the bundled model, and fails, naming it, when something is changed."""
 
 import doctest
+import functools
 import html.parser
 import importlib.util
 import json
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt import bpe, command, erf, gpt2, grad, ops, weights
+from picogpt import bpe, erf, gpt2, grad, ops, weights
 from picogpt.shapes import gpt2_hparams, param_shapes
 from picogpt.tree import flatten, tree_map
 
@@ -312,25 +313,24 @@ def test_the_record_is_what_hugging_face_says_today(tales):
 # The command
 
 
-def run(monkeypatch, capsys, *argv, rungs=("5 bytes", "6 texts")):
+@pytest.fixture
+def run(call_command, monkeypatch):
     """Run the command with some of its rungs; return its exit code, stdout and stderr."""
-    monkeypatch.setattr(verify, "RUNGS", {name: verify.RUNGS[name] for name in rungs})
-    with pytest.raises(SystemExit) as done:
-        command.run(verify.verify, [str(word) for word in argv], name="verify")
-    return done.value.code, *capsys.readouterr()
+    monkeypatch.setattr(verify, "RUNGS", {name: verify.RUNGS[name] for name in ("5 bytes", "6 texts")})
+    return functools.partial(call_command, verify.verify, name="verify")
 
 
-def test_the_exit_code_is_0_if_nothing_failed(monkeypatch, capsys, tmp_path):
-    code, out, err = run(monkeypatch, capsys, "--models_dir", tmp_path)  # where no 124M is
+def test_the_exit_code_is_0_if_nothing_failed(run, tmp_path):
+    code, out, err = run("--models_dir", tmp_path)  # where no 124M is
     assert code == 0 and "using the small bundled model" in err
     assert out.endswith("tales: 5 passed, 1 skipped, 1 reported\n")
 
 
-def test_the_exit_code_is_1_if_a_rung_failed(monkeypatch, capsys, tmp_path, tales):
+def test_the_exit_code_is_1_if_a_rung_failed(run, tmp_path, tales):
     changed = tree_map(np.copy, tales.params)
     changed["ln_f"]["g"][100] += 5
     weights.save(tmp_path / "tales", changed, tales.hparams, tales.encoder)
-    code, out, _ = run(monkeypatch, capsys, "--model", tmp_path / "tales")
+    code, out, _ = run("--model", tmp_path / "tales")
     assert code == 1
     assert "FAILED\n      model.safetensors" in out and "FAILED\n      tales-2: token " in out
 
@@ -344,8 +344,8 @@ def test_the_exit_code_is_1_if_a_rung_failed(monkeypatch, capsys, tmp_path, tale
         (["--report", "report.pdf"], 2, "--report must end in .md or .html, not report.pdf"),
     ],
 )
-def test_a_wrong_call_is_one_line(argv, code, says, monkeypatch, capsys):
-    found, out, err = run(monkeypatch, capsys, *argv)
+def test_a_wrong_call_is_one_line(argv, code, says, run):
+    found, out, err = run(*argv)
     assert found == code and out == ""
     assert says in err.splitlines()[-1]
 
@@ -423,9 +423,9 @@ class Tags(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("suffix", [".md", ".html"])
-def test_the_report_says_all_that_was_found(suffix, monkeypatch, capsys, tmp_path):
+def test_the_report_says_all_that_was_found(suffix, run, tmp_path):
     path = tmp_path / f"report{suffix}"
-    assert run(monkeypatch, capsys, "--models_dir", tmp_path, "--report", path)[0] == 0
+    assert run("--models_dir", tmp_path, "--report", path)[0] == 0
     page = path.read_text(encoding="utf-8")
     if suffix == ".html":
         tags = Tags(page)
