@@ -29,7 +29,7 @@ MEASURE_EVERY = 10  # steps between those whose update's length is measured
 def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
     keep_memory()
-    begin, first = time.monotonic(), comm.rank == 0
+    started, first = time.monotonic(), comm.rank == 0
     draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
     gradients = language_model(hparams["n_head"], comm)
     bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
@@ -51,7 +51,7 @@ def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
                 log.info("sample: %s", sample_text(state, hparams, encoder))
             if step % c.eval_every == 0 or step == c.steps:
                 save()
-                time_is_up = c.max_minutes and time.monotonic() - begin >= 60 * c.max_minutes
+                time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
                 if parallel.share(comm, time_is_up) and step < c.steps:
                     log.info("the time is up: --resume goes on from step %d", step)
                     break
@@ -96,7 +96,7 @@ def updates(state, c, draw, gradients, comm=ALONE):
 
 def update(state, c, draw, gradients, comm=ALONE):
     """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
-    begin = time.monotonic()
+    started = time.monotonic()
     losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
     for _ in range(n):
         batch = draw(rng=state["rng"])
@@ -120,7 +120,7 @@ def update(state, c, draw, gradients, comm=ALONE):
         measure=state["step"] % MEASURE_EVERY == 0,
     )  # fmt: skip
     record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
-    record["seconds"] = round(time.monotonic() - begin, 6)
+    record["seconds"] = round(time.monotonic() - started, 6)
     return record if comm is ALONE else record | dict(communication=round(communication, 6))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import data, files, journal, prepare, safetensors, schedule, train, trainer, weights
+from picogpt import command, data, files, journal, prepare, safetensors, schedule, train, trainer, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.ops import cross_entropy
@@ -179,6 +179,12 @@ def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):
     assert part["log.jsonl"][-1]["step"] == 300
     code, said = run("--out=part", "--resume", "--lr=0.5", folder=tmp_path)
     assert (code, "part was trained with --lr 0.002" in said) == (1, True)
+
+
+def test_the_recipe_of_the_trainer_is_the_commands():
+    usual = {name: p.default for name, p in command.parameters(train.train).items()} | dict(batch_tokens=0)
+    for name, value in vars(trainer.recipe()).items():
+        assert value == (usual["lr"] / 10 if name == "min_lr" else usual[name]), name
 
 
 def test_flags_come_from_a_file_unless_given(text, tmp_path):
