@@ -16,6 +16,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
 RECORD = TESTS / "references" / "tokenizers.json"
+GPT2 = TESTS.parent / "models" / "gpt2-bpe"
 CHARACTERS = "".join(chr(i) for i in range(0x110000) if not 0xD800 <= i < 0xE000)
 SPACES = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2007\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
 HOSTILE = [
@@ -133,9 +134,9 @@ def smaller_facts(make_encode):
     return {str(n): digest([make_encode(n)(text)]) for n in (257, 258, 512, 5000)}
 
 
-def read_merges():
-    """Return the merges of vocab.bpe, read without picogpt."""
-    text = (TESTS.parent / "models" / "gpt2-bpe" / "vocab.bpe").read_text(encoding="utf-8")
+def read_merges(folder=GPT2):
+    """Return the merges of a folder's vocab.bpe, read without picogpt."""
+    text = (folder / "vocab.bpe").read_text(encoding="utf-8")
     return [tuple(line.split(" ")) for line in text.split("\n")[1:-1]]
 
 
@@ -152,13 +153,13 @@ def vocabulary(merges):
     return {token: i for i, token in enumerate(tokens)}
 
 
-def tiktoken_encoding(n_vocab=50257):
-    """Return tiktoken's "gpt2" without its download, with as many merges as make `n_vocab` tokens."""
+def tiktoken_encoding(merges):
+    """Return tiktoken's "gpt2" with these merges, without its download."""
     import tiktoken
     from tiktoken_ext.openai_public import r50k_pat_str
 
     symbols = byte_symbols()
-    tokens = vocabulary(read_merges()[: n_vocab - 257])
+    tokens = vocabulary(merges)
     eot = {"<|endoftext|>": tokens.pop("<|endoftext|>")}
     ranks = {bytes(symbols[symbol] for symbol in token): i for token, i in tokens.items()}
     return tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens=eot)
@@ -176,12 +177,13 @@ def tiktoken_find(kind):
 
 def tiktoken_facts():
     """Return everything that the record holds, as tiktoken sees it now."""
-    encoding = tiktoken_encoding()
+    merges = read_merges()
+    encoding = tiktoken_encoding(merges)
     return dict(
         plain=text_facts(encoding.encode_ordinary),
         eot=eot_facts(lambda text: encoding.encode(text, allowed_special="all")),
         unicode=unicode_facts(tiktoken_find),
-        smaller=smaller_facts(lambda n: tiktoken_encoding(n).encode_ordinary),
+        smaller=smaller_facts(lambda n: tiktoken_encoding(merges[: n - 257]).encode_ordinary),
     )
 
 

@@ -55,7 +55,7 @@ def open_model():
     names = dict(n_vocab="vocab_size", n_ctx="n_positions")
     config = {names.get(key, key): value for key, value in hparams.items()}
     model = pytorch.hugging_face(load_file(MODEL / "model.safetensors"), **config)
-    return model, bpe.tiktoken_encoding(hparams["n_vocab"])
+    return model, bpe.tiktoken_encoding(bpe.read_merges(MODEL))
 
 
 def logits_of(model, ids):
