@@ -70,19 +70,16 @@ def new_model(c, text):
     """Return the parameters of a model before its training, its hparams and its tokenizer."""
     if c.init:
         return weights.load_with_encoder(c.init)
-    encoder = make_encoder(c, text)
+    encoder = CharEncoder.from_text(text) if c.tokenizer == "chars" else byte_pairs(c.tokenizer, c.n_vocab)
     hparams = dict(n_vocab=encoder.n_vocab) | {name: getattr(c, name) for name in SHAPE}
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
     return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
 
 
-def make_encoder(c, text):
-    """Return the tokenizer that --tokenizer names."""
-    if c.tokenizer == "chars":
-        return CharEncoder.from_text(text)
-    folder = weights.shipped("gpt2-bpe") if c.tokenizer == "gpt2" else c.tokenizer
-    return load_encoder(folder, c.n_vocab or None)
+def byte_pairs(tokenizer, n_vocab):
+    """Return the byte-pair encoding that --tokenizer names; n_vocab tokens of it, 0 for all."""
+    return load_encoder(weights.shipped("gpt2-bpe") if tokenizer == "gpt2" else tokenizer, n_vocab or None)
 
 
 def encode_splits(text, encoder, val_share, n_ctx):

@@ -15,6 +15,7 @@ from picogpt.tree import flatten, nest, walk
 STATE = "state.safetensors"  # its name in the folder of the training
 # What changes no number of a training, or only the last bits:
 FREE = {"file", "out", "resume", "config", "eval_only", "max_minutes", "sample_every", "threads"}
+FREE |= {"minutes", "device", "prompt", "n_sample", "test"}  # of the projects
 
 
 def save_state(path, state, settings):
@@ -42,8 +43,9 @@ def load_state(path, settings):
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(settings).items():
-        if value != before.get(name):
-            what = "another text" if name == "sha256" else f"--{name} {before.get(name)}"
+        if value != (old := before.get(name)):
+            what = f"no --{name}" if old is None else f"--{name} {old}"
+            what = "another text" if name == "sha256" else what
             raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
     return state
 

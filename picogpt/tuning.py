@@ -7,17 +7,14 @@ else of the model is touched: it stays as it is, bit for bit, and the optimiser 
 
 import fnmatch
 import logging
-import math
 from pathlib import Path
 
-from picogpt import adapters, command, lora, weights
+from picogpt import adapters, lora, trainer, weights
 from picogpt.tree import flatten, walk
 
 log = logging.getLogger("picogpt")
 HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
 MATRICES = "blocks.*.w"  # that LoRA updates
-AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
-AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
 RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled model; larger ones want less
     (False, False): 5e-4,
     (True, False): 1e-2,
@@ -26,22 +23,14 @@ RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled mod
 }
 
 
-def check_settings(settings):
-    """End the program, naming the flag, if a number is out of its range."""
-    for name, least in AT_LEAST.items():
-        if not least <= settings.get(name, least) < math.inf:
-            command.usage_error(f"--{name} must be at least {least}, and finite, not {settings[name]}")
-    for name in ("dropout", "val_share"):
-        if not 0 <= settings.get(name, 0) < 1:
-            command.usage_error(f"--{name} must be at least 0 and less than 1, not {settings[name]}")
-
-
 def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=0):
     """Return (params, hparams, trained): the model, with adapters if asked for, and what of it is trained.
 
     train : names, see `choose`; None is all, or, with LoRA or adapters, only these
     rank : of LoRA on the matrices `lora_on`; 0 is none
     n_adapter : channels of the adapters; 0 is none
+
+    A classifier's head, where there is one, is always trained.
     """
     if n_adapter:
         params, hparams = adapters.insert(params, hparams, n_adapter, rng)
@@ -52,6 +41,8 @@ def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=
         trained |= choose(params, "*.adapter.*")
     if rank:
         trained |= lora.start(choose(params, lora_on), rank, rng)
+    if HEAD in params:
+        trained |= choose(params, f"{HEAD}.*")
     if not trained:
         raise ValueError("nothing is to be trained: name arrays, such as blocks.3.*, or all of them with *")
     return params, hparams, trained
@@ -110,6 +101,14 @@ def gradients_of(params, gradients):
     return of_trained
 
 
+def recipe(flags, steps):
+    """Return the settings of the training, see trainer.py; without --lr the rate suits what is trained."""
+    lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
+    return trainer.recipe(
+        steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"]
+    )
+
+
 def share(params, trained):
     """Return how much is trained, and what AdamW's moments, two numbers for each one trained, take."""
     n_trained = sum(array.size for _, array in walk(trained))
@@ -119,4 +118,8 @@ def share(params, trained):
         "training %s of %s parameters (%.2f %%); the optimiser's state takes %.2f MB, and would %.2f for all",
         f"{n_trained:,}", f"{n_all:,}", 100 * n_trained / n_all, *(n / 1e6 for n in n_bytes),
     )  # fmt: skip
-    return dict(trained=n_trained, parameters=n_all, optimiser_bytes=n_bytes[0])
+    return {
+        "trained parameters": n_trained,
+        "parameters": n_all,
+        "bytes of optimiser state": n_bytes[0],
+    }

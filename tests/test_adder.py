@@ -81,13 +81,6 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
     assert encoder.encode("907") == [9, 0, 7]
 
 
-def test_no_run_is_written_over(tmp_path):
-    (tmp_path / "notes.txt").write_text("precious")
-    with pytest.raises(ValueError, match="is there already: delete it, or name another folder with --out"):
-        adder.adder(out=str(tmp_path), **TINY)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
 @pytest.mark.parametrize(
     "wrong", [dict(n_digit=0), dict(n_digit=4), dict(n_head=3), dict(steps=-1), dict(eval_every=0)]
 )

@@ -10,7 +10,7 @@ import pytest
 from picogpt import chars, classifier, weights
 from picogpt.examples import read_records
 from picogpt.gpt2 import init_params
-from picogpt.projects import classify
+from picogpt.projects import classify, runs
 
 HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
 SETTINGS = dict(epochs=8, batch_size=8, lr=0.01, dropout=0.0, threads=1)
@@ -51,13 +51,13 @@ def first_half(text):
 @pytest.mark.parametrize("way", [{}, dict(lora=2, lr=0.03), dict(adapters=8)], ids=str)
 def test_it_learns_what_the_last_character_tells(way, base, tmp_path):
     results = run(base, tmp_path, first_half, **way)
-    assert results["accuracy"] > results["majority"] + 0.1
+    assert results["accuracy"] > results["commonest label"] + 0.1
 
 
 def test_the_head_alone_leaves_the_model_as_it_was(base, tmp_path):
     results = run(base, tmp_path, first_half, train="head.*", lr=0.05)
-    assert results["accuracy"] > results["majority"]
-    assert results["trained"] == 12 * 2 + 2
+    assert results["accuracy"] > results["commonest label"]
+    assert results["trained parameters"] == 12 * 2 + 2
     before, after = (Path(folder, "model.safetensors").read_bytes() for folder in (base, tmp_path / "out"))
     assert before == after
 
@@ -67,9 +67,9 @@ def test_several_labels_may_be_right(base, tmp_path):
         return dict(labels=[name for name in "ab" if name in text[-1:]] + ["long"] * (len(text) > 4))
 
     results = run(base, tmp_path, label, epochs=20)
-    assert results["accuracy"] > results["majority"]
-    assert "naive_bayes" not in results
-    assert results["all_right"] <= results["accuracy"]
+    assert results["accuracy"] > results["commonest label"]
+    assert "naive Bayes" not in results
+    assert results["all labels right"] <= results["accuracy"]
 
 
 def test_what_is_saved_labels_as_the_command_did(base, tmp_path):
@@ -104,7 +104,7 @@ def test_an_example_without_a_label_is_an_error(tmp_path):
 
 def test_the_two_authors_are_balanced_and_no_book_is_in_both_files():
     records = {
-        split: read_records(classify.DATA / f"two_authors_{split}.jsonl", "text", "label", "book")
+        split: read_records(runs.DATA / f"two_authors_{split}.jsonl", "text", "label", "book")
         for split in ("train", "test")
     }
     counts = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from picogpt import chars, lora, weights
+from picogpt import chars, lora, tuning, weights
 from picogpt.gpt2 import gpt2, init_params
 from picogpt.projects.finetune import finetune
 from picogpt.tree import walk
@@ -40,9 +40,10 @@ def test_it_leaves_a_better_model_that_opens(way, base, text, tmp_path):
     out = tmp_path / "out"
     finetune(text, model=base, out=str(out), prompt="abc", **SETTINGS | dict(steps=30, eval_every=20), **way)
     result = read(out)
-    assert result["results"]["after"] < result["results"]["before"]
+    assert result["results"]["held-out loss after"] < result["results"]["held-out loss before"]
     assert result["project"] == "finetune"
     assert result["settings"]["lora"] == way.get("lora", 0)
+    assert result["settings"]["lr"] == tuning.RATES["lora" in way, "adapters" in way]
     log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log] == list(range(1, 31))
     assert "val_loss" in log[19]
@@ -74,7 +75,7 @@ def test_it_learns_from_examples_to_answer_and_to_stop(base, tmp_path):
     settings = SETTINGS | dict(steps=150, batch_size=24, eval_every=150)
     finetune(str(path), model=base, out=str(tmp_path / "out"), lr=0.02, template="{prompt}-", **settings)
     results = read(tmp_path / "out")["results"]
-    assert results["after"] < 0.5 * results["before"]
+    assert results["held-out loss after"] < 0.5 * results["held-out loss before"]
     assert results["sample"].startswith("ef-") or results["sample"][2] == "-"
     assert len(results["sample"]) == 5  # two letters, and the end
 

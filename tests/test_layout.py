@@ -22,15 +22,15 @@ FLOORS = [
     dict(trainer=170, classifier=110, lora=80, adapters=40, examples=120),
     dict(prepare=120, sizing=200, cli=290, tuning=135),
     dict(train=230),
-    {"__main__": 25, "evaluate": 210, "explain": 240, "projects.__init__": 5, "projects.runs": 65},
+    {"__main__": 25, "evaluate": 210, "explain": 240, "projects.__init__": 5, "projects.runs": 170},
     {  # the projects, which nobody imports
         "projects.adder": 160,
         "projects.sorter": 160,
-        "projects.words": 160,
-        "projects.chars": 250,
-        "projects.images": 250,
-        "projects.finetune": 165,
-        "projects.classify": 200,
+        "projects.words": 135,
+        "projects.chars": 230,
+        "projects.images": 245,
+        "projects.finetune": 150,
+        "projects.classify": 185,
     },
     # the exercises; most lines of the four that hold the rungs are the usual mistakes
     {"exercises.__init__": 5, "exercises.cases": 65},
@@ -50,7 +50,7 @@ BUDGET = {name: lines for budgets in FLOORS for name, lines in budgets.items()}
 # What is not NumPy, regex or Python's own, and the only files that may need it.
 GUESTS = dict(
     requests={"download"},
-    tqdm={"download", "trainer", "cli", "evaluate", "explain"},
+    tqdm={"download", "trainer", "cli", "evaluate", "explain", "projects.runs"},
     fire={"command"},
     threadpoolctl={"machine"},
     mpi4py={"parallel"},
@@ -127,7 +127,7 @@ def test_nothing_is_asserted_of_users(path):
 
 def test_every_module_has_a_test_file():
     tested = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
-    by_their_users = "__init__ __main__ checks command prepare runs shapes state trainer tree tricks"
+    by_their_users = "__init__ __main__ checks command prepare shapes state trainer tree tricks"
     names = {name.removeprefix("projects.") for name in FLOOR if not name.startswith("exercises.")}
     assert names - tested == set(by_their_users.split())
 

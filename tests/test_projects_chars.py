@@ -13,7 +13,7 @@ from strict_array import StrictArray
 from picogpt import data, optim, weights
 from picogpt.chars import CharEncoder
 from picogpt.journal import LOG, read_log
-from picogpt.projects import chars
+from picogpt.projects import chars, runs
 from picogpt.schedule import rate
 from picogpt.shapes import n_params
 from picogpt.tree import flatten
@@ -23,7 +23,7 @@ TINY = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=50)
 
 @pytest.fixture(scope="module")
 def text():
-    return data.read_text(chars.SHAKESPEARE)
+    return data.read_text(runs.SHAKESPEARE)
 
 
 @pytest.fixture
@@ -104,15 +104,9 @@ def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(s
     assert losses[0] == losses[1]
 
 
-def test_a_training_is_not_overwritten(short, tmp_path):
-    chars.chars(short, out=str(tmp_path), epochs=1, minutes=1e-9, **TINY)
-    with pytest.raises(ValueError, match="--resume continues it"):
-        chars.chars(short, out=str(tmp_path), epochs=1, **TINY)
-
-
 def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):
     with pytest.raises(SystemExit):
-        chars.chars(short, recipe="gpt5", out=str(tmp_path))
+        chars.chars(short, recipe="gpt5", out=str(tmp_path / "run"))
     assert "--recipe must be nanogpt or mingpt or tuned, not gpt5" in caplog.text
 
 
@@ -129,7 +123,8 @@ def test_a_number_out_of_range_is_named(name, value, short, tmp_path, caplog):
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is not None, reason="CuPy is installed")
 def test_a_gpu_needs_cupy(short, tmp_path):
     with pytest.raises(ValueError, match="--device gpu needs CuPy"):
-        chars.chars(short, device="gpu", out=str(tmp_path), **TINY)
+        chars.chars(short, device="gpu", out=str(tmp_path / "run"), **TINY)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_training_on_a_gpu_computes_there_and_leaves_what_one_on_a_cpu_does(short, tmp_path, monkeypatch):

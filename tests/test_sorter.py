@@ -55,7 +55,7 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert len(lines) == 101 and lines[-1]["loss"] < lines[0]["loss"]
-    assert record["results"]["losses"] == [round(lines[i]["loss"], 5) for i in (0, 100)]
+    assert record["results"]["loss every 100 updates"] == [round(lines[i]["loss"], 5) for i in (0, 100)]
     assert record["published"] == {}  # minGPT's losses are of other rows
     params, hparams, encoder = weights.load(tmp_path / "run")
     sort = functools.partial(sorter.model_sort, params, hparams["n_head"])

@@ -53,13 +53,14 @@ def test_the_memory_that_is_told_is_that_of_the_moments(way, tiny32, caplog):
     caplog.set_level("INFO", "picogpt")
     _, params, _, trained, state, _ = tune(tiny32, way, steps=1)
     told = tuning.share(params, trained)
-    assert told["optimiser_bytes"] == sum(m.nbytes for _, m in walk(state["moments"]))
-    assert told["trained"] == sum(w.size for _, w in walk(trained))
+    assert told["bytes of optimiser state"] == sum(m.nbytes for _, m in walk(state["moments"]))
+    assert told["trained parameters"] == sum(w.size for _, w in walk(trained))
     n_new = sum(leaf.size for _, leaf in walk(tuning.low_rank_of(trained)))
     assert told["parameters"] == sum(w.size for _, w in walk(params)) + n_new
-    share = 100 * told["trained"] / told["parameters"]
-    assert f"training {told['trained']:,} of {told['parameters']:,} parameters ({share:.2f} %)" in caplog.text
-    assert f"takes {told['optimiser_bytes'] / 1e6:.2f} MB" in caplog.text
+    share = 100 * told["trained parameters"] / told["parameters"]
+    n_trained, n_all = told["trained parameters"], told["parameters"]
+    assert f"training {n_trained:,} of {n_all:,} parameters ({share:.2f} %)" in caplog.text
+    assert f"takes {told['bytes of optimiser state'] / 1e6:.2f} MB" in caplog.text
 
 
 @pytest.mark.parametrize("way", WAYS)

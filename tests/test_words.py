@@ -94,7 +94,7 @@ def test_a_number_out_of_range_is_named(file, tmp_path, caplog):
     [
         (dict(n_vocab=256), "n_vocab must be at least 257"),
         (dict(n_vocab=30_000), "the text makes no more than"),
-        (dict(n_ctx=5000), "and a window takes 5001: give a longer text"),
+        (dict(n_ctx=5000), "and a window takes 5001: give a longer file"),
         (dict(tokenizer="nowhere"), "nowhere"),
     ],
 )

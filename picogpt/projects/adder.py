@@ -10,6 +10,8 @@ Some sums are held out from training, 1000 of the 10,000 with two digits. In the
 them. What it gets right of those that it has trained on, it may know by heart; of the others not.
 
   --out FOLDER        where the model, the log and the result go (runs/adder)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --n_digit N         digits of each number: 1, 2 or 3 (2)
   --n_layer N --n_head N --n_embd N
                       blocks (2), heads (4), channels (48)
@@ -27,21 +29,17 @@ mistake that is printed beside these.
 """
 
 import functools
-import logging
-import time
 
 import numpy as np
 
-from picogpt import command, machine, trainer, weights
+from picogpt import command, trainer, weights
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.projects import runs
 from picogpt.shapes import n_params
-from picogpt.tuning import check_settings
 
-log = logging.getLogger("picogpt")
 PLAY_MATH = {
     "trained on": "9000/9000",
     "held out": "999/1000",
@@ -53,6 +51,7 @@ PLAY_MATH = {
 def adder(
     *,
     out: str = "runs/adder",
+    resume: bool = False,
     n_digit: int = 2,
     n_layer: int = 2,
     n_head: int = 4,
@@ -66,26 +65,23 @@ def adder(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    settings, began = dict(locals()), time.monotonic()
-    check_settings(settings)
+    run = runs.open_run("adder", locals())
     if not 1 <= n_digit <= 3:
         command.usage_error(f"--n_digit must be 1, 2 or 3, not {n_digit}")
     hparams = dict(n_vocab=10, n_ctx=3 * n_digit, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
-    machine.set_threads(threads)
-    folder = runs.new_folder(out)
     seen, held_out = split(n_digit)
     params = init_params(hparams, np.random.default_rng(seed))
     ask = functools.partial(add, params, n_head, n_digit)
 
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size, n_digit)
-    updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
-    for record in runs.logged(updates, folder):
-        if record["step"] % eval_every == 0:
-            log.info("%d of %d held-out sums wrong", len(mistakes(ask, held_out, n_digit)), len(held_out))
 
-    weights.save(folder, params, hparams, CharEncoder("0123456789"))
+    def look(step):
+        return {} if step % eval_every else dict(held_out_wrong=len(mistakes(ask, held_out, n_digit)))
+
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    weights.save(run.folder, params, hparams, CharEncoder("0123456789"))
     wrong_seen, wrong = mistakes(ask, seen, n_digit), mistakes(ask, held_out, n_digit)
     results = {
         "trained on": f"{len(seen) - len(wrong_seen)}/{len(seen)}",
@@ -93,8 +89,7 @@ def adder(
         "mistakes": "; ".join([*wrong, *wrong_seen][:20]) or "none",
         "parameters": n_params(hparams),
     }
-    published = PLAY_MATH if n_digit == 2 else {}
-    runs.save_result(folder, "adder", settings, time.monotonic() - began, results, published)
+    runs.finish(run, results, PLAY_MATH if n_digit == 2 else {})
 
 
 def digits(numbers, n):

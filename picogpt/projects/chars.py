@@ -3,15 +3,16 @@
 usage: python -m picogpt.projects.chars [FILE] [--recipe NAME] [--minutes X] [flags]
 
 Leaves in FOLDER the model, for `python -m picogpt --model FOLDER`; log.jsonl, a line for each update;
-result.json, with the losses reached, the published ones and a sample; and a state to resume from.
+result.json, with the losses reached, the published ones and a sample.
 
   FILE                a UTF-8 text (tests/data/tinyshakespeare.txt, the text of the published losses)
   --recipe NAME       nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates (the default)
                       mingpt: 9.6 million parameters, 150 epochs, training loss 0.685 at the end
                       tuned: the same with minGPT-tuned's time-weighting and time-mixing, 0.609
   --out FOLDER        where all goes (runs/chars-NAME)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --minutes X         stop after so many, wherever the training is then; 0: at its end (10)
-  --resume            go on from the state in FOLDER, with the same FILE and flags
   --device NAME       cpu, or gpu, for which CuPy must be installed (cpu)
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
   --prompt TEXT       what the sample continues ("": a new line)
@@ -25,30 +26,22 @@ result.json, with the losses reached, the published ones and a sample; and a sta
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
-import hashlib
-import logging
 import math
 import time
 import types
-from pathlib import Path
 
 import numpy as np
 
-from picogpt import command, data, machine, trainer, weights
+from picogpt import command, data, trainer, weights
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
-from picogpt.journal import LOG, read_log
-from picogpt.prepare import check_folder, encode_splits
-from picogpt.projects.runs import SHAKESPEARE, logged, save_result
+from picogpt.prepare import encode_splits
+from picogpt.projects import runs
 from picogpt.shapes import n_params
-from picogpt.state import STATE, load_state, save_state
 from picogpt.tree import tree_map
-from picogpt.tuning import check_settings
-
-log = logging.getLogger("picogpt")
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(
@@ -80,12 +73,12 @@ PUBLISHED = dict(
 
 
 def chars(
-    file: str = str(SHAKESPEARE),
+    file: str = str(runs.SHAKESPEARE),
     *,
     recipe: str = "nanogpt",
     out: str = "",
-    minutes: float = 10.0,
     resume: bool = False,
+    minutes: float = 10.0,
     device: str = "cpu",
     threads: int = 0,
     prompt: str = "",
@@ -100,40 +93,25 @@ def chars(
     seed: int = 1337,
 ):
     """Train as the docstring of this module says."""
-    check_settings(given(locals()))
+    out = out or f"runs/chars-{recipe}"
+    run = runs.open_run("chars", locals())
     for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
         if value not in known:
             command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")
-    if file == str(SHAKESPEARE) and not SHAKESPEARE.exists():
-        raise FileNotFoundError("the installed package has no text to train on: give a text file as FILE")
-    machine.set_threads(threads)
-    machine.keep_memory()
-    log.setLevel(logging.INFO)
-    text, folder = data.read_text(file), Path(out or f"runs/chars-{recipe}")
-    check_folder(folder, resume)
+    text = data.read_text(file)
     encoder = CharEncoder.from_text(text)
-    sizes = dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx)
-    changes = dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout)
-    c = settings(recipe, text, encoder, given(sizes), given(changes), seed)
-    state = trainer.begin(initial(c, seed), seed)
-    if (folder / STATE).exists():
-        state = load_state(folder / STATE, c)
-    folder.mkdir(parents=True, exist_ok=True)
-    log.info("%s: a model of %s parameters", recipe, f"{n_params(c.hparams):,}")
+    sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))
+    changes = runs.given(dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout))
+    c = settings(recipe, text, encoder, sizes, changes, seed)
     splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
-    train(state, c, splits, folder, 60 * minutes or math.inf, device)
-    save_state(folder / STATE, state, c)
-    weights.save(folder, state["params"], c.hparams, encoder)
-    lines = read_log(folder / LOG)
-    start = encoder.encode(prompt) or [encoder.start]
-    [new] = generate(state["params"], c.hparams["n_head"], [start], 300, temperature=1.0, top_k=10, seed=seed)
-    results = {"parameters": n_params(c.hparams), **report(lines, c), "sample": prompt + encoder.decode(new)}
-    save_result(folder, "chars", vars(c), sum(line["seconds"] for line in lines), results, PUBLISHED[recipe])
-
-
-def given(flags):
-    """Return the flags that were given."""
-    return {name: value for name, value in flags.items() if value is not None}
+    state = runs.start(run, initial(c, seed), c)
+    records = train(run, state, c, splits, 60 * minutes or math.inf, device)
+    params, asked = state["params"], encoder.encode(prompt) or [encoder.start]
+    weights.save(run.folder, params, c.hparams, encoder)
+    [new] = generate(params, c.hparams["n_head"], [asked], 300, temperature=1.0, top_k=10, seed=seed)
+    results = {"parameters": n_params(c.hparams)} | report(records, c)
+    results["sample"] = prompt + encoder.decode(new)
+    runs.finish(run, results, PUBLISHED[recipe])
 
 
 def settings(recipe, text, encoder, sizes, changes, seed):
@@ -142,7 +120,6 @@ def settings(recipe, text, encoder, sizes, changes, seed):
     c["hparams"] = dict(n_vocab=encoder.n_vocab) | c["hparams"] | sizes
     check_hparams(c["hparams"])
     c = trainer.recipe(**c, recipe=recipe, seed=seed, eval_batches=20)
-    c.sha256 = hashlib.sha256(text.encode()).hexdigest()
     windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
     c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
     c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
@@ -167,8 +144,8 @@ def initial(c, seed):
     return params
 
 
-def train(state, c, splits, folder, seconds, device):
-    """Make updates until the recipe or the time is over, with a line in the log for each."""
+def train(run, state, c, splits, seconds, device):
+    """Make updates until the recipe or the time is over; return the records of all."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
     now = types.SimpleNamespace(**vars(c))  # with the next batch's tokens
 
@@ -185,11 +162,9 @@ def train(state, c, splits, folder, seconds, device):
 
     end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    updates = trainer.updates(state, now, draw, gradients(n_head, device))
-    for _ in logged(updates, folder, state["step"], math.ceil(c.per_epoch / 5), look):
-        if time.monotonic() > end:
-            break
+    records = runs.train(run, state, now, draw, gradients(n_head, device), look, end)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
+    return records
 
 
 def gradients(n_head, device):
@@ -209,7 +184,7 @@ def gradients(n_head, device):
 def to_device(tree, device):
     """Return a tree of arrays in the memory of the "gpu" or the "cpu"."""
     if device == "cpu":
-        return tree_map(lambda array: array.get() if hasattr(array, "get") else array, tree)
+        return tree_map(runs.to_cpu, tree)
     try:
         import cupy
     except ImportError:

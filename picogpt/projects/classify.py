@@ -11,6 +11,8 @@ result.json with the accuracy, beside that of the commonest label and of naive B
   --test FILE         what to be tested on (tests/data/two_authors_test.jsonl, from other books)
   --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
   --out FOLDER        where all goes (runs/classify)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
 
  what is trained, always with the head
   --train NAMES       arrays whose names match: "blocks.3.*,ln_f.*"; "head.*": only the head (all; with
@@ -35,19 +37,14 @@ how, is shared: tuning.py. Exit codes: 0 done, 1 error, 2 wrong usage, 130 inter
 
 import collections
 import functools
-import logging
 import math
 import re
-import time
-from pathlib import Path
 
 import numpy as np
 
-from picogpt import classifier, command, examples, machine, trainer, tuning, weights
+from picogpt import classifier, command, examples, tuning, weights
 from picogpt.projects import runs
 
-log = logging.getLogger("picogpt")
-DATA = Path(__file__).parents[2] / "tests" / "data"
 PUBLISHED = {  # of 124M, on another task: spam or not (LLMs-from-scratch, chapter 6)
     "last block": 0.95,
     "LoRA": 0.9667,
@@ -55,11 +52,12 @@ PUBLISHED = {  # of 124M, on another task: spam or not (LLMs-from-scratch, chapt
 
 
 def classify(
-    file: str = str(DATA / "two_authors_train.jsonl"),
+    file: str = str(runs.DATA / "two_authors_train.jsonl"),
     *,
-    test: str = str(DATA / "two_authors_test.jsonl"),
+    test: str = str(runs.DATA / "two_authors_test.jsonl"),
     model: str = "tales",
     out: str = "runs/classify",
+    resume: bool = False,
     train: str | None = None,
     lora: int = 0,
     lora_on: str = tuning.MATRICES,
@@ -74,11 +72,7 @@ def classify(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    lr = tuning.RATES[bool(lora), bool(adapters)] if lr is None else lr
-    settings, began = dict(locals()), time.monotonic()
-    tuning.check_settings(settings)
-    machine.set_threads(threads)
-    machine.keep_memory()
+    run = runs.open_run("classify", locals())
     params, hparams, encoder = weights.load_with_encoder(model)
     texts, names, labels, multi = read(file)
     test_texts, _, test_labels, _ = read(test, names, multi)
@@ -86,30 +80,22 @@ def classify(
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params[tuning.HEAD] = classifier.init_head(hparams["n_embd"], len(names), rng)
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
-    trained |= tuning.choose(params, f"{tuning.HEAD}.*")
-    folder = runs.new_folder(out)
     results = tuning.share(params, trained)
-    results["majority"] = accuracy(commonest(labels, len(test_labels)), test_labels)
+    results["commonest label"] = accuracy(commonest(labels, len(test_labels)), test_labels)
     if not multi:
-        results["naive_bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)
+        results["naive Bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)
 
-    steps = math.ceil(epochs * len(rows) / batch_size)
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    c = tuning.recipe(run.settings, math.ceil(epochs * len(rows) / batch_size))
     draw = functools.partial(random_batch, rows, labels, batch_size)
     gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
-    updates = trainer.updates(trainer.begin(trained, seed), c, draw, gradients)
-    for _ in runs.logged(updates, folder, every=10):
-        pass
-    tuning.save(folder, params, hparams, encoder, trained)
-    classifier.save_head(folder, params[tuning.HEAD], names, multi)
+    runs.train(run, runs.start(run, trained, c), c, draw, gradients)
+    tuning.save(run.folder, params, hparams, encoder, trained)
+    classifier.save_head(run.folder, params[tuning.HEAD], names, multi)
     scores = classifier.score(params, test_rows, n_head, batch_size)
     results["accuracy"] = accuracy(chosen(scores, multi), test_labels)
     if multi:
-        results["all_right"] = accuracy((chosen(scores, multi) == test_labels).all(axis=1), True)
-    for what in ("majority", "naive_bayes", "accuracy", "all_right"):
-        if what in results:
-            log.info("%s: %.1f %% of %d", what.replace("_", " "), 100 * results[what], len(test_rows))
-    runs.save_result(folder, "classify", settings, time.monotonic() - began, results, PUBLISHED)
+        results["all labels right"] = accuracy((chosen(scores, multi) == test_labels).all(axis=1), True)
+    runs.finish(run, results, PUBLISHED)
 
 
 def read(file, names=None, multi=None):

@@ -10,6 +10,8 @@ loss before and after, the share of the parameters that was trained, and the mem
                       "output"}: only the completion is learned, and its end
   --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
   --out FOLDER        where all goes (runs/finetune)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --template TEXT     what makes a prompt of an example: plain, article, label, instruction, or a text
                       such as "Q: {prompt}\\nA: " (plain)
   --prompt TEXT       what the sample at the end continues (""; of examples: the first one held out)
@@ -38,20 +40,16 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import functools
-import logging
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 
-from picogpt import command, data, examples, machine, trainer, tuning, weights
+from picogpt import command, data, examples, trainer, tuning, weights
 from picogpt.generate import generate, stop_at
 from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
 from picogpt.projects import runs
-
-log = logging.getLogger("picogpt")
 
 
 def finetune(
@@ -59,6 +57,7 @@ def finetune(
     *,
     model: str = "tales",
     out: str = "runs/finetune",
+    resume: bool = False,
     template: str = "plain",
     prompt: str = "",
     train: str | None = None,
@@ -77,41 +76,31 @@ def finetune(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    lr = tuning.RATES[bool(lora), bool(adapters)] if lr is None else lr
-    settings, began = dict(locals()), time.monotonic()
-    tuning.check_settings(settings)
-    machine.set_threads(threads)
-    machine.keep_memory()
+    run = runs.open_run("finetune", locals())
     params, hparams, encoder = weights.load_with_encoder(model)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)
     asked = encoder.encode(prompt or first)
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
-    folder = runs.new_folder(out)
     results = tuning.share(params, trained)
 
     def evaluate():
         with tuning.in_use(params, trained):
-            loss = mean_loss(params, held_out, n_head, batch_size)
-        log.info("held-out loss %.4f", loss)
-        return loss
+            return mean_loss(params, held_out, n_head, batch_size)
 
     def look(step):
         return dict(val_loss=evaluate()) if step % eval_every == 0 and step < steps else {}
 
-    results["before"] = evaluate()
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    results["held-out loss before"] = evaluate()
+    c = tuning.recipe(run.settings, steps)
     draw = functools.partial(examples.random_batch, rows, batch_size)
     gradients = tuning.gradients_of(params, trainer.language_model(n_head))
-    updates = trainer.updates(trainer.begin(trained, seed), c, draw, gradients)
-    for _ in runs.logged(updates, folder, every=10, look=look):
-        pass
-    results["after"] = evaluate()
-    tuning.save(folder, params, hparams, encoder, trained)
+    runs.train(run, runs.start(run, trained, c), c, draw, gradients, look)
+    results["held-out loss after"] = evaluate()
+    tuning.save(run.folder, params, hparams, encoder, trained)
     results["sample"] = encoder.decode(asked) + sample(params, n_head, encoder, asked, seed)
-    log.info("%s", results["sample"])
-    runs.save_result(folder, "finetune", settings, time.monotonic() - began, results, {})
+    runs.finish(run, results, {})
 
 
 def read(file, template, encoder, n_ctx, val_share):

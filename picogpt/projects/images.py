@@ -9,6 +9,8 @@ pictures is held out. Leaves in FOLDER the model, log.jsonl with a line for each
 drawings and completions, and result.json with bits per dimension beside those of simpler models.
 
   --out FOLDER        where all goes (runs/images)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --colors N          of the palette, which k-means finds (8)
   --n_layer N --n_head N --n_embd N
                       blocks (4), heads (4), channels (64)
@@ -23,23 +25,19 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import functools
-import logging
 import math
-import time
 
 import numpy as np
 
-from picogpt import command, machine, trainer, weights
+from picogpt import command, trainer, weights
 from picogpt.checks import check_hparams
 from picogpt.files import atomic_write
 from picogpt.generate import sample
 from picogpt.gpt2 import KVCache, gpt2, init_params
 from picogpt.ops import softmax
-from picogpt.projects.runs import logged, new_folder, save_result
+from picogpt.projects import runs
 from picogpt.shapes import n_params
-from picogpt.tuning import check_settings
 
-log = logging.getLogger("picogpt")
 CLASSES, SIDE = 10, 8
 PROTOCOL = "bits per pixel, as its place in the palette; pictures 0 to 1436 trained on, the others held out"
 PUBLISHED = dict(
@@ -51,6 +49,7 @@ PUBLISHED = dict(
 def images(
     *,
     out: str = "runs/images",
+    resume: bool = False,
     colors: int = 8,
     n_layer: int = 4,
     n_head: int = 4,
@@ -63,8 +62,7 @@ def images(
     seed: int = 1337,
 ):
     """Train, measure and draw as the docstring of this module says."""
-    settings, began = dict(locals()), time.monotonic()
-    check_settings(settings)
+    run = runs.open_run("images", locals())
     pixels, classes = load_digits()  # [N, 64], [N]
     rng, cut = np.random.default_rng(seed), len(pixels) * 4 // 5
     palette = np.sort(kmeans(pixels[:cut].reshape(-1, 1), colors, rng), axis=0)  # [k, 1], from paper to ink
@@ -72,30 +70,21 @@ def images(
     seen, held = sequences[:cut], sequences[cut:]
     hparams = dict(n_vocab=colors + CLASSES, n_ctx=SIDE**2, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
-    folder = new_folder(out)
-    machine.set_threads(threads)
-    machine.keep_memory()
-    log.info("a model of %s parameters, %d pictures to train on", f"{n_params(hparams):,}", cut)
+    params = init_params(hparams, rng)
 
-    state = trainer.begin(init_params(hparams, rng), seed)
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, dropout=dropout)
     draw = functools.partial(random_batch, seen, batch_size)
-    model = functools.partial(log_probs, state["params"], n_head, colors)
+    model = functools.partial(log_probs, params, n_head, colors)
 
     def look(step):
-        if step % 500 and step < steps:
-            return {}
-        log.info("step %d: %.4f bits per dimension, held out", step, now := bits(model(held)))
-        return dict(val_bits=now)
+        return dict(val_bits=bits(model(held))) if step % 500 == 0 or step == steps else {}
 
-    updates = trainer.updates(state, c, draw, trainer.language_model(n_head))
-    for _ in logged(updates, folder, every=500, look=look):
-        pass
-    weights.save(folder, state["params"], hparams)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    weights.save(run.folder, params, hparams)
     results = dict(parameters=n_params(hparams), palette=palette[:, 0].round(2).tolist(), protocol=PROTOCOL)
     results["bits per dimension"] = compare(model, seen, held, colors)
-    draw_pictures(folder / "images.png", state["params"], n_head, model, held, palette, seed)
-    save_result(folder, "images", settings, time.monotonic() - began, results, PUBLISHED)
+    draw_pictures(run.folder / "images.png", params, n_head, model, held, palette, seed)
+    runs.finish(run, results, PUBLISHED)
 
 
 def load_digits():

@@ -7,6 +7,8 @@ sorted ones alone: the others are random, there is nothing in them to be foresee
 is held out from training. In the end the model sorts every row there is: 729, of 6 digits from 0 to 2.
 
   --out FOLDER        where the model, the log and the result go (runs/sorter)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --length N          digits in a row (6)
   --n_digits N        how many different ones there are, 2 to 10 (3)
   --n_layer N --n_head N --n_embd N
@@ -25,22 +27,20 @@ session never sees, the next one trains on. Here the seed decides, and every row
 """
 
 import functools
-import time
 
 import numpy as np
 
-from picogpt import command, machine, trainer, weights
+from picogpt import command, trainer, weights
 from picogpt.chars import CharEncoder
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
 from picogpt.projects import runs
-from picogpt.tuning import check_settings
 
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",
     "held out": "5000/5000",
-    "losses": [
+    "loss every 100 updates": [
         1.06407, 0.14712, 0.05315, 0.04404, 0.04724, 0.02521, 0.03352, 0.00539, 0.02057, 0.00360,
         0.00788, 0.01162, 0.00963, 0.02066, 0.01739, 0.00376, 0.00133, 0.00179, 0.00079, 0.00042,
     ],
@@ -50,6 +50,7 @@ MINGPT = {  # demo.ipynb
 def sorter(
     *,
     out: str = "runs/sorter",
+    resume: bool = False,
     length: int = 6,
     n_digits: int = 3,
     n_layer: int = 3,
@@ -63,23 +64,18 @@ def sorter(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    settings, began = dict(locals()), time.monotonic()
-    check_settings(settings)
+    run = runs.open_run("sorter", locals())
     if not 2 <= n_digits <= 10 or not 1 <= length <= 19 or n_digits**length > 10**6:
         command.usage_error(f"--n_digits is 2 to 10, and makes at most a million rows of --length {length}")
     hparams = dict(n_vocab=n_digits, n_ctx=2 * length - 1, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
-    machine.set_threads(threads)
-    folder = runs.new_folder(out)
     seen, held_out = split(all_rows(length, n_digits), seed)
     params = init_params(hparams, np.random.default_rng(seed))
 
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size)
-    updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
-    losses = [record["loss"] for record in runs.logged(updates, folder)]
-
-    weights.save(folder, params, hparams, CharEncoder("0123456789"[:n_digits]))
+    records = runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
+    weights.save(run.folder, params, hparams, CharEncoder("0123456789"[:n_digits]))
     wrong_seen, wrong = (
         mistakes(functools.partial(model_sort, params, n_head), rows) for rows in (seen, held_out)
     )
@@ -87,10 +83,9 @@ def sorter(
         "trained on": f"{len(seen) - len(wrong_seen)}/{len(seen)}",
         "held out": f"{len(held_out) - len(wrong)}/{len(held_out)}",
         "mistakes": "; ".join([*wrong, *wrong_seen][:20]) or "none",
-        "losses": [round(loss, 5) for loss in losses[::100]],
+        "loss every 100 updates": [round(record["loss"], 5) for record in records[::100]],
     }
-    published = MINGPT if (length, n_digits) == (6, 3) else {}
-    runs.save_result(folder, "sorter", settings, time.monotonic() - began, results, published)
+    runs.finish(run, results, MINGPT if (length, n_digits) == (6, 3) else {})
 
 
 def all_rows(length, n_digits):

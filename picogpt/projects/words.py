@@ -1,15 +1,18 @@
 """Train a small GPT-2 on a text in tokens of several characters, and let it write on.
 
-usage: python -m picogpt.projects.words FILE [flags]
+usage: python -m picogpt.projects.words [FILE] [flags]
 
-minGPT announced this beside its play_char, as play_words, and never shipped it. FILE is any text (UTF-8);
-lines of <|endoftext|> separate documents. The tokenizer is learned from it, as bpe_train.py says, or is
-GPT-2's. The end of the text is held out, from the tokenizer too.
+minGPT announced this beside its play_char, as play_words, and never shipped it. The tokenizer is learned
+from the text, as bpe_train.py says, or is GPT-2's. The end of the text is held out, from the tokenizer too.
 
 Losses per token say nothing between tokenizers, of which one has longer tokens than the other. So the
 result is in bits per byte of the held-out text: what it would be compressed to, by this model.
 
+  FILE                a UTF-8 text, with lines of <|endoftext|> between documents if there are several
+                      (tests/data/tinyshakespeare.txt)
   --out FOLDER        where the model, the log and the result go (runs/words)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+                      flags that the run began with
   --tokenizer NAME    train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe (train)
   --n_vocab N         how many tokens: the bytes, <|endoftext|> and N - 257 merges (1024)
   --n_layer N --n_head N --n_embd N --n_ctx N
@@ -29,33 +32,31 @@ those of nanoGPT's recipe for a CPU, which learns characters: 1.88 nats for each
 """
 
 import functools
-import logging
 import math
 import time
 
 import numpy as np
 
-from picogpt import command, data, machine, trainer, weights
-from picogpt.bpe import load_encoder
+from picogpt import command, data, trainer, weights
 from picogpt.bpe_train import train
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
+from picogpt.prepare import byte_pairs, encode_splits
 from picogpt.projects import runs
 from picogpt.shapes import n_params
 from picogpt.shards import batch_loss
-from picogpt.tuning import check_settings
 
-log = logging.getLogger("picogpt")
 NANOGPT = {
     "bits per byte": f"{1.88 / math.log(2):.3f} (nanoGPT's recipe for a CPU: tinyshakespeare's characters)"
 }
 
 
 def words(
-    file: str,
+    file: str = str(runs.SHAKESPEARE),
     *,
     out: str = "runs/words",
+    resume: bool = False,
     tokenizer: str = "train",
     n_vocab: int = 1024,
     n_layer: int = 4,
@@ -73,28 +74,22 @@ def words(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    settings, began = dict(locals()), time.monotonic()
-    check_settings(settings)
+    run = runs.open_run("words", locals())
+    if not val_share:
+        command.usage_error("--val_share must be more than 0: the result is that of the held-out text")
     hparams = dict(n_vocab=n_vocab, n_ctx=n_ctx, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
-    machine.set_threads(threads)
-    texts = data.split(data.read_text(file), val_share)
-    encoder = make_encoder(tokenizer, n_vocab, texts[0])
+    text, began = data.read_text(file), time.monotonic()
+    learns = tokenizer == "train"
+    encoder = train(data.split(text, val_share)[0], n_vocab) if learns else byte_pairs(tokenizer, n_vocab)
     learned = time.monotonic() - began
-    seen, held_out = (data.encode(text, encoder) for text in texts)
-    if min(len(seen), len(held_out)) <= n_ctx:
-        few = f"{len(seen)} tokens to train on and {len(held_out)} held out"
-        raise ValueError(f"{file} has {few}, and a window takes {n_ctx + 1}: give a longer text")
-    folder = runs.new_folder(out)
+    seen, held_out = encode_splits(text, encoder, val_share, n_ctx)
     params = init_params(hparams, np.random.default_rng(seed))
 
     c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(data.random_batch, seen, batch_size, n_ctx)
-    updates = trainer.updates(trainer.begin(params, seed), c, draw, trainer.language_model(n_head))
-    for _ in runs.logged(updates, folder):
-        pass
-
-    weights.save(folder, params, hparams, encoder)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
+    weights.save(run.folder, params, hparams, encoder)
     nats, n_bytes = loss_per_token(params, n_head, held_out, n_ctx, encoder)
     results = {
         "bits per byte": round(nats / n_bytes / math.log(2), 3),
@@ -104,14 +99,7 @@ def words(
         "parameters": n_params(hparams),
         "sample": sample(params, n_head, encoder, encoder.eot in seen, n_sample, seed),
     }
-    runs.save_result(folder, "words", settings, time.monotonic() - began, results, NANOGPT)
-
-
-def make_encoder(tokenizer, n_vocab, text):
-    """Return the tokenizer that --tokenizer names, of n_vocab tokens."""
-    if tokenizer == "train":
-        return train(text, n_vocab)
-    return load_encoder(weights.shipped("gpt2-bpe") if tokenizer == "gpt2" else tokenizer, n_vocab)
+    runs.finish(run, results, NANOGPT)
 
 
 def loss_per_token(params, n_head, ids, n_ctx, encoder):

@@ -1,0 +1,205 @@
+"""What the projects share: each resumes to the same bytes, and none writes over what is there."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import REPOSITORY, run_python
+
+from picogpt import chars, data, optim, weights
+from picogpt.gpt2 import init_params
+from picogpt.journal import LOG, read_log
+from picogpt.projects import adder, classify, finetune, images, runs, sorter, words
+from picogpt.projects import chars as characters
+from picogpt.state import STATE
+
+TINY = dict(n_layer=1, n_head=2, n_embd=8, threads=1)
+TUNED = dict(model="base", batch_size=3, warmup=1, dropout=0.1, threads=1)
+WAYS = {  # a project and how it is run: 9 updates or a few more
+    "adder": (adder.adder, TINY | dict(n_digit=1, steps=9, batch_size=8, eval_every=2)),
+    "sorter": (sorter.sorter, TINY | dict(length=3, n_digits=2, steps=9, batch_size=4)),
+    "chars": (characters.chars, TINY | dict(file="text", epochs=2, n_ctx=8, batch_size=45, recipe="mingpt")),
+    "words": (words.words, TINY | dict(file="text", n_vocab=260, n_ctx=8, steps=9, dropout=0.1, n_sample=9)),
+    "images": (images.images, TINY | dict(steps=9, batch_size=4)),
+    "finetune": (finetune.finetune, TUNED | dict(file="text", steps=9, eval_every=2)),
+    "finetune, LoRA": (finetune.finetune, TUNED | dict(file="text", steps=9, lora=2, adapters=3)),
+    "classify": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1)),
+    "classify, LoRA": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1, lora=2)),
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The folder in which all is called: with a text, a model to start from and examples."""
+    monkeypatch.chdir(tmp_path)
+    text = data.read_text(runs.SHAKESPEARE)[:2000]
+    Path("text").write_text(text, encoding="utf-8")
+    encoder = chars.CharEncoder.from_text(text)
+    save_base(encoder, n_layer=2)
+    lines = [json.dumps(dict(text=line, label=line[0])) for line in text.split("\n") if line]
+    Path("a.jsonl").write_text("\n".join(lines[:27]), encoding="utf-8")
+    known = {json.loads(line)["label"] for line in lines[:27]}
+    rest = [line for line in lines[27:] if json.loads(line)["label"] in known]
+    Path("b.jsonl").write_text("\n".join(rest), encoding="utf-8")
+    return tmp_path
+
+
+def save_base(encoder, n_layer):
+    hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=n_layer)
+    weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+
+
+def contents(folder):
+    """Return what a run has left, but for times and the folder's own name."""
+
+    def timeless(found):
+        if isinstance(found, dict):
+            return {k: timeless(v) for k, v in found.items() if k != "out" and "seconds" not in k}
+        return found
+
+    found = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    found[LOG] = [timeless(record) for record in read_log(Path(folder, LOG))]
+    found["result.json"] = timeless(json.loads(found["result.json"]))
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monkeypatch):
+    """Ctrl-C comes amid the eighth update, when the weights have moved; the last state is the sixth's."""
+    if way == "images":
+        pytest.importorskip("sklearn")
+        pytest.importorskip("matplotlib")
+    project, flags = WAYS[way]
+    project(out="whole", **flags)
+    n_steps, step, save = 0, optim.adamw_step, runs.save_state
+
+    def step_or_die(*args, **settings):
+        nonlocal n_steps
+        n_steps += 1
+        ratio = step(*args, **settings)
+        if n_steps == 8:
+            raise KeyboardInterrupt
+        return ratio
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optim, "adamw_step", step_or_die)
+        patch.setattr(runs, "SAVE_EVERY", 0)
+        patch.setattr(runs, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
+        with pytest.raises(KeyboardInterrupt):
+            project(out="killed", **flags)
+    assert [record["step"] for record in read_log(Path("killed", LOG))] == [1, 2, 3, 4, 5, 6, 7]
+    assert not Path("killed", weights.WEIGHTS).exists()
+    project(out="killed", resume=True, **flags)
+    assert contents("killed") == contents("whole")
+    project(out="killed", resume=True, **flags)  # there is nothing left to do
+    assert contents("killed") == contents("whole")
+
+
+def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
+    flags = ["--n_digit=1", "--n_embd=16", "--n_head=2", "--steps=500", "--batch_size=8", "--threads=1"]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    often = "from picogpt.projects import adder, runs; runs.SAVE_EVERY = 0; runs.command.run(adder.adder)"
+    codes, rng = [], np.random.default_rng(0)
+    for resume in ([], ["--resume"], ["--resume"]):
+        words = [sys.executable, "-c", often, "--out=killed", *flags, *resume]
+        before = Path("killed", LOG).stat().st_mtime_ns if resume else None
+        with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and (
+                not Path("killed", STATE).exists() or Path("killed", LOG).stat().st_mtime_ns == before
+            ):
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.2))
+            process.kill()
+            process.communicate()
+        codes.append(process.returncode)
+    assert -signal.SIGKILL in codes
+    for out, resume in (("whole", []), ("killed", ["--resume"])):
+        assert run_python("-m", "picogpt.projects.adder", f"--out={out}", *flags, *resume).code == 0
+    whole, killed = contents("whole"), contents("killed")
+    commands = [found["result.json"].pop("command") for found in (whole, killed)]
+    assert commands[0].replace("whole", "killed") == commands[1]
+    assert killed == whole
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_where_there_is_no_state_nothing_resumes(way):
+    project, flags = WAYS[way]
+    with pytest.raises(ValueError, match="nowhere holds no state to resume from: begin without --resume"):
+        project(out="nowhere", resume=True, **flags)
+    assert not Path("nowhere").exists()
+
+
+def test_nothing_to_resume_is_one_line_and_code_1(call_command):
+    done = call_command(sorter.sorter, "--resume", "--out=nowhere")
+    assert done == (1, "", "picogpt: nowhere holds no state to resume from: begin without --resume\n")
+
+
+def test_no_run_is_written_over():
+    project, flags = WAYS["adder"]
+    Path("mine").mkdir()
+    Path("mine", "notes.txt").write_text("precious")
+    for out in ("mine", "text"):
+        said = f"{out} is there already: delete it, or name another folder with --out"
+        with pytest.raises(ValueError, match=said):
+            project(out=out, **flags)
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+    project(out="run", **flags)
+    before = contents("run")
+    with pytest.raises(ValueError, match="run is there already: --resume goes on with it, or name another"):
+        project(out="run", **flags)
+    assert contents("run") == before
+
+
+@pytest.mark.parametrize(
+    ("way", "change", "said"),
+    [
+        ("adder", dict(lr=0.1), "--lr 0.005"),
+        ("chars", dict(n_layer=2), "--n_layer 1"),
+        ("chars", dict(lr=0.1), "--lr 0.0006"),
+        ("words", dict(file="b.jsonl"), "another text"),
+        ("finetune", dict(train="wte"), "no --train"),
+        ("classify", dict(lora=2), "--lora 0"),
+    ],
+)
+def test_a_run_resumed_with_another_setting_names_it(way, change, said):
+    project, flags = WAYS[way]
+    project(out="run", **flags)
+    before = contents("run")
+    with pytest.raises(ValueError, match=f"run was trained with {said}: resume with that"):
+        project(out="run", resume=True, **flags | change)
+    assert contents("run") == before
+
+
+def test_a_model_that_is_another_by_now_is_refused():
+    project, flags = WAYS["finetune"]
+    project(out="run", **flags)
+    shutil.rmtree("base")
+    save_base(chars.CharEncoder.from_text(data.read_text("text")), n_layer=1)
+    with pytest.raises(ValueError, match="run began from another model: resume with that"):
+        project(out="run", resume=True, **flags)
+
+
+def test_the_time_before_an_interruption_counts():
+    project, flags = WAYS["adder"]
+    project(out="run", **flags)
+    lines = [json.dumps(record | dict(seconds=1000)) for record in read_log(Path("run", LOG))]
+    Path("run", LOG).write_text("\n".join(lines), encoding="utf-8")
+    project(out="run", resume=True, **flags)
+    assert 9000 <= json.loads(Path("run", "result.json").read_text(encoding="utf-8"))["seconds"] < 10_000
+
+
+@pytest.mark.parametrize(("way", "flag"), [("words", "file"), ("finetune", "file"), ("classify", "test")])
+def test_what_an_installed_package_has_not_is_asked_for(way, flag, monkeypatch):
+    monkeypatch.setattr(runs, "DATA", Path("site-packages", "tests", "data").resolve())
+    project, flags = WAYS[way]
+    said = f"the installed package has no x.txt: give a file as {'FILE' if flag == 'file' else '--test'}"
+    with pytest.raises(FileNotFoundError, match=said):
+        project(out="run", **flags | {flag: str(runs.DATA / "x.txt")})
+    assert not Path("run").exists()
