@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from processes import run_python
 
-from picogpt import cli, command, evaluate, explain, train
+from picogpt import cli, command, evaluate, explain, train, weights
+from picogpt.generate import generate
 from picogpt.projects import classify, finetune
 
 REPOSITORY = Path(__file__).parents[1]
@@ -44,6 +45,16 @@ def test_commands_print_what_is_shown(line, printed, tmp_path):
     done = run(f"{line} --models_dir {tmp_path}")  # where no 124M is
     prompt = shlex.split(line)[3]  # a terminal shows it before the text
     assert (done.err + prompt + done.out).rstrip("\n") == printed.rstrip("\n")
+
+
+def test_the_cards_samples_are_the_models():
+    params, hparams, encoder = weights.load(REPOSITORY / "models" / "tales")
+    rows = re.findall(r"^\| (.+?) \| .+ \| (.+) \|$", CARD.partition("| prompt |")[2], re.MULTILINE)
+    assert len(rows) == 10
+    for prompt, shown in rows:
+        ids = encoder.encode(prompt)
+        [new] = generate(params, hparams["n_head"], [ids], 53, temperature=0.6, top_k=40, seed=1)
+        assert encoder.decode(new).strip("\n").replace("\n", "<br>") == shown.replace("\\|", "|"), prompt
 
 
 def test_the_python_examples_run(monkeypatch):
