@@ -14,6 +14,7 @@ import pytest
 from fault_server import PIECE, serve, wait_until
 
 from picogpt.download import CHUNK, download
+from picogpt.files import n_bytes
 
 REPOSITORY = Path(__file__).parents[1]
 CONTENT = np.random.default_rng(0).bytes(300_001)
@@ -301,7 +302,7 @@ def is_waiting(process):
 def test_a_killed_download_goes_on_where_it_was(server, path, start):
     server.fault = "drips"
     process = start()
-    wait_until(lambda: part_of(path).exists() and part_of(path).stat().st_size == PIECE)
+    wait_until(lambda: n_bytes(part_of(path)) == PIECE)
     process.kill()
     process.wait()
     assert sorted(file.name for file in path.parent.iterdir()) == ["file.lock", "file.part"]
@@ -341,7 +342,7 @@ def test_one_that_waits_goes_on_when_the_one_that_fetches_is_killed(server, path
     server.fault = "drips"
     processes = [start() for _ in range(3)]
     wait_until(lambda: sum(is_waiting(process) for process in processes) == 2)
-    wait_until(lambda: part_of(path).stat().st_size == PIECE)
+    wait_until(lambda: n_bytes(part_of(path)) == PIECE)
     [fetching] = [process for process in processes if not is_waiting(process)]
     fetching.kill()
     wait_until(lambda: len(server.asked) == 2)
