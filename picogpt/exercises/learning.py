@@ -8,7 +8,7 @@ import numpy as np
 from picogpt.exercises.cases import Case, Rung, normal
 from picogpt.tree import flatten, tree_map
 
-TEXT = " there was a great many years ago, and the King's daughter was very"  # what the bundled model goes on with
+TEXT = " there was a great many years ago, and the King's daughter was very"  # what the bundled model adds
 
 
 def adamw_cases():
