@@ -34,6 +34,8 @@ def prepare(c, folder):
         raise ValueError(f"{c.file} is empty: give a text to train on")
     c.sha256 = hashlib.sha256(text.encode()).hexdigest()
     resumes = c.resume and (folder / STATE).exists()
+    if c.eval_only and c.resume and not resumes:
+        raise ValueError(f"{folder} holds no training: --out names the folder of one, to evaluate its model")
     if resumes:
         hparams = weights.read_hparams(folder)
         encoder = weights.read_encoder(folder, hparams)

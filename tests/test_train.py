@@ -222,6 +222,8 @@ def test_evaluating_only_says_the_losses_and_writes_nothing(text, tmp_path):
     [last] = re.findall("picogpt: step 60: .*", said)
     code, said = run("--out=model", "--resume", "--eval_only", folder=tmp_path)
     assert (code, said.splitlines()[-1]) == (0, last)
+    code, said = run(text, "--out=nothing", "--resume", "--eval_only", folder=tmp_path)
+    assert (code, "nothing holds no training: --out names the folder" in said) == (1, True)
     code, said = run(
         text, "--init=model", "--eval_only", "--batch_size=4", "--eval_batches=2", folder=tmp_path
     )
