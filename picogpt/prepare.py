@@ -92,7 +92,7 @@ def encode_splits(text, encoder, val_share, n_ctx):
         if len(ids) <= n_ctx and not (what == "held-out" and val_share == 0):
             raise ValueError(
                 f"the {what} text has {len(ids)} tokens, and a window takes {n_ctx + 1}:"
-                " give a longer file, another --val_share or a smaller --n_ctx"
+                " give a longer file or a smaller --n_ctx"
             )
     return train_ids, val_ids
 

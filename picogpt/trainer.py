@@ -60,7 +60,7 @@ def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
 def recipe(**changes):
     """Return the settings of a training, as train.py's own are, but for `changes`.
 
-    Tokens count only if `batch_tokens` says how many a batch has.
+    Tokens count only if `batch_tokens` says how many a batch has; it is read after a batch is drawn.
     """
     c = dict(steps=2000, accumulate=1, ramp_tokens=0, batch_tokens=0, dropout=0.0)
     c |= dict(lr=2e-3, min_lr=2e-4, warmup=100, warmup_tokens=0, decay_tokens=0, schedule="cosine")
@@ -110,7 +110,7 @@ def update(state, c, draw, gradients, comm=ALONE):
         tree_map(lambda g: np.multiply(g, 1 / n, out=g), grads)
     norm = optim.clip(grads, c.clip)
     if not math.isfinite(norm):
-        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr or a --clip")
+        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr")
     tokens = state["tokens"] + n * c.batch_tokens
     lr = schedule.rate(c, state["step"], tokens)
     state |= dict(step=state["step"] + 1, tokens=tokens)
