@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 
 import numpy as np
 import pytest
@@ -82,12 +83,37 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(n_digit=0), dict(n_digit=4), dict(n_head=3), dict(steps=-1), dict(eval_every=0)]
+    ("wrong", "code", "said"),
+    [
+        (dict(n_digit=0), 2, "--n_digit must be 1, 2 or 3, not 0 (--help shows all flags)"),
+        (dict(n_digit=4), 2, "--n_digit must be 1, 2 or 3, not 4 (--help shows all flags)"),
+        (dict(n_head=3), 1, "n_embd 16 does not split into n_head 3 equal heads"),
+        (
+            dict(steps=-1),
+            2,
+            "--steps must be at least 1 and less than 2**31, not -1 (--help shows all flags)",
+        ),
+        (
+            dict(eval_every=0),
+            2,
+            "--eval_every must be at least 1 and less than 2**31, not 0 (--help shows all flags)",
+        ),
+    ],
 )
-def test_settings_that_cannot_work_leave_nothing(tmp_path, wrong):
-    with pytest.raises((SystemExit, ValueError)):
-        adder.adder(out=str(tmp_path / "run"), **TINY | wrong)
+def test_settings_that_cannot_work_are_one_line_and_leave_nothing(tmp_path, wrong, code, said, call_command):
+    flags = [f"--{name}={value}" for name, value in (TINY | wrong).items()]
+    done = call_command(adder.adder, f"--out={tmp_path / 'run'}", *flags)
+    assert done == (code, "", f"picogpt: {said}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_beyond_twenty_are_counted(tmp_path, capsys):
+    adder.adder(out=str(tmp_path / "run"), **TINY | dict(steps=1))
+    [said] = re.findall("^mistakes: (.+)$", capsys.readouterr().out, re.MULTILINE)
+    results = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["results"]
+    scores = [results[part].split("/") for part in ("trained on", "held out")]
+    wrong = sum(int(n) - int(right) for right, n in scores)
+    assert said.count("; ") == 20 and said.endswith(f"; ... and {wrong - 20} more")
 
 
 @pytest.mark.skipif(not os.environ.get("PICOGPT_SLOW"), reason="trains for a minute; PICOGPT_SLOW=1 runs it")

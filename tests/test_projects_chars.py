@@ -81,11 +81,14 @@ def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path
     assert encoder.encode(result["results"]["sample"])
     lines = read_log(tmp_path / "run" / LOG)
     assert [line["step"] for line in lines] == [*range(1, result["settings"]["steps"] + 1)]
+    c = SimpleNamespace(**result["settings"])
+    assert [line["tokens"] for line in lines] == [8 * chars.windows_by(line["step"], c) for line in lines]
     assert lines[0]["loss"] == pytest.approx(math.log(encoder.n_vocab), abs=0.1)
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.1
     results, part = result["results"], [line["loss"] for line in lines[-result["settings"]["per_epoch"] :]]
     if recipe == "nanogpt":
         assert [*results[chars.HELD_OUT]] == ["250", "500"]
+        assert results["protocol"] == "20 batches of 50 windows held out, one seed"
     else:
         assert results[chars.LAST]["2"] == part[-1]
         assert results["mean loss of the epoch"]["2"] == pytest.approx(np.mean(part))
@@ -102,6 +105,19 @@ def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(s
     assert files[0] == files[1]
     losses = [[line["loss"] for line in read_log(tmp_path / run / LOG)] for run in ("whole", "stopped")]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (dict(prompt="Café"), "the model does not know 'é', only the characters"),
+        (dict(n_ctx=5000), "a window takes 5001: give a longer file or a smaller --n_ctx$"),
+    ],
+)
+def test_what_the_text_does_not_allow_is_refused_before_the_training(wrong, said, short, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        chars.chars(short, out=str(tmp_path / "run"), **TINY | wrong)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,7 @@ from processes import REPOSITORY, run_python
 from picogpt import chars, data, optim, weights
 from picogpt.gpt2 import init_params
 from picogpt.journal import LOG, read_log
+from picogpt.parallel import MPIEXEC
 from picogpt.projects import adder, classify, finetune, images, runs, sorter, words
 from picogpt.projects import chars as characters
 from picogpt.state import STATE
@@ -67,6 +70,7 @@ def contents(folder):
     found = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     found[LOG] = [timeless(record) for record in read_log(Path(folder, LOG))]
     found["result.json"] = timeless(json.loads(found["result.json"]))
+    found["result.json"]["command"] = found["result.json"]["command"].replace(str(folder), "")
     return found
 
 
@@ -103,12 +107,13 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 
 
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
-    flags = ["--n_digit=1", "--n_embd=16", "--n_head=2", "--steps=500", "--batch_size=8", "--threads=1"]
+    flags = ["--n_digit=1", "--n_head=2", "--n_embd=16", "--steps=500", "--batch_size=8", "--threads=1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    often = "from picogpt.projects import adder, runs; runs.SAVE_EVERY = 0; runs.command.run(adder.adder)"
+    often = "from picogpt.projects import adder, runs; runs.SAVE_EVERY = 0;"
+    often += "runs.command.run(adder.adder, config=runs.flags_file(adder.adder))"
     codes, rng = [], np.random.default_rng(0)
     for resume in ([], ["--resume"], ["--resume"]):
-        words = [sys.executable, "-c", often, "--out=killed", *flags, *resume]
+        words = [sys.executable, "-c", often, "--out=killed", *(resume or flags)]
         before = Path("killed", LOG).stat().st_mtime_ns if resume else None
         with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE) as process:
             while process.poll() is None and (
@@ -120,12 +125,26 @@ def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
             process.communicate()
         codes.append(process.returncode)
     assert -signal.SIGKILL in codes
-    for out, resume in (("whole", []), ("killed", ["--resume"])):
-        assert run_python("-m", "picogpt.projects.adder", f"--out={out}", *flags, *resume).code == 0
-    whole, killed = contents("whole"), contents("killed")
-    commands = [found["result.json"].pop("command") for found in (whole, killed)]
-    assert commands[0].replace("whole", "killed") == commands[1]
-    assert killed == whole
+    for words in (["--out=whole", *flags], ["--out=killed", "--resume"]):
+        assert run_python("-m", "picogpt.projects.adder", *words).code == 0
+    assert contents("killed") == contents("whole")
+    said = json.loads(Path("killed", "result.json").read_text(encoding="utf-8"))["command"]
+    assert shlex.split(said)[5:] == [word for flag in flags for word in flag.split("=")]
+
+
+@pytest.mark.parametrize("way", ["chars", "words", "finetune", "classify"])
+def test_a_run_resumes_by_the_flags_that_it_began_with(way, call_command):
+    project, flags = WAYS[way]
+    project(out="run", **flags)
+    before = contents("run")
+    config = runs.flags_file(project)
+    done = call_command(project, "--resume", "--out=run", config=config)
+    assert (done.code, contents("run")) == (0, before), done.err
+    assert json.loads(Path("run", "settings.json").read_text(encoding="utf-8")).items() >= flags.items()
+    done = call_command(project, "--resume", "--out=run", "--seed=1", config=config)
+    assert done.code == 1 and "run was trained with --seed 1337: resume with that" in done.err
+    done = call_command(adder.adder, "--resume", "--out=run", config=runs.flags_file(adder.adder))
+    assert done.code == 1 and "settings.json gives a value to file, which is no flag" in done.err
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -146,15 +165,68 @@ def test_no_run_is_written_over():
     Path("mine").mkdir()
     Path("mine", "notes.txt").write_text("precious")
     for out in ("mine", "text"):
-        said = f"{out} is there already: delete it, or name another folder with --out"
-        with pytest.raises(ValueError, match=said):
+        holds = "holds other files: name another" if out == "mine" else "is a file: name a"
+        with pytest.raises(ValueError, match=f"^{out} {holds} folder with --out$"):
             project(out=out, **flags)
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
     project(out="run", **flags)
     before = contents("run")
-    with pytest.raises(ValueError, match="run is there already: --resume goes on with it, or name another"):
+    with pytest.raises(ValueError, match="run holds a run: --resume goes on with it, or name another"):
         project(out="run", **flags)
     assert contents("run") == before
+
+
+def test_a_damaged_log_is_refused_and_kept():
+    project, flags = WAYS["adder"]
+    project(out="run", **flags)
+    lines = Path("run", LOG).read_text(encoding="utf-8").splitlines()
+    Path("run", LOG).write_text("\n".join([*lines[:4], "{", *lines[5:]]), encoding="utf-8")
+    before = contents("run"), Path("run", LOG).read_bytes()
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged after update 4 of 9: begin anew"):
+        project(out="run", resume=True, **flags)
+    assert (contents("run"), Path("run", LOG).read_bytes()) == before
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "file" in WAYS[way][1]])
+def test_an_empty_file_is_refused(way):
+    project, flags = WAYS[way]
+    Path("empty").touch()
+    with pytest.raises(ValueError, match="empty is empty: give a text to train on"):
+        project(out="run", **flags | dict(file="empty"))
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("mark", MPIEXEC)
+def test_many_processes_do_not_train_into_one_folder(mark, monkeypatch):
+    monkeypatch.setenv(mark, "0")
+    project, flags = WAYS["adder"]
+    with pytest.raises(ValueError, match="a project trains in one process: begin without mpiexec"):
+        project(out="run", **flags)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "n_embd", "seed", "threads", "lr"])
+def test_a_number_beyond_all_measure_is_named(name, call_command):
+    done = call_command(adder.adder, f"--{name}={10**23}", "--out=run")
+    assert done.code == 2
+    assert f"--{name} must be at least " in done.err and "less than 2**31, not 1" in done.err
+    assert not Path("run").exists()
+
+
+def test_a_run_that_diverges_is_one_line_with_a_flag_that_there_is(call_command):
+    flags = [f"--{name}={value}" for name, value in (WAYS["adder"][1] | dict(lr=2e9, warmup=0)).items()]
+    done = call_command(adder.adder, *flags, "--out=run")
+    assert done.code == 1
+    assert re.search(r"picogpt: the gradient at step \d is (nan|inf): try a smaller --lr\n$", done.err)
+
+
+def test_results_are_told_in_lines(capsys):
+    project, flags = WAYS["sorter"]
+    project(out="run", **flags | dict(steps=101))
+    [loss, *_] = (record["loss"] for record in read_log(Path("run", LOG)))
+    assert f"\nloss after so many updates:\n  0: {loss:.5g}\n  100: " in capsys.readouterr().out
+    published = runs.lines("published", {"a": {"n": 0.123456789}, "b": [1, 2]}, "  ")
+    assert list(published) == ["  published:", "    a:", "      n: 0.12346", "    b: [1, 2]"]
 
 
 @pytest.mark.parametrize(

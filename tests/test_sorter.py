@@ -55,7 +55,8 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert len(lines) == 101 and lines[-1]["loss"] < lines[0]["loss"]
-    assert record["results"]["loss every 100 updates"] == [round(lines[i]["loss"], 5) for i in (0, 100)]
+    losses = {str(i): round(lines[i]["loss"], 5) for i in (0, 100)}
+    assert record["results"]["loss after so many updates"] == losses
     assert record["published"] == {}  # minGPT's losses are of other rows
     params, hparams, encoder = weights.load(tmp_path / "run")
     sort = functools.partial(sorter.model_sort, params, hparams["n_head"])
@@ -68,11 +69,18 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", [dict(n_digits=1), dict(n_digits=11), dict(length=20, n_digits=2), dict(dropout=1)]
+    ("wrong", "said"),
+    [
+        (dict(n_digits=1), "--n_digits is 2 to 10, and makes at most a million rows of --length 3"),
+        (dict(n_digits=11), "--n_digits is 2 to 10, and makes at most a million rows of --length 3"),
+        (dict(length=20), "--n_digits is 2 to 10, and makes at most a million rows of --length 20"),
+        (dict(dropout=1), "--dropout must be at least 0 and less than 1, not 1.0"),
+    ],
 )
-def test_settings_that_cannot_work_leave_nothing(tmp_path, wrong):
-    with pytest.raises(SystemExit):
-        sorter.sorter(out=str(tmp_path / "run"), **TINY | wrong)
+def test_settings_that_cannot_work_are_one_line_and_leave_nothing(tmp_path, wrong, said, call_command):
+    flags = [f"--{name}={value}" for name, value in (TINY | wrong).items()]
+    done = call_command(sorter.sorter, f"--out={tmp_path / 'run'}", *flags)
+    assert done == (2, "", f"picogpt: {said} (--help shows all flags)\n")
     assert not (tmp_path / "run").exists()
 
 

@@ -10,7 +10,7 @@ Some sums are held out from training, 1000 of the 10,000 with two digits. In the
 them. What it gets right of those that it has trained on, it may know by heart; of the others not.
 
   --out FOLDER        where the model, the log and the result go (runs/adder)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --n_digit N         digits of each number: 1, 2 or 3 (2)
   --n_layer N --n_head N --n_embd N
@@ -65,7 +65,7 @@ def adder(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    run = runs.open_run("adder", locals())
+    run = runs.open_run(adder, locals())
     if not 1 <= n_digit <= 3:
         command.usage_error(f"--n_digit must be 1, 2 or 3, not {n_digit}")
     hparams = dict(n_vocab=10, n_ctx=3 * n_digit, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
@@ -86,7 +86,7 @@ def adder(
     results = {
         "trained on": f"{len(seen) - len(wrong_seen)}/{len(seen)}",
         "held out": f"{len(held_out) - len(wrong)}/{len(held_out)}",
-        "mistakes": "; ".join([*wrong, *wrong_seen][:20]) or "none",
+        "mistakes": runs.listed([*wrong, *wrong_seen]),
         "parameters": n_params(hparams),
     }
     runs.finish(run, results, PLAY_MATH if n_digit == 2 else {})
@@ -151,4 +151,4 @@ def mistakes(ask, sums, n_digit, batch_size=4096):
 
 
 if __name__ == "__main__":
-    command.run(adder)
+    command.run(adder, config=runs.flags_file(adder))

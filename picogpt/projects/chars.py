@@ -9,8 +9,8 @@ result.json, with the losses reached, the published ones and a sample.
   --recipe NAME       nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates (the default)
                       mingpt: 9.6 million parameters, 150 epochs, training loss 0.685 at the end
                       tuned: the same with minGPT-tuned's time-weighting and time-mixing, 0.609
-  --out FOLDER        where all goes (runs/chars-NAME)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --out FOLDER        where all goes (runs/chars)
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --minutes X         stop after so many, wherever the training is then; 0: at its end (10)
   --device NAME       cpu, or gpu, for which CuPy must be installed (cpu)
@@ -66,7 +66,7 @@ TUNED = 2.61996, 2.22801, 2.06643, 1.00424, 0.71006, 0.60897, 0.61404, 0.60880
 LR = "5.999354e-04 5.997392e-04 5.994116e-04 4.500336e-04 1.500168e-04 6.000000e-05 6.000000e-05 6.000000e-05"
 RATES = dict(zip(EPOCHS, LR.split(), strict=True))
 PUBLISHED = dict(
-    nanogpt={HELD_OUT: {2000: 1.88}},
+    nanogpt={"protocol": "nanoGPT's own evaluation", HELD_OUT: {2000: 1.88}},
     mingpt={"parameters": 9_590_272, LAST: dict(zip(EPOCHS, PLAIN, strict=True)), RATE: RATES},
     tuned={"parameters": 9_983_488, LAST: dict(zip(EPOCHS, TUNED, strict=True)), RATE: RATES},
 )
@@ -76,7 +76,7 @@ def chars(
     file: str = str(runs.SHAKESPEARE),
     *,
     recipe: str = "nanogpt",
-    out: str = "",
+    out: str = "runs/chars",
     resume: bool = False,
     minutes: float = 10.0,
     device: str = "cpu",
@@ -93,20 +93,20 @@ def chars(
     seed: int = 1337,
 ):
     """Train as the docstring of this module says."""
-    out = out or f"runs/chars-{recipe}"
-    run = runs.open_run("chars", locals())
+    run = runs.open_run(chars, locals())
     for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
         if value not in known:
             command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")
     text = data.read_text(file)
     encoder = CharEncoder.from_text(text)
+    asked = encoder.encode(prompt) or [encoder.start]
     sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))
     changes = runs.given(dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout))
     c = settings(recipe, text, encoder, sizes, changes, seed)
     splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
     state = runs.start(run, initial(c, seed), c)
     records = train(run, state, c, splits, 60 * minutes or math.inf, device)
-    params, asked = state["params"], encoder.encode(prompt) or [encoder.start]
+    params = state["params"]
     weights.save(run.folder, params, c.hparams, encoder)
     [new] = generate(params, c.hparams["n_head"], [asked], 300, temperature=1.0, top_k=10, seed=seed)
     results = {"parameters": n_params(c.hparams)} | report(records, c)
@@ -147,7 +147,7 @@ def initial(c, seed):
 def train(run, state, c, splits, seconds, device):
     """Make updates until the recipe or the time is over; return the records of all."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
-    now = types.SimpleNamespace(**vars(c))  # with the next batch's tokens
+    now = types.SimpleNamespace(**vars(c))  # with the tokens of the batch drawn last, as trainer.update asks
 
     def draw(rng):
         n = windows_by(state["step"] + 1, c) - windows_by(state["step"], c)
@@ -203,6 +203,7 @@ def report(lines, c):
     done, rest = divmod(len(lines), c.per_epoch)
     found = {"stopped after": f"{done} epochs and {rest} updates, of {c.epochs} epochs of {c.per_epoch}"}
     if c.val_share:
+        found["protocol"] = f"{c.eval_batches} batches of {c.batch_size} windows held out, one seed"
         return found | {HELD_OUT: {line["step"]: line["val_loss"] for line in lines if "val_loss" in line}}
     found |= {"loss at the end": lines[-1]["loss"], LAST: {}, "mean loss of the epoch": {}, RATE: {}}
     for epoch in sorted({*EPOCHS, done} & {*range(1, done + 1)}):
@@ -213,4 +214,4 @@ def report(lines, c):
 
 
 if __name__ == "__main__":
-    command.run(chars)
+    command.run(chars, config=runs.flags_file(chars))

@@ -71,7 +71,7 @@ def classify(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    run = runs.open_run("classify", locals())
+    run = runs.open_run(classify, locals())
     params, hparams, encoder = weights.load_with_encoder(model)
     texts, names, labels, multi = read(file)
     test_texts, _, test_labels, _ = read(test, names, multi)
@@ -173,4 +173,4 @@ def words(text):
 
 
 if __name__ == "__main__":
-    command.run(classify)
+    command.run(classify, config=runs.flags_file(classify))

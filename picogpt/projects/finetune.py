@@ -76,7 +76,7 @@ def finetune(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    run = runs.open_run("finetune", locals())
+    run = runs.open_run(finetune, locals())
     params, hparams, encoder = weights.load_with_encoder(model)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)
@@ -138,4 +138,4 @@ def sample(params, n_head, encoder, asked, seed, n_new=100):
 
 
 if __name__ == "__main__":
-    command.run(finetune)
+    command.run(finetune, config=runs.flags_file(finetune))

@@ -9,7 +9,7 @@ pictures is held out. Leaves in FOLDER the model, log.jsonl with a line for each
 drawings and completions, and result.json with bits per dimension beside those of simpler models.
 
   --out FOLDER        where all goes (runs/images)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --colors N          of the palette, which k-means finds (8)
   --n_layer N --n_head N --n_embd N
@@ -62,7 +62,7 @@ def images(
     seed: int = 1337,
 ):
     """Train, measure and draw as the docstring of this module says."""
-    run = runs.open_run("images", locals())
+    run = runs.open_run(images, locals())
     pixels, classes = load_digits()  # [N, 64], [N]
     rng, cut = np.random.default_rng(seed), len(pixels) * 4 // 5
     palette = np.sort(kmeans(pixels[:cut].reshape(-1, 1), colors, rng), axis=0)  # [k, 1], from paper to ink
@@ -91,10 +91,10 @@ def load_digits():
     """Return scikit-learn's digits: grey levels 0 (paper) to 16 (ink), [N, 64], and classes, [N]."""
     try:
         import matplotlib  # noqa: F401  (for draw_pictures, when all is done)
-        from sklearn.datasets import load_digits
+        from sklearn import datasets
     except ImportError as error:
         raise ValueError(f'{error.name} is not installed: pip install "picogpt[images]"') from None
-    return load_digits(return_X_y=True)
+    return datasets.load_digits(return_X_y=True)
 
 
 def kmeans(points, k, rng, n=8):
@@ -232,4 +232,4 @@ def tile(pictures, n_rows):
 
 
 if __name__ == "__main__":
-    command.run(images)
+    command.run(images, config=runs.flags_file(images))

@@ -1,20 +1,20 @@
 """What the projects share: how a run begins, or goes on, its training, and its result.
 
-    run = open_run("adder", locals())                       checks flags and folder, and writes nothing yet
+    run = open_run(adder, locals())                         checks flags and folder, and writes nothing yet
     state = start(run, params, c)                           the beginning or, with --resume, what was saved
-    records = train(run, state, c, draw, gradients, look)   writes log.jsonl, and the state over and over
+    records = train(run, state, c, draw, gradients, look)   writes settings.json, log.jsonl, and states
     finish(run, results, published)                         writes result.json
 
 A run that was killed, whenever that was, resumes to the same bytes: what leads to a state is made again from
-the flags, then the arrays that are trained get what the state has.
+the flags, which are in settings.json, then the arrays that are trained get what the state has.
 """
 
 import hashlib
 import json
 import logging
 import math
+import os
 import shlex
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +22,9 @@ from types import SimpleNamespace
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from picogpt import command, data, journal, machine, trainer
+from picogpt import command, data, journal, machine, parallel, trainer
 from picogpt.files import atomic_write
+from picogpt.prepare import SETTINGS
 from picogpt.state import STATE, layout, load_state, save_state
 from picogpt.tree import flatten, tree_map, walk
 
@@ -33,44 +34,73 @@ SHAKESPEARE = DATA / "tinyshakespeare.txt"
 SAVE_EVERY = 30  # seconds
 AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
 AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
+AT_LEAST |= dict(n_layer=1, n_head=1, n_embd=1, n_vocab=1)
+
+
+def flags_file(project):
+    """Return the `config` of a project's command: with --resume, the flags that the run began with."""
+    usual = command.parameters(project)["out"].default
+
+    def saved(flags):
+        path = Path(flags.get("out", usual), SETTINGS)
+        return path if flags.get("resume", "").lower() == "true" and path.exists() else None
+
+    return saved
 
 
 def open_run(project, flags):
-    """Return a run, as project, settings, folder, resume and began, if its flags and its folder will do.
+    """Return a run of the function `project`, if its flags and its folder will do.
 
-    ValueError rather than write over what the folder holds, or resume where there is no state.
+    It has project, flags, settings (these, and what a state depends on), folder, resume and began. ValueError
+    rather than write over what the folder holds, or resume where there is no state.
     """
-    settings = dict(flags)
-    check_settings(settings)
-    folder, resume = Path(settings["out"]), settings.pop("resume")
-    saved = (folder / STATE).exists()
-    if resume and not saved:
-        raise ValueError(f"{folder} holds no state to resume from: begin without --resume")
-    if not resume and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        remedy = "--resume goes on with it" if saved else "delete it"
-        raise ValueError(f"{folder} is there already: {remedy}, or name another folder with --out")
+    flags = dict(flags)
+    folder, resume = Path(flags["out"]), flags.pop("resume")
+    check_settings(flags)
+    if any(mark in os.environ for mark in parallel.MPIEXEC):
+        raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
+    check_folder(folder, resume)
     for name, flag in (("file", "FILE"), ("test", "--test")):
-        path = Path(settings.get(name, ""))
+        path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
             raise FileNotFoundError(f"the installed package has no {path.name}: give a file as {flag}")
-    if "file" in settings:
-        settings["sha256"] = hashlib.sha256(data.read_text(settings["file"]).encode()).hexdigest()
+    settings = dict(flags)
+    if "file" in flags:
+        text = data.read_text(flags["file"])
+        if not text:
+            raise ValueError(f"{flags['file']} is empty: give a text to train on")
+        settings["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     machine.set_threads(settings["threads"])
     machine.keep_memory()
     log.setLevel(logging.INFO)
     began = time.monotonic()
-    return SimpleNamespace(project=project, settings=settings, folder=folder, resume=resume, began=began)
+    return SimpleNamespace(
+        project=project, flags=flags, settings=settings, folder=folder, resume=resume, began=began
+    )
 
 
-def check_settings(settings):
+def check_folder(folder, resume):
+    """Raise ValueError unless a run may begin, or go on, in the folder."""
+    saved = (folder / STATE).exists()
+    if resume and not saved:
+        raise ValueError(f"{folder} holds no state to resume from: begin without --resume")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name a folder with --out")
+    if saved and not resume:
+        raise ValueError(f"{folder} holds a run: --resume goes on with it, or name another folder with --out")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ValueError(f"{folder} holds other files: name another folder with --out")
+
+
+def check_settings(flags):
     """End the program, naming the flag, if a number is out of its range."""
-    settings = given(settings)
+    flags = given(flags)
     for name, least in AT_LEAST.items():
-        if not least <= settings.get(name, least) < math.inf:
-            command.usage_error(f"--{name} must be at least {least}, and finite, not {settings[name]}")
+        if not least <= flags.get(name, least) < 2**31:
+            command.usage_error(f"--{name} must be at least {least} and less than 2**31, not {flags[name]}")
     for name in ("dropout", "val_share"):
-        if not 0 <= settings.get(name, 0) < 1:
-            command.usage_error(f"--{name} must be at least 0 and less than 1, not {settings[name]}")
+        if not 0 <= flags.get(name, 0) < 1:
+            command.usage_error(f"--{name} must be at least 0 and less than 1, not {flags[name]}")
 
 
 def given(flags):
@@ -89,15 +119,20 @@ def start(run, params, c):
     if not run.resume:
         return state
     saved = load_state(run.folder / STATE, SimpleNamespace(**run.settings))
-    here, there = (dict(params=s["params"], moments=s["moments"]) for s in (state, saved))
-    if layout(here) != layout(there):
+    arrays = dict(params=state["params"], moments=state["moments"])
+    saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
+    if layout(arrays) != layout(saved_arrays):
         raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
-    there = flatten(there)
-    for path, array in walk(here):
-        array[...] = there[path]
-    records = journal.read_log(run.folder / journal.LOG)
-    run.began -= sum(record["seconds"] for record in records if record["step"] <= saved["step"])
-    return saved | here
+    path, step = run.folder / journal.LOG, saved["step"]
+    done = [record for record in journal.read_log(path) if record["step"] <= step]
+    if len(done) < step:
+        raise ValueError(
+            f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
+        )
+    run.began -= sum(record["seconds"] for record in done)
+    for name, array in walk(arrays):
+        array[...] = saved_arrays[name]
+    return saved | arrays
 
 
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
@@ -107,6 +142,10 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     every half minute, and at last, which is early if time.monotonic() has passed `end`.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
+    if not run.resume:
+        flags = {name: value for name, value in given(run.flags).items() if name != "out"}
+        with atomic_write(run.folder / SETTINGS) as file:
+            file.write(json.dumps(flags, indent=2).encode() + b"\n")
     with (
         logging_redirect_tqdm(),
         tqdm(total=c.steps, initial=state["step"], unit="step", dynamic_ncols=True) as progress,
@@ -147,11 +186,11 @@ def finish(run, results, published):
 
     Files are named as seen from the current folder, in which the command can be given again.
     """
-    here, words = f"{Path.cwd()}/", [word for word in sys.argv[1:] if not word.startswith("--resume")]
+    here = f"{Path.cwd()}/"
     settings = {k: v.removeprefix(here) if isinstance(v, str) else v for k, v in run.settings.items()}
     record = dict(
-        project=run.project,
-        command=shlex.join(["python", "-m", f"picogpt.projects.{run.project}", *words]),
+        project=run.project.__name__,
+        command=command_of(run).replace(here, ""),
         seconds=round(time.monotonic() - run.began, 1),
         settings=settings,
         results=results,
@@ -160,6 +199,41 @@ def finish(run, results, published):
     with atomic_write(run.folder / "result.json") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
     for what, result in results.items():
-        print(f"{what}: {result}")
+        print(*lines(what, result), sep="\n")
         if what in published:
-            print(f"  published: {published[what]}")
+            print(*lines("published", published[what], "  "), sep="\n")
+
+
+def command_of(run):
+    """Return the command that began the run, with the flags that are not the usual ones."""
+    words = ["python", "-m", f"picogpt.projects.{run.project.__name__}"]
+    for name, value in given(run.flags).items():
+        if value != command.parameters(run.project)[name].default:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def lines(what, result, indent=""):
+    """Yield the lines that tell a result; the entries of a dict have lines of their own.
+
+    >>> print(*lines("loss", {100: 4.27058744430542, 200: 3.5}), sep="\\n")
+    loss:
+      100: 4.2706
+      200: 3.5
+    """
+    if isinstance(result, dict):
+        yield f"{indent}{what}:"
+        for name, value in result.items():
+            yield from lines(name, value, indent + "  ")
+    else:
+        yield f"{indent}{what}: {result:.5g}" if isinstance(result, float) else f"{indent}{what}: {result}"
+
+
+def listed(mistakes, n=20):
+    """Return mistakes as one text: the first n, and how many more there are.
+
+    >>> listed(["1 + 1 = 3", "2 + 2 = 5"], n=1), listed([])
+    ('1 + 1 = 3; ... and 1 more', 'none')
+    """
+    more = [f"... and {len(mistakes) - n} more"] if len(mistakes) > n else []
+    return "; ".join([*mistakes[:n], *more]) or "none"

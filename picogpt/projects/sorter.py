@@ -7,7 +7,7 @@ sorted ones alone: the others are random, there is nothing in them to be foresee
 is held out from training. In the end the model sorts every row there is: 729, of 6 digits from 0 to 2.
 
   --out FOLDER        where the model, the log and the result go (runs/sorter)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --length N          digits in a row (6)
   --n_digits N        how many different ones there are, 2 to 10 (3)
@@ -40,10 +40,11 @@ from picogpt.projects import runs
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",
     "held out": "5000/5000",
-    "loss every 100 updates": [
-        1.06407, 0.14712, 0.05315, 0.04404, 0.04724, 0.02521, 0.03352, 0.00539, 0.02057, 0.00360,
-        0.00788, 0.01162, 0.00963, 0.02066, 0.01739, 0.00376, 0.00133, 0.00179, 0.00079, 0.00042,
-    ],
+    "loss after so many updates": {
+        0: 1.06407, 100: 0.14712, 200: 0.05315, 300: 0.04404, 400: 0.04724, 500: 0.02521, 600: 0.03352,
+        700: 0.00539, 800: 0.02057, 900: 0.00360, 1000: 0.00788, 1100: 0.01162, 1200: 0.00963, 1300: 0.02066,
+        1400: 0.01739, 1500: 0.00376, 1600: 0.00133, 1700: 0.00179, 1800: 0.00079, 1900: 0.00042,
+    },
 }  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def sorter(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    run = runs.open_run("sorter", locals())
+    run = runs.open_run(sorter, locals())
     if not 2 <= n_digits <= 10 or not 1 <= length <= 19 or n_digits**length > 10**6:
         command.usage_error(f"--n_digits is 2 to 10, and makes at most a million rows of --length {length}")
     hparams = dict(n_vocab=n_digits, n_ctx=2 * length - 1, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
@@ -82,8 +83,8 @@ def sorter(
     results = {
         "trained on": f"{len(seen) - len(wrong_seen)}/{len(seen)}",
         "held out": f"{len(held_out) - len(wrong)}/{len(held_out)}",
-        "mistakes": "; ".join([*wrong, *wrong_seen][:20]) or "none",
-        "loss every 100 updates": [round(record["loss"], 5) for record in records[::100]],
+        "mistakes": runs.listed([*wrong, *wrong_seen]),
+        "loss after so many updates": {r["step"] - 1: round(r["loss"], 5) for r in records[::100]},
     }
     runs.finish(run, results, MINGPT if (length, n_digits) == (6, 3) else {})
 
@@ -137,4 +138,4 @@ def mistakes(sort, rows, batch_size=4096):
 
 
 if __name__ == "__main__":
-    command.run(sorter)
+    command.run(sorter, config=runs.flags_file(sorter))

@@ -11,7 +11,7 @@ result is in bits per byte of the held-out text: what it would be compressed to,
   FILE                a UTF-8 text, with lines of <|endoftext|> between documents if there are several
                       (tests/data/tinyshakespeare.txt)
   --out FOLDER        where the model, the log and the result go (runs/words)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --tokenizer NAME    train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe (train)
   --n_vocab N         how many tokens: the bytes, <|endoftext|> and N - 257 merges (1024)
@@ -37,8 +37,7 @@ import time
 
 import numpy as np
 
-from picogpt import command, data, trainer, weights
-from picogpt.bpe_train import train
+from picogpt import bpe_train, command, data, trainer, weights
 from picogpt.checks import check_hparams
 from picogpt.generate import generate
 from picogpt.gpt2 import init_params
@@ -74,14 +73,16 @@ def words(
     threads: int = 0,
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
-    run = runs.open_run("words", locals())
+    run = runs.open_run(words, locals())
     if not val_share:
         command.usage_error("--val_share must be more than 0: the result is that of the held-out text")
     hparams = dict(n_vocab=n_vocab, n_ctx=n_ctx, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
     text, began = data.read_text(file), time.monotonic()
-    learns = tokenizer == "train"
-    encoder = train(data.split(text, val_share)[0], n_vocab) if learns else byte_pairs(tokenizer, n_vocab)
+    if tokenizer == "train":
+        encoder = bpe_train.train(data.split(text, val_share)[0], n_vocab)
+    else:
+        encoder = byte_pairs(tokenizer, n_vocab)
     learned = time.monotonic() - began
     seen, held_out = encode_splits(text, encoder, val_share, n_ctx)
     params = init_params(hparams, np.random.default_rng(seed))
@@ -123,4 +124,4 @@ def sample(params, n_head, encoder, knows_documents, n, seed):
 
 
 if __name__ == "__main__":
-    command.run(words)
+    command.run(words, config=runs.flags_file(words))
