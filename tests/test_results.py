@@ -27,6 +27,14 @@ def test_the_page_is_made_from_the_records():
         assert json.loads(path.read_text(encoding="utf-8"))["command"] in page
 
 
+@pytest.mark.parametrize(
+    "path", sorted((results.DOCS / "results").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_published_figure_stands_beside_one_of_ours(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["published"].keys() <= record["results"].keys()
+
+
 def test_a_section_has_every_figure_beside_the_published_one():
     text = results.section(RUN)
     assert "\n61 seconds.\n" in text
