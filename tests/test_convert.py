@@ -14,10 +14,9 @@ REPOSITORY = Path(__file__).parents[1]
 TENSORFLOW = REPOSITORY / "tests" / "references" / "tf_checkpoint"
 TOOL = REPOSITORY / "tools" / "convert.py"
 ON_A_FULL_DISK = """
-import resource, runpy, sys
+import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
