@@ -6,6 +6,7 @@ else of the model is touched: it stays as it is, bit for bit, and the optimiser 
 """
 
 import fnmatch
+import hashlib
 import logging
 from pathlib import Path
 
@@ -46,6 +47,14 @@ def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=
     if not trained:
         raise ValueError("nothing is to be trained: name arrays, such as blocks.3.*, or all of them with *")
     return params, hparams, trained
+
+
+def fingerprint(params):
+    """Return the sha256 of all weights, which tells a model from another of the same shape."""
+    digest = hashlib.sha256()
+    for _, array in walk(params):
+        digest.update(array)
+    return digest.hexdigest()
 
 
 def choose(params, patterns):

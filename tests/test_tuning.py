@@ -1,10 +1,12 @@
 """What a fine-tuning changes, and that it changes nothing else."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from picogpt import lora, trainer, tuning, weights
-from picogpt.tree import tree_map, walk
+from picogpt.tree import flatten, tree_map, walk
 
 HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 WAYS = {
@@ -89,6 +91,17 @@ def test_training_all_that_is_named_is_training_the_model(tiny32):
     list(trainer.updates(state, c, lambda rng: (tiny32.ids, tiny32.targets), trainer.language_model(3)))
     _, tuned, *_ = tune(tiny32, "whole")
     assert {path: w.tobytes() for path, w in walk(params)} == {path: w.tobytes() for path, w in walk(tuned)}
+
+
+def test_every_weight_counts_for_the_fingerprint(tiny32):
+    prints = {tuning.fingerprint(tiny32.params)}
+    for path, _ in walk(tiny32.params):
+        other = tree_map(np.copy, tiny32.params)
+        flatten(other)[path].flat[-1] += 1
+        prints.add(tuning.fingerprint(other))
+    assert len(prints) == 1 + len(flatten(tiny32.params))
+    bytes_of_all = b"".join(w.tobytes() for _, w in walk(tiny32.params))
+    assert tuning.fingerprint(tiny32.params) == hashlib.sha256(bytes_of_all).hexdigest()
 
 
 def test_names_choose_arrays(tiny):

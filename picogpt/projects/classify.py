@@ -73,6 +73,7 @@ def classify(
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run("classify", locals())
     params, hparams, encoder = weights.load_with_encoder(model)
+    run.settings["model_sha256"] = tuning.fingerprint(params)
     texts, names, labels, multi = read(file)
     test_texts, _, test_labels, _ = read(test, names, multi)
     rows, test_rows = (encode(some, encoder, hparams["n_ctx"]) for some in (texts, test_texts))

@@ -78,6 +78,7 @@ def finetune(
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run("finetune", locals())
     params, hparams, encoder = weights.load_with_encoder(model)
+    run.settings["model_sha256"] = tuning.fingerprint(params)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)
     asked = encoder.encode(prompt or first)
