@@ -21,6 +21,7 @@ from picogpt.state import STATE
 
 TINY = dict(n_layer=1, n_head=2, n_embd=8, threads=1)
 TUNED = dict(model="base", batch_size=3, warmup=1, dropout=0.1, threads=1)
+LABELLED = TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=3, batch_size=8)  # 4 updates an epoch
 WAYS = {  # a project and how it is run: 9 updates or a few more
     "adder": (adder.adder, TINY | dict(n_digit=1, steps=9, batch_size=8, eval_every=2)),
     "sorter": (sorter.sorter, TINY | dict(length=3, n_digits=2, steps=9, batch_size=4)),
@@ -29,8 +30,8 @@ WAYS = {  # a project and how it is run: 9 updates or a few more
     "images": (images.images, TINY | dict(steps=9, batch_size=4)),
     "finetune": (finetune.finetune, TUNED | dict(file="text", steps=9, eval_every=2)),
     "finetune, LoRA": (finetune.finetune, TUNED | dict(file="text", steps=9, lora=2, adapters=3)),
-    "classify": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1)),
-    "classify, LoRA": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1, lora=2)),
+    "classify": (classify.classify, LABELLED),
+    "classify, LoRA": (classify.classify, LABELLED | dict(lora=2)),
 }
 
 

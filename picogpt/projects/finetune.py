@@ -107,7 +107,7 @@ def finetune(
 def read(file, template, encoder, n_ctx, val_share):
     """Return the rows to train on, those held out, and what a sample continues; see examples.py."""
     if Path(file).suffix == ".jsonl":
-        pairs = [examples.fill(record, template) for record in examples.read_records(file)]
+        pairs = [examples.fill(record, template) for record in examples.read_records(file).values()]
         cut = min(len(pairs) - 1, math.ceil(len(pairs) * (1 - val_share)))
         if cut < 1:
             raise ValueError(f"{file} has one example: give at least one to learn and one to hold out")
