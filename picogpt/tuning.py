@@ -10,7 +10,7 @@ import hashlib
 import logging
 from pathlib import Path
 
-from picogpt import adapters, lora, trainer, weights
+from picogpt import adapters, command, lora, trainer, weights
 from picogpt.tree import flatten, walk
 
 log = logging.getLogger("picogpt")
@@ -22,6 +22,12 @@ RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled mod
     (False, True): 5e-3,
     (True, True): 5e-3,
 }
+
+
+def check_flags(flags):
+    """End the program if --lora_on was given and has no effect."""
+    if flags["lora_on"] != MATRICES and not flags["lora"]:
+        command.usage_error("--lora_on has no effect without --lora")
 
 
 def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=0):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from picogpt import lora, trainer, tuning, weights
+from picogpt.projects import classify, finetune
 from picogpt.tree import flatten, tree_map, walk
 
 HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
@@ -114,6 +115,13 @@ def test_names_choose_arrays(tiny):
 def test_a_name_of_nothing_is_an_error(train, tiny):
     with pytest.raises(ValueError, match="names no array"):
         tuning.begin(tiny.params, HPARAMS, np.random.default_rng(0), train)
+
+
+@pytest.mark.parametrize("command", [finetune.finetune, classify.classify])
+def test_lora_on_needs_lora(command, call_command, tmp_path):
+    done = call_command(command, "--lora_on", "*.c_attn.w", "--out", tmp_path / "out")
+    assert done == (2, "", "picogpt: --lora_on has no effect without --lora (--help shows all flags)\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_train_is_an_error(tiny):

@@ -75,6 +75,7 @@ def classify(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run("classify", locals())
+    tuning.check_flags(run.settings)
     params, hparams, encoder = weights.load_with_encoder(model)
     run.settings["model_sha256"] = tuning.fingerprint(params)
     texts, names, labels, multi = read(file)

@@ -77,6 +77,11 @@ def finetune(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run("finetune", locals())
+    tuning.check_flags(run.settings)
+    if template != "plain" and Path(file).suffix != ".jsonl":
+        command.usage_error("--template has no effect on a text: FILE must be a .jsonl of examples")
+    if not val_share:
+        command.usage_error("--val_share must be more than 0: the result is that of what is held out")
     params, hparams, encoder = weights.load_with_encoder(model)
     run.settings["model_sha256"] = tuning.fingerprint(params)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
