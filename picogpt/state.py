@@ -48,9 +48,11 @@ def load_state(path, settings):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(settings).items():
         if value != (old := before.get(name)):
-            what = f"no --{name}" if old is None else f"--{name} {old}"
-            what = CONTENTS.get(name, what)
-            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
+            what = CONTENTS.get(name, f"no --{name}" if old is None else f"--{name} {old}")
+            other = "another --out"
+            if name == "steps" and hasattr(settings, "init"):  # as train.py's have
+                other += f", where --init {path.parent} goes on from its model"
+            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use {other}")
     return state
 
 

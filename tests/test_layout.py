@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "picogpt"
 FLOORS = [
     dict(__init__=10, ops=195, tree=60, files=115, crc32c=90, command=170, machine=95, erf=55),
     dict(shapes=115, bpe=190, chars=75, safetensors=130, bundle=185, download=170, optim=110, tricks=135),
-    dict(gpt2=250, presets=50, released=135, state=65, hf_bpe=100, huggingface=140, checks=100, data=75),
+    dict(gpt2=250, presets=50, released=135, state=70, hf_bpe=100, huggingface=140, checks=100, data=75),
     dict(schedule=40, journal=65, parallel=115, tasks=105, bpe_train=105, trace=90),
     dict(weights=225, grad=230, prefill=75, guess=95, detokenise=45, insides=90),
     dict(decode=70, shards=80, scoring=150),
