@@ -47,7 +47,10 @@ from picogpt import classifier, command, examples, tuning, weights
 from picogpt.projects import runs
 
 TEST = runs.DATA / "two_authors_test.jsonl"
-PROTOCOL = "passages of books no training passage is from; the bundled model has read most, without labels"
+PROTOCOL = (
+    "passages of books that no training passage is from; the bundled model has read most of these passages,"
+    " without labels"
+)
 PUBLISHED = {  # by LLMs-from-scratch, chapter 6 and appendix E
     "accuracy": "not to be compared: 124M, spam or not, 0.95 by its last block, 0.9667 by LoRA"
 }
