@@ -146,6 +146,7 @@ class Encoder:
 
     def save(self, folder):
         """Write vocab.bpe into `folder`, in OpenAI's format; it appears when it is complete."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
         write_merges(Path(folder, "vocab.bpe"), [(self.decoder[a], self.decoder[b]) for a, b in self.merges])
 
 

@@ -69,5 +69,6 @@ class CharEncoder:
 
     def save(self, folder):
         """Write chars.json, the characters as one string, into `folder`; it appears when it is complete."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
         with atomic_write(Path(folder, "chars.json")) as file:
             file.write(json.dumps(self.chars, ensure_ascii=False).encode())

@@ -23,8 +23,8 @@ TEMPLATES = {
 
 
 def read_records(path, *keys):
-    """Return the JSON objects of a file, one a line; each must have `keys`."""
-    records = []
+    """Return {number of the line: the JSON object in it} of a file; each must have `keys`."""
+    records = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
@@ -34,7 +34,7 @@ def read_records(path, *keys):
             raise ValueError(f"{path} has in line {number} no JSON object: one a line is needed") from None
         if lacking := [key for key in keys if key not in record]:
             raise ValueError(f"{path} has in line {number} no {lacking[0]!r}, but {', '.join(record)}")
-        records.append(record)
+        records[number] = record
     if not records:
         raise ValueError(f"{path} has no lines: give one JSON object a line")
     return records

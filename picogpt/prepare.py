@@ -6,6 +6,7 @@
 import hashlib
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 
@@ -29,6 +30,8 @@ def prepare(c, folder):
     """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume)
+    if c.resume and not Path(c.file).exists():
+        raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
     text = data.read_text(c.file)
     if not text:
         raise ValueError(f"{c.file} is empty: give a text to train on")

@@ -54,8 +54,8 @@ def sizing(
     """Print what a model costs, as the docstring of this module says."""
     given = {key: value for key, value in locals().items() if key in SIZES["124M"] | OPTIONS}
     changes = {key: value for key, value in given.items() if value is not None}
-    for flag, value in (("batch_size", batch_size), ("flops", flops), ("mfu", mfu), ("tokens", tokens or 1)):
-        if not 0 < value < math.inf:
+    for flag, value in dict(batch_size=batch_size, flops=flops, mfu=mfu, tokens=tokens).items():
+        if value is not None and not 0 < value < math.inf:
             command.usage_error(f"--{flag} must be more than 0 and not infinite, not {value}")
     if not name and not changes:
         print("\n".join(catalogue()))

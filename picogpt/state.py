@@ -13,9 +13,13 @@ from picogpt import safetensors
 from picogpt.tree import flatten, nest, walk
 
 STATE = "state.safetensors"  # its name in the folder of the training
-# What changes no number of a training, or only the last bits:
+# What may be another when a training resumes. It changes no number of it, or only the last bits; but another
+# device draws other dropout from there on.
 FREE = {"file", "out", "resume", "config", "eval_only", "max_minutes", "sample_every", "threads"}
 FREE |= {"minutes", "device", "prompt", "n_sample", "test"}  # of the projects
+
+# Settings that tell a content by its hash, and what it is:
+CONTENTS = dict(sha256="another text", model_sha256="another model")
 
 
 def save_state(path, state, settings):
@@ -44,9 +48,11 @@ def load_state(path, settings):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
     for name, value in fixed(settings).items():
         if value != (old := before.get(name)):
-            what = f"no --{name}" if old is None else f"--{name} {old}"
-            what = "another text" if name == "sha256" else what
-            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use another --out")
+            what = CONTENTS.get(name, f"no --{name}" if old is None else f"--{name} {old}")
+            other = "another --out"
+            if name == "steps" and hasattr(settings, "init"):  # as train.py's have
+                other += f", where --init {path.parent} goes on from its model"
+            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use {other}")
     return state
 
 

@@ -6,10 +6,11 @@ else of the model is touched: it stays as it is, bit for bit, and the optimiser 
 """
 
 import fnmatch
+import hashlib
 import logging
 from pathlib import Path
 
-from picogpt import adapters, lora, trainer, weights
+from picogpt import adapters, command, lora, trainer, weights
 from picogpt.tree import flatten, walk
 
 log = logging.getLogger("picogpt")
@@ -21,6 +22,12 @@ RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled mod
     (False, True): 5e-3,
     (True, True): 5e-3,
 }
+
+
+def check_flags(flags):
+    """End the program if --lora_on was given and has no effect."""
+    if flags["lora_on"] != MATRICES and not flags["lora"]:
+        command.usage_error("--lora_on has no effect without --lora")
 
 
 def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=0):
@@ -46,6 +53,14 @@ def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=
     if not trained:
         raise ValueError("nothing is to be trained: name arrays, such as blocks.3.*, or all of them with *")
     return params, hparams, trained
+
+
+def fingerprint(params):
+    """Return the sha256 of all weights, which tells a model from another of the same shape."""
+    digest = hashlib.sha256()
+    for _, array in walk(params):
+        digest.update(array)
+    return digest.hexdigest()
 
 
 def choose(params, patterns):

@@ -17,7 +17,7 @@ class Done(NamedTuple):
     err: str
 
 
-def run_python(*words, folder=None, stdin=b"", timeout=300, preexec_fn=None, **environment):
+def run_python(*words, folder=None, stdin=b"", timeout=300, **environment):
     """Run Python in `folder` with the words of a command line; `import picogpt` finds the one tested here."""
     done = subprocess.run(
         [sys.executable, *(word if isinstance(word, bytes) else str(word) for word in words)],
@@ -26,6 +26,5 @@ def run_python(*words, folder=None, stdin=b"", timeout=300, preexec_fn=None, **e
         input=stdin,
         capture_output=True,
         timeout=timeout,
-        preexec_fn=preexec_fn,
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())

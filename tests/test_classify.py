@@ -2,6 +2,7 @@
 
 import collections
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,17 @@ def test_several_labels_may_be_right(base, tmp_path):
     results = run(base, tmp_path, label, epochs=20)
     assert results["accuracy"] > results["commonest label"]
     assert "naive Bayes" not in results
-    assert results["all labels right"] <= results["accuracy"]
+    params, hparams, encoder = weights.load(tmp_path / "out")
+    head, names, multi = classifier.load_head(tmp_path / "out")
+    assert (names, multi) == (["a", "b", "long"], True)
+    given, right = texts(np.random.default_rng(1)), []
+    for text, ids in zip(given, classify.encode(given, encoder, hparams["n_ctx"]), strict=True):
+        [scores] = classifier.score(params | dict(head=head), [ids], 3)
+        found = {name for name, score in zip(names, scores, strict=True) if score > 0}
+        right.append(3 - len(found ^ set(label(text)["labels"])))
+    assert results["accuracy"] == pytest.approx(np.mean(right) / 3)
+    assert results["all labels right"] == pytest.approx(right.count(3) / len(given))
+    assert 0 < right.count(3) < len(given)
 
 
 def test_what_is_saved_labels_as_the_command_did(base, tmp_path):
@@ -84,6 +95,43 @@ def test_what_is_saved_labels_as_the_command_did(base, tmp_path):
     assert np.mean(right) == results["accuracy"]
 
 
+def test_each_epoch_has_every_text_once_in_an_order_of_its_own():
+    rows, labels, orders = [[i] for i in range(11)], np.arange(11) % 3, []
+    for epoch in range(3):
+        batches = [classify.batch_at(3 * epoch + n, rows, labels, 4, seed=0) for n in range(3)]
+        assert [len(some) for some, _ in batches] == [4, 4, 3]
+        orders.append([row[0] for some, _ in batches for row in some])
+        assert np.concatenate([right for _, right in batches]).tolist() == [i % 3 for i in orders[-1]]
+        assert sorted(orders[-1]) == list(range(11))
+    assert len({*map(tuple, orders), tuple(range(11))}) == 4
+    assert [row[0] for row in classify.batch_at(0, rows, labels, 4, seed=1)[0]] != orders[0][:4]
+
+
+def test_the_command_shows_every_text_in_each_epoch(base, tmp_path, monkeypatch):
+    seen, sizes, find = [], [], classifier.loss_and_grads
+
+    def look(params, batch, *rest):
+        seen.extend(map(tuple, batch[0]))
+        sizes.append(len(batch[0]))
+        return find(params, batch, *rest)
+
+    monkeypatch.setattr(classifier, "loss_and_grads", look)
+    run(base, tmp_path, first_half, epochs=2)
+    _, _, encoder = weights.load(base)
+    rows = sorted(map(tuple, classify.encode(texts(np.random.default_rng(0)), encoder, 24)))
+    assert sizes == 2 * [8, 8, 8, 8, 8, 8, 8, 4]
+    assert sorted(seen[:60]) == sorted(seen[60:]) == rows
+    assert seen[:60] != seen[60:]
+
+
+def test_the_passages_that_come_with_picogpt_have_a_protocol(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(classify, "TEST", tmp_path / "test.jsonl")
+    assert run(base, tmp_path, first_half, epochs=1)["protocol"] == classify.PROTOCOL
+    monkeypatch.setattr(classify, "TEST", tmp_path / "another.jsonl")
+    shutil.rmtree(tmp_path / "out")
+    assert "protocol" not in run(base, tmp_path, first_half, epochs=1)
+
+
 def test_naive_bayes_is_bayes_rule():
     """Of c: 3/4 (0 + 1) / (4 + 3) for the first label is less than 1/4 (1 + 1) / (1 + 3) for the second."""
     train, labels = ["a a", "b", "A", "c"], np.array([0, 0, 0, 1])
@@ -96,15 +144,47 @@ def test_a_label_that_was_not_learned_is_an_error(tmp_path):
         classify.read(path, ["a", "c"], multi=False)
 
 
-def test_an_example_without_a_label_is_an_error(tmp_path):
-    path = write(tmp_path / "x.jsonl", ["a", "b"], lambda text: dict(label=1) if text == "a" else {})
-    with pytest.raises(ValueError, match="without a text or label"):
+@pytest.mark.parametrize("right", [dict(label=1), dict(labels=["x", 1])], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(text="a"),
+        dict(text="a", label=["x"]),
+        dict(text="a", label=None),
+        dict(text="a", label=0.5),
+        dict(text="a", labels=5),
+        dict(text="a", labels="yes"),
+        dict(text="a", labels=[["x"]]),
+        dict(text=" ", label=1, labels=[]),
+        dict(text=None, label=1, labels=[]),
+        dict(label=1, labels=[]),
+    ],
+    ids=str,
+)
+def test_what_is_no_text_with_its_labels_is_named_with_its_line(right, wrong, tmp_path, call_command):
+    lines = [json.dumps(dict(text="a") | right), "", json.dumps(wrong)]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    done = call_command(classify.classify, tmp_path / "x.jsonl", "--out", tmp_path / "out")
+    assert (done.code, done.out) == (1, "")
+    wanted = "a label (a text or a whole number)" if "label" in right else "labels (a list of texts or"
+    assert done.err.startswith(
+        f"picogpt: {tmp_path / 'x.jsonl'} has in line 3 no example of a text and {wanted}"
+    )
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_without_any_label_is_an_error(tmp_path):
+    path = write(tmp_path / "x.jsonl", ["a", "b"], lambda text: dict(labels=[]))
+    with pytest.raises(ValueError, match="has no label at all: give some of its texts labels"):
         classify.read(path)
+    texts, _, table, _ = classify.read(path, ["x", "y", "z"], multi=True)
+    assert (texts, table.tolist()) == (["a", "b"], [[0, 0, 0], [0, 0, 0]])
 
 
 def test_the_two_authors_are_balanced_and_no_book_is_in_both_files():
     records = {
-        split: read_records(runs.DATA / f"two_authors_{split}.jsonl", "text", "label", "book")
+        split: read_records(runs.DATA / f"two_authors_{split}.jsonl", "text", "label", "book").values()
         for split in ("train", "test")
     }
     counts = {

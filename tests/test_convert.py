@@ -13,6 +13,11 @@ from picogpt.tree import flatten
 REPOSITORY = Path(__file__).parents[1]
 TENSORFLOW = REPOSITORY / "tests" / "references" / "tf_checkpoint"
 TOOL = REPOSITORY / "tools" / "convert.py"
+ON_A_FULL_DISK = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 @pytest.fixture
@@ -151,15 +156,8 @@ def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
 @pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
 @pytest.mark.parametrize("kind", ["picogpt", "hf", "tf", "llmc"])
 def test_after_a_full_disk_the_same_call_succeeds(kind, tmp_path):
-    import resource
-    import signal
-
-    def fill_the_disk():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-
     words = [TOOL, "tales", "--to", kind, "--out", tmp_path / "out"]
-    full = run_python(*words, preexec_fn=fill_the_disk)
+    full = run_python("-c", ON_A_FULL_DISK, *words)
     assert (full.code, full.err.count("\n")) == (1, 1)
     assert "make room" in full.err
     assert run_python(*words).code == 0

@@ -1,5 +1,6 @@
 """Bad input as a user would give it, and the table of all that in docs/faults.md."""
 
+import functools
 import json
 import os
 import pickle
@@ -277,8 +278,24 @@ def trained(tmp_path):
 def test_a_training_resumed_with_another_setting_names_it(trained, change):
     [(name, _)] = change.items()
     before = SMALL.get(name, 0.002)
-    with pytest.raises(ValueError, match=rf"was trained with --{name} {before}: resume with that"):
+    with pytest.raises(ValueError, match=rf"was trained with --{name} {before}: resume with that") as error:
         train.train(**trained | change, resume=True)
+    further = f"or use another --out, where --init {trained['out']} goes on from its model"
+    assert str(error.value).endswith(further if name == "steps" else "or use another --out")
+
+
+def test_a_training_resumed_from_another_folder_asks_for_its_text(tmp_path, monkeypatch, call_command):
+    (tmp_path / "text").write_text("To be or not to be. " * 100)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    train.train("text", out="out", **SMALL)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    resume = functools.partial(call_command, train.train, "--resume", "--out=../out", config=train.flags_file)
+    done = resume()
+    assert (done.code, done.out) == (1, "")
+    said = "picogpt: there is no text file text here: give FILE anew, beside --resume"
+    assert done.err.splitlines()[-1] == said
+    assert resume("../text").code == 0
 
 
 @pytest.mark.parametrize(

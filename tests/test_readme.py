@@ -1,6 +1,7 @@
 """What README.md claims is run and looked up."""
 
 import doctest
+import json
 import re
 import shlex
 from pathlib import Path
@@ -9,12 +10,14 @@ import pytest
 from processes import run_python
 
 from picogpt import cli, command, evaluate, explain, train, weights
+from picogpt.bpe import load_encoder
 from picogpt.generate import generate
 from picogpt.projects import classify, finetune
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-CARD = (REPOSITORY / "models" / "tales" / "README.md").read_text(encoding="utf-8")
+TALES = REPOSITORY / "models" / "tales"
+CARD = (TALES / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(text, language):
@@ -47,8 +50,20 @@ def test_commands_print_what_is_shown(line, printed, tmp_path):
     assert (done.err + prompt + done.out).rstrip("\n") == printed.rstrip("\n")
 
 
+def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
+    """Of another text, as this one is not in the repository."""
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    Path("tales.txt").write_text(text, encoding="utf-8")
+    [block] = blocks(CARD, "python")
+    exec(block, {})
+    assert (
+        load_encoder("runs/tokenizer").n_vocab == json.loads((TALES / "hparams.json").read_text())["n_vocab"]
+    )
+
+
 def test_the_cards_samples_are_the_models():
-    params, hparams, encoder = weights.load(REPOSITORY / "models" / "tales")
+    params, hparams, encoder = weights.load(TALES)
     rows = re.findall(r"^\| (.+?) \| .+ \| (.+) \|$", CARD.partition("| prompt |")[2], re.MULTILINE)
     assert len(rows) == 10
     for prompt, shown in rows:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from picogpt.state import STATE
 
 TINY = dict(n_layer=1, n_head=2, n_embd=8, threads=1)
 TUNED = dict(model="base", batch_size=3, warmup=1, dropout=0.1, threads=1)
+LABELLED = TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=3, batch_size=8)  # 4 updates an epoch
 WAYS = {  # a project and how it is run: 9 updates or a few more
     "adder": (adder.adder, TINY | dict(n_digit=1, steps=9, batch_size=8, eval_every=2)),
     "sorter": (sorter.sorter, TINY | dict(length=3, n_digits=2, steps=9, batch_size=4)),
@@ -33,8 +33,8 @@ WAYS = {  # a project and how it is run: 9 updates or a few more
     "images": (images.images, TINY | dict(steps=9, batch_size=4)),
     "finetune": (finetune.finetune, TUNED | dict(file="text", steps=9, eval_every=2)),
     "finetune, LoRA": (finetune.finetune, TUNED | dict(file="text", steps=9, lora=2, adapters=3)),
-    "classify": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1)),
-    "classify, LoRA": (classify.classify, TUNED | dict(file="a.jsonl", test="b.jsonl", epochs=1, lora=2)),
+    "classify": (classify.classify, LABELLED),
+    "classify, LoRA": (classify.classify, LABELLED | dict(lora=2)),
 }
 
 
@@ -54,9 +54,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def save_base(encoder, n_layer):
+def save_base(encoder, n_layer, seed=0):
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=n_layer)
-    weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    weights.save("base", init_params(hparams, np.random.default_rng(seed)), hparams, encoder)
 
 
 def contents(folder):
@@ -249,13 +249,16 @@ def test_a_run_resumed_with_another_setting_names_it(way, change, said):
     assert contents("run") == before
 
 
-def test_a_model_that_is_another_by_now_is_refused():
-    project, flags = WAYS["finetune"]
+@pytest.mark.parametrize("change", [dict(n_layer=1), dict(n_layer=2, seed=1)], ids=str)
+@pytest.mark.parametrize("way", ["finetune", "finetune, LoRA", "classify", "classify, LoRA"])
+def test_a_model_that_is_another_by_now_is_refused(way, change):
+    project, flags = WAYS[way]
     project(out="run", **flags)
-    shutil.rmtree("base")
-    save_base(chars.CharEncoder.from_text(data.read_text("text")), n_layer=1)
-    with pytest.raises(ValueError, match="run began from another model: resume with that"):
+    before = contents("run")
+    save_base(chars.CharEncoder.from_text(data.read_text("text")), **change)
+    with pytest.raises(ValueError, match="run was trained with another model: resume with that"):
         project(out="run", resume=True, **flags)
+    assert contents("run") == before
 
 
 def test_the_time_before_an_interruption_counts():

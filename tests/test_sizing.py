@@ -131,6 +131,7 @@ def test_the_command_lists_all_names():
         (["117M"], 1, "OpenAI's 117M is now called 124M: ask for that"),
         (["gpt2", "--n_head=7"], 1, "n_embd 768 does not split into n_head 7 equal heads"),
         (["gpt2", "--mfu=0"], 2, "--mfu must be more than 0"),
+        (["gpt2", "--tokens=0"], 2, "--tokens must be more than 0"),
         (["gpt2", "--time_weighting=half"], 1, 'but must be "none", "full", "circulant"'),
     ],
 )

@@ -1,10 +1,13 @@
 """What a fine-tuning changes, and that it changes nothing else."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
 from picogpt import lora, trainer, tuning, weights
-from picogpt.tree import tree_map, walk
+from picogpt.projects import classify, finetune
+from picogpt.tree import flatten, tree_map, walk
 
 HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 WAYS = {
@@ -91,6 +94,17 @@ def test_training_all_that_is_named_is_training_the_model(tiny32):
     assert {path: w.tobytes() for path, w in walk(params)} == {path: w.tobytes() for path, w in walk(tuned)}
 
 
+def test_every_weight_counts_for_the_fingerprint(tiny32):
+    prints = {tuning.fingerprint(tiny32.params)}
+    for path, _ in walk(tiny32.params):
+        other = tree_map(np.copy, tiny32.params)
+        flatten(other)[path].flat[-1] += 1
+        prints.add(tuning.fingerprint(other))
+    assert len(prints) == 1 + len(flatten(tiny32.params))
+    bytes_of_all = b"".join(w.tobytes() for _, w in walk(tiny32.params))
+    assert tuning.fingerprint(tiny32.params) == hashlib.sha256(bytes_of_all).hexdigest()
+
+
 def test_names_choose_arrays(tiny):
     assert set(tuning.choose(tiny.params, "ln_f.*,*.0.ln_1.g")) == {"ln_f.g", "ln_f.b", "blocks.0.ln_1.g"}
     assert tuning.choose(tiny.params, "wte")["wte"] is tiny.params["wte"]
@@ -101,6 +115,13 @@ def test_names_choose_arrays(tiny):
 def test_a_name_of_nothing_is_an_error(train, tiny):
     with pytest.raises(ValueError, match="names no array"):
         tuning.begin(tiny.params, HPARAMS, np.random.default_rng(0), train)
+
+
+@pytest.mark.parametrize("command", [finetune.finetune, classify.classify])
+def test_lora_on_needs_lora(command, call_command, tmp_path):
+    done = call_command(command, "--lora_on", "*.c_attn.w", "--out", tmp_path / "out")
+    assert done == (2, "", "picogpt: --lora_on has no effect without --lora (--help shows all flags)\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_nothing_to_train_is_an_error(tiny):

@@ -1,4 +1,4 @@
-"""Fine-tune a model to label texts, and count how often it is right with texts it has not seen.
+"""Fine-tune a model to label texts, and count how often it is right where it has not seen the labels.
 
 usage: python -m picogpt.projects.classify [FILE] [--test FILE] [--lora RANK | --adapters N | --train NAMES]
 
@@ -11,7 +11,7 @@ result.json with the accuracy, beside that of the commonest label and of naive B
   --test FILE         what to be tested on (tests/data/two_authors_test.jsonl, from other books)
   --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
   --out FOLDER        where all goes (runs/classify)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
 
  what is trained, always with the head
@@ -23,7 +23,7 @@ result.json with the accuracy, beside that of the commonest label and of naive B
 
  the training
   --lm_weight X       weight of the text's own loss (0.5, GPT-1's)
-  --epochs N          passes over FILE (3, GPT-1's)
+  --epochs N          passes over FILE, each in an order of its own (3, GPT-1's)
   --batch_size N      texts in a batch (16)
   --lr X --warmup N   learning rate: linearly up to lr in N (5) steps, then along a cosine down to a
                       tenth of it (0.0005; with LoRA 0.01, with adapters 0.005)
@@ -39,12 +39,18 @@ import collections
 import functools
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 
 from picogpt import classifier, command, examples, tuning, weights
 from picogpt.projects import runs
 
+TEST = runs.DATA / "two_authors_test.jsonl"
+PROTOCOL = (
+    "passages of books that no training passage is from; the bundled model has read most of these passages,"
+    " without labels"
+)
 PUBLISHED = {  # by LLMs-from-scratch, chapter 6 and appendix E
     "accuracy": "not to be compared: 124M, spam or not, 0.95 by its last block, 0.9667 by LoRA"
 }
@@ -53,7 +59,7 @@ PUBLISHED = {  # by LLMs-from-scratch, chapter 6 and appendix E
 def classify(
     file: str = str(runs.DATA / "two_authors_train.jsonl"),
     *,
-    test: str = str(runs.DATA / "two_authors_test.jsonl"),
+    test: str = str(TEST),
     model: str = "tales",
     out: str = "runs/classify",
     resume: bool = False,
@@ -72,7 +78,9 @@ def classify(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run(classify, locals())
+    tuning.check_flags(run.settings)
     params, hparams, encoder = weights.load_with_encoder(model)
+    run.settings["model_sha256"] = tuning.fingerprint(params)
     texts, names, labels, multi = read(file)
     test_texts, _, test_labels, _ = read(test, names, multi)
     rows, test_rows = (encode(some, encoder, hparams["n_ctx"]) for some in (texts, test_texts))
@@ -84,16 +92,22 @@ def classify(
     if not multi:
         results["naive Bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)
 
-    c = tuning.recipe(run.settings, math.ceil(epochs * len(rows) / batch_size))
-    draw = functools.partial(random_batch, rows, labels, batch_size)
+    c = tuning.recipe(run.settings, epochs * math.ceil(len(rows) / batch_size))
+    state = runs.start(run, trained, c)
+
+    def draw(rng):  # the trainer's, which is for what has no epochs
+        return batch_at(state["step"], rows, labels, batch_size, seed)
+
     gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
-    runs.train(run, runs.start(run, trained, c), c, draw, gradients)
+    runs.train(run, state, c, draw, gradients)
     tuning.save(run.folder, params, hparams, encoder, trained)
     classifier.save_head(run.folder, params[tuning.HEAD], names, multi)
     scores = classifier.score(params, test_rows, n_head, batch_size)
     results["accuracy"] = accuracy(chosen(scores, multi), test_labels)
     if multi:
         results["all labels right"] = accuracy((chosen(scores, multi) == test_labels).all(axis=1), True)
+    if Path(test).resolve() == TEST.resolve():
+        results["protocol"] = PROTOCOL
     runs.finish(run, results, PUBLISHED)
 
 
@@ -103,20 +117,31 @@ def read(file, names=None, multi=None):
     The labels are ids [N], or zeros and ones [N, K]. A file to be tested on has the `names`, and the kind,
     `multi`, of the one trained on.
     """
-    records = examples.read_records(file, "text")
-    multi = "labels" in records[0] if multi is None else multi
-    key = "labels" if multi else "label"
-    if odd := [record for record in records if key not in record or not str(record["text"]).strip()]:
-        raise ValueError(f"{file} has an example without a text or {key}: {odd[0]}")
-    given = [record[key] if multi else [record[key]] for record in records]
+    records = examples.read_records(file)
+    multi = "labels" in next(iter(records.values())) if multi is None else multi
+    wanted = "labels (a list of texts or whole numbers)" if multi else "a label (a text or a whole number)"
+    for number, record in records.items():
+        if not is_example(record, multi):
+            raise ValueError(f"{file} has in line {number} no example of a text and {wanted}: {record}")
+    given = [record["labels"] if multi else [record["label"]] for record in records.values()]
     known = sorted({name for some in given for name in some}, key=str)
     names = names or known
+    if not names:
+        raise ValueError(f"{file} has no label at all: give some of its texts labels")
     if new := [name for name in known if name not in names]:
         raise ValueError(
             f"{file} has the label {new[0]!r}, but those trained on are {', '.join(map(str, names))}"
         )
     table = np.array([[name in some for name in names] for some in given], np.float32)  # [N, K]
-    return [str(record["text"]) for record in records], names, table if multi else table.argmax(axis=1), multi
+    texts = [record["text"] for record in records.values()]
+    return texts, names, table if multi else table.argmax(axis=1), multi
+
+
+def is_example(record, multi):
+    """Return whether a record has a text and, as texts or whole numbers, a label or a list of labels."""
+    text, names = record.get("text"), record.get("labels") if multi else [record.get("label")]
+    has_text = isinstance(text, str) and bool(text.strip())
+    return has_text and isinstance(names, list) and all(isinstance(name, str | int) for name in names)
 
 
 def encode(texts, encoder, n_ctx):
@@ -124,10 +149,15 @@ def encode(texts, encoder, n_ctx):
     return [[encoder.start, *encoder.encode(text)][:n_ctx] for text in texts]
 
 
-def random_batch(rows, labels, batch_size, rng):
-    """Draw that many texts -> rows of ids, their labels."""
-    drawn = rng.integers(len(rows), size=batch_size)
-    return [rows[i] for i in drawn], labels[drawn]
+def batch_at(step, rows, labels, batch_size, seed):
+    """Return the batch of a step, rows of ids and their labels: each epoch has every text once.
+
+    Its order follows from seed and epoch alone, so a run may resume amid it. The last batch may be smaller.
+    """
+    epoch, n = divmod(step, math.ceil(len(rows) / batch_size))
+    order = np.random.default_rng([seed, 3, epoch]).permutation(len(rows))  # 1 and 2 are the trainer's
+    some = order[n * batch_size : (n + 1) * batch_size]
+    return [rows[i] for i in some], labels[some]
 
 
 def gradients_of(n_head, lm_weight, params, batch, p_drop, rng):

@@ -10,7 +10,7 @@ loss before and after, the share of the parameters that was trained, and the mem
                       "output"}: only the completion is learned, and its end
   --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
   --out FOLDER        where all goes (runs/finetune)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result; give the
+  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
   --template TEXT     what makes a prompt of an example: plain, article, label, instruction, or a text
                       such as "Q: {prompt}\\nA: " (plain)
@@ -77,7 +77,13 @@ def finetune(
 ):
     """Train as the docstring of this module says; these defaults are the command's."""
     run = runs.open_run(finetune, locals())
+    tuning.check_flags(run.settings)
+    if template != "plain" and Path(file).suffix != ".jsonl":
+        command.usage_error("--template has no effect on a text: FILE must be a .jsonl of examples")
+    if not val_share:
+        command.usage_error("--val_share must be more than 0: the result is that of what is held out")
     params, hparams, encoder = weights.load_with_encoder(model)
+    run.settings["model_sha256"] = tuning.fingerprint(params)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)
     asked = encoder.encode(prompt or first)
@@ -106,7 +112,7 @@ def finetune(
 def read(file, template, encoder, n_ctx, val_share):
     """Return the rows to train on, those held out, and what a sample continues; see examples.py."""
     if Path(file).suffix == ".jsonl":
-        pairs = [examples.fill(record, template) for record in examples.read_records(file)]
+        pairs = [examples.fill(record, template) for record in examples.read_records(file).values()]
         cut = min(len(pairs) - 1, math.ceil(len(pairs) * (1 - val_share)))
         if cut < 1:
             raise ValueError(f"{file} has one example: give at least one to learn and one to hold out")
