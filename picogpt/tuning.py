@@ -10,6 +10,8 @@ import hashlib
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from picogpt import adapters, command, lora, trainer, weights
 from picogpt.tree import flatten, walk
 
@@ -59,7 +61,7 @@ def fingerprint(params):
     """Return the sha256 of all weights, which tells a model from another of the same shape."""
     digest = hashlib.sha256()
     for _, array in walk(params):
-        digest.update(array)
+        digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     dict(decode=70, shards=80, scoring=150),
     dict(generate=205),
     dict(trainer=170, classifier=110, lora=80, adapters=35, examples=115),
-    dict(prepare=110, sizing=200, cli=275, tuning=140),
+    dict(prepare=110, sizing=200, cli=275, tuning=145),
     dict(train=230),
     {"__main__": 20, "evaluate": 205, "explain": 240, "projects.__init__": 5, "projects.runs": 240},
     {  # the projects, which nobody imports
