@@ -207,8 +207,9 @@ def finish(run, results, published):
 def command_of(run):
     """Return the command that began the run, with the flags that are not the usual ones."""
     words = ["python", "-m", f"picogpt.projects.{run.project.__name__}"]
-    for name, value in given(run.flags).items():
-        if value != command.parameters(run.project)[name].default:
+    for name, parameter in command.parameters(run.project).items():
+        value = run.flags.get(name)
+        if value not in (None, parameter.default):
             words += [f"--{name}", str(value)]
     return shlex.join(words)
 
