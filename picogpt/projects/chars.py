@@ -97,7 +97,7 @@ def chars(
     for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
         if value not in known:
             command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")
-    text = data.read_text(file)
+    text = run.text
     encoder = CharEncoder.from_text(text)
     asked = encoder.encode(prompt) or [encoder.start]
     sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))

@@ -51,8 +51,8 @@ def flags_file(project):
 def open_run(project, flags):
     """Return a run of the function `project`, if its flags and its folder will do.
 
-    It has project, flags, settings (these, and what a state depends on), folder, resume and began. ValueError
-    rather than write over what the folder holds, or resume where there is no state.
+    It has project, flags, settings (these, and what a state depends on), folder, resume, began and the text
+    of FILE. ValueError rather than write over what the folder holds, or resume where there is no state.
     """
     flags = dict(flags)
     folder, resume = Path(flags["out"]), flags.pop("resume")
@@ -64,7 +64,7 @@ def open_run(project, flags):
         path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
             raise FileNotFoundError(f"the installed package has no {path.name}: give a file as {flag}")
-    settings = dict(flags)
+    settings, text = dict(flags), None
     if "file" in flags:
         text = data.read_text(flags["file"])
         if not text:
@@ -75,7 +75,7 @@ def open_run(project, flags):
     log.setLevel(logging.INFO)
     began = time.monotonic()
     return SimpleNamespace(
-        project=project, flags=flags, settings=settings, folder=folder, resume=resume, began=began
+        project=project, flags=flags, settings=settings, folder=folder, resume=resume, began=began, text=text
     )
 
 

@@ -78,7 +78,7 @@ def words(
         command.usage_error("--val_share must be more than 0: the result is that of the held-out text")
     hparams = dict(n_vocab=n_vocab, n_ctx=n_ctx, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
-    text, began = data.read_text(file), time.monotonic()
+    text, began = run.text, time.monotonic()
     if tokenizer == "train":
         encoder = bpe_train.train(data.split(text, val_share)[0], n_vocab)
     else:
