@@ -15,7 +15,7 @@ from picogpt.evaluate import cli as evaluate
 from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.system import command
 from picogpt.text.bpe import load_encoder
 from picogpt.train import cli as train
@@ -74,7 +74,7 @@ def test_the_cards_samples_are_the_models():
     assert len(rows) == 10
     for prompt, shown in rows:
         ids = encoder.encode(prompt)
-        [new] = generate(params, hparams["n_head"], [ids], 53, temperature=0.6, top_k=40, seed=1)
+        [new] = generate(params, hparams["n_head"], [ids], 53, Choice(temperature=0.6, top_k=40, seed=1))
         assert encoder.decode(new).strip("\n").replace("\n", "<br>") == shown.replace("\\|", "|"), prompt
 
 
