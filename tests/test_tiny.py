@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import weights
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
-from picogpt.tree import flatten, nest
+from picogpt.params.tree import flatten, nest
 
 REFERENCES = Path(__file__).parent / "references"
 

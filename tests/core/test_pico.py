@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from compare import NoFloat64, gradient_error, relative_error
 
-from picogpt import grad, pico, weights
+from picogpt import grad, pico
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
-from picogpt.shapes import param_shapes
-from picogpt.tree import flatten, nest, tree_map, walk
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import flatten, nest, tree_map, walk
 
-SHAKESPEARE = Path(__file__).parent / "data" / "tinyshakespeare.txt"
+SHAKESPEARE = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
 
 
 def rows(x):
