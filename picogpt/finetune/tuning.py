@@ -16,7 +16,7 @@ from picogpt.checkpoints import weights
 from picogpt.finetune import adapters, lora
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command
-from picogpt.train import trainer
+from picogpt.train.settings import Recipe
 
 log = logging.getLogger("picogpt")
 HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
@@ -122,11 +122,9 @@ def gradients_of(params, gradients):
 
 
 def recipe(flags, steps):
-    """Return the settings of the training, see trainer.py; without --lr the rate suits what is trained."""
+    """Return the recipe of the training; without --lr the rate suits what is trained."""
     lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
-    return trainer.recipe(
-        steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"]
-    )
+    return Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"])
 
 
 def share(params, trained):

@@ -40,6 +40,7 @@ from picogpt.params.shapes import n_params
 from picogpt.system import command
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 PLAY_MATH = {
     "trained on": "9000/9000",
@@ -75,7 +76,7 @@ def adder(
     params = init_params(hparams, np.random.default_rng(seed))
     ask = functools.partial(add, params, n_head, n_digit)
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size, n_digit)
 
     def look(step):

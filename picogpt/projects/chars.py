@@ -26,9 +26,9 @@ result.json, with the losses reached, the published ones and a sample.
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
+import dataclasses
 import math
 import time
-import types
 
 import numpy as np
 
@@ -44,6 +44,7 @@ from picogpt.text import data
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
 from picogpt.train.prepare import encode_splits
+from picogpt.train.settings import Recipe
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(
@@ -59,6 +60,22 @@ MINGPT = dict(
 )  # fmt: skip
 TRICKS = dict(time_weighting="full", time_mixing=True)
 RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
+
+
+@dataclasses.dataclass(kw_only=True)
+class Chars(Recipe):
+    """A recipe with what else its project needs to know."""
+
+    recipe: str
+    hparams: dict
+    seed: int
+    batch_size: int
+    epochs: int
+    val_share: float
+    windows: int = 0  # in an epoch
+    per_epoch: int = 0  # updates
+    eval_batches: int = 20
+
 
 # minGPT-tuned printed them at the end of an epoch: they are its last batch's, the text of a progress bar.
 LAST, RATE, HELD_OUT = "loss of the epoch's last batch", "learning rate", "held-out loss after the update"
@@ -118,10 +135,9 @@ def chars(
 
 def settings(recipe, text, encoder, sizes, changes, seed):
     """Return the settings of a recipe, but for these changes, and what follows from them for this text."""
-    c = RECIPES[recipe] | changes
-    c["hparams"] = dict(n_vocab=encoder.n_vocab) | c["hparams"] | sizes
-    check_hparams(c["hparams"])
-    c = trainer.recipe(**c, recipe=recipe, seed=seed, eval_batches=20)
+    c = Chars(**RECIPES[recipe] | changes, recipe=recipe, seed=seed)
+    c.hparams = dict(n_vocab=encoder.n_vocab) | c.hparams | sizes
+    check_hparams(c.hparams)
     windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
     c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
     c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
@@ -149,7 +165,7 @@ def initial(c, seed):
 def train(run, state, c, splits, seconds, device):
     """Make updates until the recipe or the time is over; return the records of all."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
-    now = types.SimpleNamespace(**vars(c))  # with the tokens of the batch drawn last, as trainer.update asks
+    now = dataclasses.replace(c)  # with the tokens of the batch drawn last, as trainer.update asks
 
     def draw(rng):
         n = windows_by(state["step"] + 1, c) - windows_by(state["step"], c)

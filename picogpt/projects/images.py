@@ -39,6 +39,7 @@ from picogpt.params.shapes import n_params
 from picogpt.system import command
 from picogpt.system.files import atomic_write
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 CLASSES, SIDE = 10, 8
 PROTOCOL = "bits per pixel, as its place in the palette; pictures 0 to 1436 trained on, the others held out"
@@ -74,7 +75,7 @@ def images(
     check_hparams(hparams)
     params = init_params(hparams, rng)
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, dropout=dropout)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, dropout=dropout)
     draw = functools.partial(random_batch, seen, batch_size)
     model = functools.partial(log_probs, params, n_head, colors)
 

@@ -37,6 +37,7 @@ from picogpt.params.init import init_params
 from picogpt.system import command
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",
@@ -74,7 +75,7 @@ def sorter(
     seen, held_out = split(all_rows(length, n_digits), seed)
     params = init_params(hparams, np.random.default_rng(seed))
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size)
     records = runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
     weights.save(run.folder, params, hparams, CharEncoder("0123456789"[:n_digits]))

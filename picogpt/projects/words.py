@@ -47,6 +47,7 @@ from picogpt.system import command
 from picogpt.text import bpe_train, data
 from picogpt.train import runs, trainer
 from picogpt.train.prepare import byte_pairs, encode_splits
+from picogpt.train.settings import Recipe
 
 NANOGPT = {
     "bits per byte": f"{1.88 / math.log(2):.3f} (nanoGPT's recipe for a CPU: tinyshakespeare's characters)"
@@ -89,7 +90,7 @@ def words(
     seen, held_out = encode_splits(text, encoder, val_share, n_ctx)
     params = init_params(hparams, np.random.default_rng(seed))
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(data.random_batch, seen, batch_size, n_ctx)
     runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
     weights.save(run.folder, params, hparams, encoder)
