@@ -25,7 +25,8 @@ Threads = Annotated[
 ]
 Seed = Annotated[int, Range(0), "of the initial weights, the batches and the dropout"]
 
-# A run and its folder
+# A run: its text and its folder
+File = Annotated[str, FREE, "a UTF-8 text"]
 Out = Annotated[str, "FOLDER", CALL, "where the model, the log and the result go"]
 Resume = Annotated[
     bool,

@@ -8,7 +8,7 @@ A type may be Annotated with
 - a text in capitals: what the help calls the value; else N, X, NAME or BOOL, by the type
 - another text: the meaning, for the help. The default follows in parentheses, or stands in place of a {}
 - a Section: the heading that begins in the help with this flag
-- a Usual: what None, the default, comes to
+- a Usual: what the default comes to, where that says more, as None, or less, as a long path
 - FREE: a training may resume with another value: the result is the same
 - CALL: it is about this call alone, not about the training; so it is not in settings.json either
 
@@ -64,7 +64,7 @@ class Section(str):
 
 @dataclasses.dataclass(frozen=True)
 class Usual:
-    """What a flag that is not given comes to, where its default, None, only says that it was not given."""
+    """What a flag that is not given comes to."""
 
     value: object
 
@@ -91,7 +91,7 @@ class Flag:
     @property
     def usual(self):
         """What the flag is if it is not given."""
-        return self.note(Usual).value if self.default is None and self.note(Usual) else self.default
+        return self.note(Usual, Usual(self.default)).value
 
     @property
     def is_switch(self):
@@ -114,7 +114,7 @@ class Flag:
         elif isinstance(value, float):
             value = f"{value:g}"
         if "{}" in text:
-            return text.format(value)
+            return text.replace("{}", str(value))
         return text if value in (None, "", (), REQUIRED) else f"{text} ({value})".lstrip()
 
 

@@ -18,6 +18,7 @@ import shlex
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -25,7 +26,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.system import command, machine
 from picogpt.system.files import atomic_write
-from picogpt.system.signature import CALL, FREE, names_of
+from picogpt.system.flags import File
+from picogpt.system.signature import CALL, FREE, Usual, names_of
 from picogpt.text import data
 from picogpt.train import journal, parallel, trainer
 from picogpt.train.prepare import SETTINGS
@@ -34,6 +36,7 @@ from picogpt.train.state import STATE, layout, load_state, save_state
 log = logging.getLogger("picogpt")
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
+Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
 SAVE_EVERY = 30  # seconds
 
 
@@ -132,9 +135,8 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     if not run.resume:
-        flags = {
-            name: value for name, value in given(run.flags).items() if name not in names_of(run.project, CALL)
-        }
+        of_the_call = names_of(run.project, CALL)
+        flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         with atomic_write(run.folder / SETTINGS) as file:
             file.write(json.dumps(flags, indent=2).encode() + b"\n")
     with (
