@@ -16,6 +16,8 @@ from pathlib import Path
 
 from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
 
+import picogpt
+
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
 
@@ -102,6 +104,9 @@ def read_flags(function, argv, aliases, config=None):
             break
         if word in ("-h", "--help"):
             print(page(function, aliases))
+            sys.exit(0)
+        if word == "--version":
+            print(f"picogpt {picogpt.__version__}")
             sys.exit(0)
         if not word.startswith("-") or word == "-":
             places.append(word)
