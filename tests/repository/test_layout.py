@@ -35,7 +35,8 @@ HOUSE = dict(
     evaluate=dict(tasks=105, scoring=150, cli=210, __main__=10),
     explain=dict(trace=95, insides=95, cli=240, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=70, journal=65, parallel=115, trainer=175, prepare=115, cli=230, runs=245, __main__=10,
+        optim=110, settings=215, schedule=40, state=70, journal=65, parallel=115, trainer=175, prepare=115,
+        cli=230, runs=245, __main__=10,
     ),
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
