@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "picogpt"
 
 # From the ground upwards: a room imports only from rooms that come before it in this list, and a file only
-# from files that come before it. A file at the top of picogpt/ is a room of one file. The numbers are the most
-# lines that a file may have, docstrings included; one that needs more holds more than one thought.
+# from files that come before it. A file at the top of picogpt/ is a room of one file. The numbers are the
+# most lines that a file may have, docstrings included; one that needs more holds more than one thought.
 HOUSE = dict(
     __init__=10,
     pico=150,
