@@ -34,7 +34,6 @@ from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
 from picogpt.system import command, flags, machine
 from picogpt.system.files import atomic_write
-from picogpt.system.signature import Range
 
 log = logging.getLogger("picogpt")
 MOST = 128  # tokens in a page: attention grows with their square
@@ -46,12 +45,8 @@ SHADES = " .:-=+*#%@"
 def explain(
     prompt: Annotated[str | None, "the text to look at; without it, or with -, it is read from stdin"] = None,
     *,
-    n: Annotated[
-        int, Range(0, below=2**31), "how many tokens to add ({}). With those of the prompt, at most 128"
-    ] = 8,
-    model: Annotated[
-        flags.Model, "124M, 355M, 774M or 1558M, downloaded on first use; or a folder"
-    ] = "tales",
+    n: Annotated[flags.Whole, "how many tokens to add ({}). With those of the prompt, at most 128"] = 8,
+    model: flags.Model = "tales",
     models_dir: flags.ModelsDir = "models",
     out: Annotated[str, "FILE", "the page"] = "explain.html",
     open: Annotated[bool, "show it in the browser"] = False,
