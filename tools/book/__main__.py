@@ -34,21 +34,10 @@ SOURCES = {
     "checkpoints-bundle": "The checkpoint",
 }
 # The reading order: a chapter of docs/book, or a source file.
-ORDER = [
-    *(
-        "index",
-        "ops",
-        "softmax",
-        "layer_norm",
-        "gelu",
-        "attention",
-        "cross_entropy",
-        "gpt2",
-        "grad",
-        "one_token",
-    ),
-    *("generate", "train-optim", "adamw", "train-trainer", "text-bpe", "checkpoints-bundle", "speed", "tutorials"),
-]
+ORDER = """
+    index ops softmax layer_norm gelu attention cross_entropy gpt2 grad one_token generate train-optim adamw
+    train-trainer text-bpe checkpoints-bundle speed tutorials
+""".split()
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
