@@ -41,6 +41,7 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
 
   -v, --verbose       load time, speed and memory, on stderr
   -h, --help          this page
+  --version           which picogpt this is
 
 examples:
   python -m picogpt "Once upon a time"

@@ -19,7 +19,7 @@ drawings and completions, and result.json with bits per dimension beside those o
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
   --seed N            of the palette, the weights, the batches and the drawings (1337)
 
-Needs scikit-learn and matplotlib: pip install "picogpt[images]"
+Needs scikit-learn and matplotlib: pip install -e ".[images]"
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
@@ -95,7 +95,7 @@ def load_digits():
         import matplotlib  # noqa: F401  (for draw_pictures, when all is done)
         from sklearn import datasets
     except ImportError as error:
-        raise ValueError(f'{error.name} is not installed: pip install "picogpt[images]"') from None
+        raise ValueError(f'{error.name} is not installed: pip install -e ".[images]"') from None
     return datasets.load_digits(return_X_y=True)
 
 
