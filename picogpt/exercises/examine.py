@@ -32,17 +32,22 @@ FLOAT64 = (
 def main(folder, names, limit):
     """Examine rungs; write for each a line of JSON, [problem, ...], to stdout, which the reader does not get.
 
-    A rung that takes longer than `limit` seconds ends the process; what it was at is written instead.
+    A rung that takes longer than it may ends the process; what it was at is written instead.
     """
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the reader's code prints goes to stderr
     faulthandler.enable(report)
     our_functions()  # before the reader's are imported
     for name in names:
-        faulthandler.dump_traceback_later(limit, exit=True, file=report)
+        faulthandler.dump_traceback_later(seconds(name, limit), exit=True, file=report)
         report.write(json.dumps(examine(LADDER[name], folder)) + "\n")
         report.flush()
         faulthandler.cancel_dump_traceback_later()
+
+
+def seconds(name, limit):
+    """Return how long a rung may take: `limit` seconds, or four times as long if a model is trained there."""
+    return limit * (4 if any(case.slow for case in LADDER[name].cases()) else 1)
 
 
 @functools.cache

@@ -29,12 +29,12 @@ import sys
 import textwrap
 from pathlib import Path
 
-from picogpt.exercises import lay_out, mistakes
+from picogpt.exercises import examine, lay_out, mistakes
 from picogpt.exercises.lay_out import LADDER, SOURCES, place
 from picogpt.system import command
 
 HINT = "python -m picogpt.exercises hint"
-LIMIT = 30  # seconds for a rung; the slowest takes a fifth of that
+LIMIT = 30  # seconds for a rung, see `examine.seconds`; most take less than one
 UNWRITTEN = "is not written yet"
 
 
@@ -137,7 +137,8 @@ def examined(folder, names):
             finally:
                 process.kill()
         if names:
-            yield names.pop(0), [obituary("".join(said), folder)]
+            name = names.pop(0)
+            yield name, [obituary("".join(said), folder, examine.seconds(name, LIMIT))]
 
 
 def run(folder, names):
@@ -153,9 +154,9 @@ def run(folder, names):
     )
 
 
-def obituary(said, folder):
+def obituary(said, folder, limit):
     """Return why the process ended, from what it last wrote: where it was in the reader's files."""
-    why = f"Your code did not end within {LIMIT} seconds" if "Timeout" in said else "Your code ended Python"
+    why = f"Your code did not end within {limit} seconds" if "Timeout" in said else "Your code ended Python"
     at = re.findall(
         rf'File "{re.escape(str(folder))}[/\\]+(picogpt[/\\][\w/\\]+\.py)", line (\d+) in (\w+)', said
     )
