@@ -14,10 +14,11 @@ from processes import run_python
 
 from picogpt import cli
 from picogpt.checkpoints import weights
-from picogpt.generate import generate, until
+from picogpt.generate import Choice, generate
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map
 from picogpt.text.bpe import load_encoder
+from picogpt.text.stop import until
 from picogpt.train import cli as train
 
 pty = pytest.importorskip("pty", reason="these tests need a terminal as Unix has them")
@@ -58,8 +59,10 @@ def picogpt(folder, call_command):
 def expected(params, encoder):
     """Return what the command should write: the text that the library generates, and a newline."""
 
-    def text(prompt, n, stop=(), **settings):
-        [ids] = generate(params, HPARAMS["n_head"], [encoder.encode(prompt) or [encoder.eot]], n, **settings)
+    def text(prompt, n, stop=(), **choice):
+        [ids] = generate(
+            params, HPARAMS["n_head"], [encoder.encode(prompt) or [encoder.eot]], n, Choice(**choice)
+        )
         return "".join(until([encoder.decode(ids)], stop)) + "\n"
 
     return text

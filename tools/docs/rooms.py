@@ -20,8 +20,8 @@ ORDER = [
 HEAD = """# The rooms, file by file
 
 `tools/docs/rooms.py` makes this page from the first sentences of the files.
-[`test_layout.py`](../tests/repository/test_layout.py) holds which of them may import which, and how long each may be:
-it is the shortest description of the architecture.
+[`test_layout.py`](../tests/repository/test_layout.py) holds which may import which, and how long each may
+be: it is the shortest description of the architecture.
 
 ## picogpt: the reading path
 """
