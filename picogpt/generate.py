@@ -41,7 +41,8 @@ def keep_top_p(logits, p, rule="openai"):
     descending = -np.sort(-logits, axis=-1)
     total = softmax(descending.astype(np.float64)).cumsum(axis=-1)
     before = total < p if rule == "hf" else total <= p
-    last = np.clip(before.sum(axis=-1, keepdims=True) - (rule == "openai"), 0, logits.shape[-1] - 1)
+    last = before.sum(axis=-1, keepdims=True) - (rule == "openai")
+    last = np.clip(last, 0, logits.shape[-1] - 1)
     smallest = np.take_along_axis(descending, last, axis=-1)
     dropped = logits < smallest
     if rule == "hf":
