@@ -58,8 +58,11 @@ class Encoder:
     """A tokenizer, built from its `merges`: pairs of tokens written in symbols, the earliest first.
 
     `encoder` maps tokens to ids, `decoder` ids to tokens; `n_vocab` counts them, `eot` is <|endoftext|>'s id,
-    and `start` the id after which a model begins a new text: the same.
+    and `start` the id after which a model begins a new text: the same. `special` is whether an <|endoftext|>
+    in a text is its id where `encode` is not told; a command's --special sets it.
     """
+
+    special = False
 
     def __init__(self, merges):
         symbols = byte_symbols()
@@ -85,13 +88,14 @@ class Encoder:
         self.words = regex.compile(WORD, regex.VERSION1)  # version 1 understands [a--b], set difference
         self.cached_merge = functools.lru_cache(maxsize=2**17)(self.merge)  # 20 MB of tales: 43,461 words
 
-    def encode(self, text, allow_eot=False, template=True):
+    def encode(self, text, allow_eot=None, template=True):
         """Return the ids of `text`. With allow_eot, each "<|endoftext|>" in it is the one id `eot`.
 
-        Without, it is text like any other: a document that is not trusted cannot pretend to end. `template`
-        is for tokenizers that put ids around each text, see hf_bpe.py; GPT-2's has none.
+        Without, it is text like any other: a document that is not trusted cannot pretend to end. None is
+        what `special` says. `template` is for tokenizers that put ids around each text, see hf_bpe.py.
         """
         check_unicode(text)
+        allow_eot = self.special if allow_eot is None else allow_eot
         ids = []
         for n, document in enumerate(text.split(EOT) if allow_eot else [text]):
             ids += [self.eot] if n > 0 else []

@@ -62,16 +62,19 @@ def check_shapes(arrays, hparams, source, dtypes):
     shapes = flatten(param_shapes(**hparams))
     if lacking := shapes.keys() - arrays.keys():
         raise ValueError(
-            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
+            f"{source} lacks {named(lacking)}, which its hyper-parameters ask for: convert or download it again"
         )
     if extra := arrays.keys() - shapes.keys():
-        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
+        raise ValueError(f"{source} has {named(extra)}, which a GPT-2 of its hyper-parameters does not have")
     for path, shape in shapes.items():
         array = arrays[path]
         if array.shape != shape:
-            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
+            raise ValueError(
+                f"{source} has {path} of shape {array.shape}, but its hyper-parameters ask for {shape}"
+            )
         if array.dtype not in dtypes:
-            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
+            readable = " or ".join(np.dtype(dtype).name for dtype in dtypes if np.dtype(dtype).names is None)
+            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads {readable}, convert it")
 
 
 def check_finite(arrays, source):

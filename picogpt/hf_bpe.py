@@ -49,13 +49,15 @@ class NumberedEncoder(bpe.Encoder):
         first = self.eot if self.bos is None else self.bos
         return self.check_ids([first or 0])[0]
 
-    def encode(self, text, allow_eot=False, template=True):
+    def encode(self, text, allow_eot=None, template=True):
         """Return the ids of `text`; with allow_eot, control tokens in it, as <|endoftext|>, are their ids.
 
-        Without, they are text like any other. Other added tokens, a model's own words, are always found. With
-        `template`, the ids stand between those that the tokenizer puts around each text, if it does.
+        Without, they are text like any other; None is what `special` says. Other added tokens, a model's own
+        words, are always found. With `template`, the ids stand between those that the tokenizer puts around
+        each text, if it does.
         """
         bpe.check_unicode(text)
+        allow_eot = self.special if allow_eot is None else allow_eot
         ids = []
         for piece in self.added.cut(text, allow_eot and not self.rules.split_special):
             ids += self.encode_words(piece) if isinstance(piece, str) else [piece]
@@ -149,7 +151,7 @@ def plain(rules, n_rows=None):
 
 
 def save(folder, encoder):
-    """Write a tokenizer's files into `folder`: vocab.json and merges.txt of a plain one, else tokenizer.json."""
+    """Write a tokenizer's files into `folder`: of a plain one vocab.json, merges.txt, else tokenizer.json."""
     if type(encoder) is bpe.Encoder:
         merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
         bpe.write_merges(Path(folder, hf_files.MERGES), merges)

@@ -90,16 +90,13 @@ def param_shapes(
     return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
 
 
-def without_padding(n_vocab):
-    """Return how many tokens a vocabulary has; GPT-2's is padded by some to a rounder number.
+def n_tokens(n_rows):
+    """Return how many tokens a vocabulary has whose tokenizer is not known; GPT-2's is padded by some.
 
-    The tokens of the padding are none, so a model is read without them: its vocabulary is then that of its
-    tokenizer, no sampling can draw them, and the logits of the others stay what they are.
-
-    >>> without_padding(50304), without_padding(65)
+    >>> n_tokens(50304), n_tokens(65)
     (50257, 65)
     """
-    return 50257 if n_vocab == 50304 else n_vocab
+    return 50257 if n_rows == 50304 else n_rows
 
 
 def n_params(hparams):
