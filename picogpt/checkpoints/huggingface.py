@@ -1,0 +1,143 @@
+"""Hugging Face's folders of a GPT-2, read and written without its libraries.
+
+    config.json  model.safetensors  tokenizer.json, or vocab.json and merges.txt
+
+Its names are those of the modules in PyTorch, with or without the outermost one, "transformer"; its arrays
+are OpenAI's: linear layers are [in, out] here too. A large model may be cut into several files, and
+model.safetensors.index.json tells which tensor is in which.
+"""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+
+from picogpt.checkpoints import config_keys, safetensors
+from picogpt.params.shapes import OPTIONS, param_shapes
+from picogpt.params.tree import flatten, walk
+from picogpt.system.files import atomic_write
+
+log = logging.getLogger("picogpt")
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+INDEX, PYTORCH = f"{WEIGHTS}.index.json", "pytorch_model.bin"
+PARTS = (
+    "wte",
+    "wpe",
+    "blocks",
+    "ln_f",
+    "lm_head",
+)  # of a language model; other names are heads of other tasks
+MASKS = (".attn.bias", ".attn.masked_bias")  # which tokens a query may look at: not learned, yet once stored
+ROWS = 4096  # that are compared at once
+
+
+def config_of(hparams, encoder=None):
+    """Return what a config.json says of a model: the inverse of `config_keys.hparams_of`."""
+    eot = getattr(encoder, "eot", None)
+    return config_keys.config_of(hparams) | {
+        "bos_token_id": None if eot is None else encoder.start,
+        "eos_token_id": eot,
+    }
+
+
+def read(folder, hparams):
+    """Return ({path in the tree: array}, hparams) of the safetensors files in `folder`.
+
+    The arrays are mapped and read-only. Of hparams, `tied` is what the files say.
+    """
+    index, tensors = Path(folder, INDEX), {}
+    names = {WEIGHTS} if not index.is_file() else read_index(index, ".safetensors")
+    for name in sorted(names):
+        if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
+            raise FileNotFoundError(missing(folder, name))
+        tensors |= safetensors.read_mapped(Path(folder, name))[0]
+    return adapt(rename(tensors, folder), hparams, folder)
+
+
+def missing(folder, name):
+    """Return the sentence on a missing file of weights, which may be there in the way PyTorch saves it."""
+    if any(Path(folder).glob(f"{PYTORCH}*")):
+        return (
+            f"{folder} has its weights as {PYTORCH}: python tools/convert.py {folder} --out FOLDER reads them"
+        )
+    return f"{Path(folder, name)} is missing: download it again"
+
+
+def read_index(path, kind):
+    """Return the names of the files, of a kind, into which a model is cut; all must lie beside the index."""
+    try:
+        names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+        if wrong := [name for name in names if Path(name).name != name or not name.endswith(kind)]:
+            raise ValueError(f"it names {min(wrong)!r}, which is no {kind} file beside it")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be used ({error}): download it again") from None
+    return names
+
+
+def rename(tensors, source="the model"):
+    """Return {path in the tree: array} of {name in a PyTorch module: array}, without the masks.
+
+    Heads of other tasks (classification, a value, several choices) are left out, which is said once.
+
+    >>> list(rename({"transformer.h.0.ln_1.weight": 1, "_orig_mod.wte.weight": 2, "h.0.attn.bias": 3}))
+    ['blocks.0.ln_1.g', 'wte']
+    """
+    renamed, heads = {}, set()
+    for name, array in tensors.items():
+        path = re.sub(r"^(_orig_mod\.|module\.)*(transformer\.)?", "", name)
+        path = re.sub(r"^h\.", "blocks.", path)
+        part = path.split(".")[0]
+        path = re.sub(r"^(wte|wpe|lm_head)\.weight$", r"\1", path)
+        path = re.sub(r"(ln_\w)\.weight$", r"\1.g", path)
+        if part not in PARTS and "transformer." not in name:
+            heads.add(part)
+        elif not name.endswith(MASKS):
+            renamed[re.sub(r"\.weight$", ".w", path).replace(".bias", ".b")] = array
+    if heads and renamed:
+        log.warning("%s: %s left out, which is for another task", source, ", ".join(sorted(heads)))
+    return renamed
+
+
+def their_name(path):
+    """Return what Hugging Face calls the array at a path of the tree.
+
+    >>> their_name("blocks.0.ln_1.g"), their_name("wte"), their_name("lm_head")
+    ('transformer.h.0.ln_1.weight', 'transformer.wte.weight', 'lm_head.weight')
+    """
+    name = re.sub(r"\.[gw]$", ".weight", path.replace("blocks.", "h.", 1)).replace(".b", ".bias")
+    name += ".weight" if "." not in path else ""
+    return name if path == "lm_head" else f"transformer.{name}"
+
+
+def adapt(arrays, hparams, source="the model"):
+    """Return (arrays, hparams) as the tree has them: without a head that is the token embedding, too.
+
+    A head that differs from it is the model's, whatever hparams say: merged adapters leave that.
+    """
+    arrays, hparams = dict(arrays), OPTIONS | hparams
+    if hparams["tied"] and "lm_head" in arrays:
+        if same(arrays.setdefault("wte", arrays["lm_head"]), arrays["lm_head"]):  # some programs keep either
+            del arrays["lm_head"]
+        else:
+            log.warning("%s: its output head differs from its token embedding, and is used", source)
+            hparams["tied"] = False
+    hparams = {key: value for key, value in hparams.items() if OPTIONS.get(key) != value}
+    markers = {path: shape for path, shape in walk(param_shapes(**hparams)) if 0 in shape}
+    return arrays | {path: np.empty(shape, np.float32) for path, shape in markers.items()}, hparams
+
+
+def same(a, b):
+    """Return whether two arrays are equal; a part at a time, so that little memory is needed."""
+    parts = (slice(n, n + ROWS) for n in range(0, len(a), ROWS))
+    return a.shape == b.shape and all(np.array_equal(a[part], b[part]) for part in parts)
+
+
+def write(folder, params, hparams, encoder=None):
+    """Write config.json and model.safetensors of a model that has all biases; return the latter's path."""
+    tensors = {their_name(path): array for path, array in flatten(params).items() if array.size}
+    safetensors.write(Path(folder, WEIGHTS), tensors, {"format": "pt"})
+    with atomic_write(Path(folder, CONFIG)) as file:
+        file.write(json.dumps(config_of(hparams, encoder), indent=2).encode() + b"\n")
+    return Path(folder, WEIGHTS)

@@ -1,0 +1,80 @@
+"""From a text file to training batches: read, split, encode, cut random windows."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+END = "<|endoftext|>"
+
+
+def read_text(path):
+    """Return the text of a UTF-8 file, or raise one clear sentence.
+
+    Lines end in "\\n" then, those of Windows and of old Macs too, as in any text that Python opens.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no text file {path}")
+    return from_utf8(Path(path).read_bytes(), path).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def from_utf8(content, source):
+    """Return the text of `content`, bytes that came from `source`; a byte order mark is no part of it."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = error.start
+        raise ValueError(f"{source} is not UTF-8 text: byte {at} is {content[at]:#04x}; convert it") from None
+
+
+def split(text, val_share):
+    """Cut off the end of the text as held-out data: -> training text, validation text (nanoGPT's rule).
+
+    >>> split("abcdefghij", val_share=0.1)
+    ('abcdefghi', 'j')
+    """
+    cut = int(len(text) * (1 - val_share))
+    marker = text.rfind(END, max(0, cut - len(END) + 1), cut + len(END) - 1)
+    cut = cut if marker < 0 else marker  # not through an <|endoftext|>
+    return text[:cut], text[cut:]
+
+
+def documents(text):
+    """Yield the documents of a text in which lines reading <|endoftext|> stand between them.
+
+    >>> list(documents("One.\\n<|endoftext|>\\nTwo.\\n"))
+    ['One.', 'Two.']
+    """
+    for document in re.split(rf"^{re.escape(END)}$", text, flags=re.MULTILINE):
+        if document.strip("\n"):
+            yield document.strip("\n")
+
+
+def encode(text, encoder):
+    """Return the ids of a text, uint16 or uint32.
+
+    If the tokenizer has a token for the end of a text, and this text has lines with <|endoftext|>, each of
+    its documents stands after `encoder.start`, as does what is generated from an empty prompt. For GPT-2 that
+    is <|endoftext|> itself; where another token ends a text, it stands after each document.
+    """
+    dtype = np.uint16 if encoder.n_vocab <= 65536 else np.uint32
+    if encoder.eot is None or END not in text:
+        return np.array(encoder.encode(text, template=False), dtype)
+    end = [encoder.eot] if encoder.eot != encoder.start else []
+    parts = [[encoder.start, *encoder.encode(document, template=False), *end] for document in documents(text)]
+    return np.concatenate([np.array(part, dtype) for part in parts] or [np.empty(0, dtype)])
+
+
+def random_batch(ids, batch_size, n_ctx, rng):
+    """Draw windows of n_ctx tokens, and the same windows one token on: what should come next.
+
+    -> ids [B, T], targets [B, T]
+
+    >>> x, y = random_batch(np.arange(100), batch_size=2, n_ctx=4, rng=np.random.default_rng(0))
+    >>> y - x
+    array([[1, 1, 1, 1],
+           [1, 1, 1, 1]])
+    """
+    starts = rng.integers(len(ids) - n_ctx, size=batch_size)
+    windows = ids[starts[:, None] + np.arange(n_ctx + 1)].astype(np.int64)  # [B, T + 1]
+    return windows[:, :-1], windows[:, 1:]
