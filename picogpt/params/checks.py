@@ -72,7 +72,7 @@ def check_shapes(arrays, hparams, source, dtypes):
             f"{source} lacks {named(lacking)}, which its hyper-parameters ask for: convert it again"
         )
     if extra := arrays.keys() - shapes.keys():
-        raise ValueError(f"{source} has {named(extra)}, which a GPT-2 of its hyper-parameters does not have")
+        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hyper-parameters does not have")
     for path, shape in shapes.items():
         array = arrays[path]
         if array.shape != shape:
