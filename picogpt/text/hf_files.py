@@ -141,11 +141,9 @@ def template_of(processor):
     if kind in ("RobertaProcessing", "BertProcessing"):
         return (processor["cls"][1],), (processor["sep"][1],)
     if kind == "Sequence":
-        before, after = (), ()
-        for one in processor["processors"]:
-            more = template_of(one)
-            before, after = more[0] + before, after + more[1]
-        return before, after
+        found = [around for around in map(template_of, processor["processors"]) if around != ((), ())]
+        if len(found) < 2:
+            return found[0] if found else ((), ())
     if kind == "TemplateProcessing":
         ids = {name: tuple(token["ids"]) for name, token in processor["special_tokens"].items()}
         special = [part.get("SpecialToken") for part in processor["single"]]
