@@ -39,6 +39,7 @@ def finetune(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/finetune",
     resume: flags.Resume = False,
+    special: flags.Special = False,
     template: Annotated[
         str,
         "TEXT",
@@ -79,7 +80,7 @@ def finetune(
         command.usage_error("--template has no effect on a text: FILE must be a .jsonl of examples")
     if not val_share:
         command.usage_error("--val_share must be more than 0: the result is that of what is held out")
-    params, hparams, encoder = weights.load_with_encoder(model)
+    params, hparams, encoder = weights.load_with_encoder(model, special=special)
     run.settings["model_sha256"] = tuning.fingerprint(params)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)

@@ -158,9 +158,9 @@ def count_flops(hparams):
 def bytes_needed(hparams, batch_size=1):
     """Return {part: bytes in float32} of training all of it on and of generating `batch_size` sequences.
 
-    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each (or
-    n_inner) before and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and after gelu. The
-    model keeps x and ln_f; the logits stand beside their derivative.
+    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each, or
+    n_inner, before and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and
+    after gelu. The model keeps x and ln_f; the logits stand beside their derivative.
     """
     C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
     n = hparams.get("adapter", 0)
