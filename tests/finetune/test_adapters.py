@@ -1,4 +1,4 @@
-"""Adapters: inserted, they hardly change what the model computes; and the model does all that it did before."""
+"""Adapters: inserted, they hardly change what the model computes, and it still does all that it did."""
 
 from pathlib import Path
 
