@@ -65,6 +65,7 @@ def continue_text(
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
     ] = False,
+    special: flags.Special = False,
     no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False,
     no_lookup: Annotated[
         bool,
@@ -116,7 +117,7 @@ def continue_text(
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     where = models_dir, source, offline
     guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)

@@ -103,6 +103,7 @@ class Settings:
     no_bos: Annotated[bool, "do not begin with the token after which a new text begins, <|endoftext|>"] = (
         False
     )
+    special: flags.Special = False
     documents: Annotated[bool, "each document by itself, after its own <|endoftext|>"] = False
     detokenise: Annotated[
         str, OneOf(*RULES), "first undo how a corpus was cut into words: wikitext, ptb or none"
@@ -124,7 +125,9 @@ def evaluate(c: Settings):
     check_flags(c)
     machine.set_threads(c.threads)
     c.model = choose_model(c.model, c.models_dir)
-    params, hparams, encoder = weights.load_with_encoder(c.model, c.models_dir, c.source, c.offline)
+    params, hparams, encoder = weights.load_with_encoder(
+        c.model, c.models_dir, c.source, c.offline, c.special
+    )
     fill_in(c, hparams["n_ctx"], encoder)
     report = sentence_report if c.file is None else text_report if c.task == "text" else task_report
     print(report(c, params, hparams["n_head"], encoder))
@@ -190,7 +193,9 @@ def text_report(c, params, n_head, encoder):
 
 def text_ids(c, parts, encoder):
     """Return the ids of each document, or of all as one text, with what they begin after or without it."""
-    texts = [[encoder.start, *encoder.encode(detokenise(part, c.detokenise))] for part in parts]
+    texts = [
+        [encoder.start, *encoder.encode(detokenise(part, c.detokenise), template=False)] for part in parts
+    ]
     if not c.documents:
         texts = [[i for ids in texts for i in ids]]
     return [np.array(ids if c.start else ids[1:]) for ids in texts]
@@ -209,7 +214,7 @@ def task_report(c, params, n_head, encoder):
 
 def sentence_report(c, params, n_head, encoder):
     """Return a line for each token of a sentence, with its log-probability and id, and one for the sum."""
-    ids = [*c.start, *encoder.encode(c.score)]
+    ids = [*c.start, *encoder.encode(c.score, template=False)]
     log_probs = rolling_log_probs(params, n_head, ids, c.window)
     if not len(log_probs):
         raise ValueError("--score needs a token that stands after another one")

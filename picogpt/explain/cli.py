@@ -53,6 +53,7 @@ def explain(
     text: Annotated[
         bool, "write to the terminal instead: tokens, the five likeliest after each, attention"
     ] = False,
+    special: flags.Special = False,
     threads: flags.Threads = 0,
 ):
     """Explain as the docstring of this module says; these are the command's flags."""
@@ -60,7 +61,7 @@ def explain(
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
     prompt = cli.read_prompt(prompt)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     ids, n_prompt = continue_ids(prompt, n, params, hparams, encoder)
     if text:
         print("\n".join(as_text(params, hparams, encoder, ids)))

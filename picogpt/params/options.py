@@ -17,11 +17,26 @@ class Options:
 
     bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
     tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
+    activation: Annotated[
+        str | None,
+        OneOf("gelu", "relu", "silu", "tanh"),
+        Usual("gelu"),
+        "of the feed-forward layers: gelu, relu, silu or tanh",
+    ] = None
     gelu: Annotated[
         str | None,
         OneOf("tanh", "erf", "quick"),
         Usual("tanh"),
         "tanh, GPT-2's; erf, the exact one; or quick, with a sigmoid",
+    ] = None
+    n_inner: Annotated[
+        Whole | None, Usual(0), "channels inside the feed-forward layers ({}: four times --n_embd)"
+    ] = None
+    scale_by_width: Annotated[
+        bool | None, Usual(True), "whether attention's scores are divided by the root of the head size"
+    ] = None
+    scale_by_layer: Annotated[
+        bool | None, Usual(False), "whether they are divided by the number of the layer, from 1 on"
     ] = None
     time_weighting: Annotated[
         str | None,
