@@ -14,9 +14,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
-
 import picogpt
+from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
 
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
