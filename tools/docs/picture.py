@@ -31,7 +31,8 @@ ANSWERS = [  # to the rung of the softmax; the first makes probabilities of all 
     "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum(axis=-1, keepdims=True)",
 ]
 TERMINAL = """<body style="margin: 0"><pre style="margin: 0; padding: 16px 20px;
-background: #1b1f24; color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace; white-space: pre-wrap">{}</pre></body>"""
+background: #1b1f24; color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace;
+white-space: pre-wrap">{}</pre></body>"""
 
 
 def picture_explain(page, folder):
