@@ -64,7 +64,7 @@ def tensors(case):
 
 
 def write(folder, case):
-    """Write a case's config.json and model.safetensors into a folder, by the library of the format or ours."""
+    """Write the config.json and model.safetensors of a case into a folder."""
     from picogpt.checkpoints import safetensors
 
     (Path(folder) / "config.json").write_text(json.dumps(CASES[case][0]))
