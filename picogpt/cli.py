@@ -65,7 +65,9 @@ def continue_text(
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
     ] = False,
-    special: flags.Special = False,
+    special: Annotated[
+        flags.Special, "control tokens in the prompt, such as <|endoftext|>, are their ids"
+    ] = False,
     no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False,
     no_lookup: Annotated[
         bool,
