@@ -32,14 +32,12 @@ import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, huggingface, safetensors, weights
-from picogpt.params.shapes import OPTIONS, param_shapes
+from picogpt.params.shapes import OPTIONS, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command
 from picogpt.system.files import atomic_write
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
-
-PYTORCH_MODEL = "pytorch_model.bin"
 
 
 def convert(
@@ -65,8 +63,9 @@ def convert(
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
     arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
-    params = weights.lay_out(arrays, hparams, source)
     encoder = read_encoder(source, tokenizer, hparams)
+    params = weights.lay_out(arrays, hparams, source)
+    params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
     folder.mkdir(parents=True, exist_ok=True)
     path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
@@ -98,9 +97,8 @@ def read_folder(folder, reader):
     hparams = weights.read_hparams(folder)
     if weights.is_hugging_faces(folder):
         if any(folder.glob(f"{huggingface.WEIGHTS}*")):
-            return huggingface.read(folder, hparams), hparams
-        state = state_dict.read_state(folder, state_dict.load(folder / PYTORCH_MODEL))
-        return huggingface.adapt(state, hparams), hparams
+            return huggingface.read(folder, hparams)
+        return huggingface.adapt(state_dict.read_folder(folder), hparams, folder)
     if reader == "tf":
         return weights.from_checkpoint_names(read_by_tensorflow(folder)), hparams
     checkpoint = Path(f"{bundle.find_prefix(folder)}.index")
@@ -138,7 +136,7 @@ def read_encoder(source, tokenizer, hparams):
             raise FileNotFoundError(f"{tokenizer} has no tokenizer: give --tokenizer a folder that has one")
         return encoder
     gpt2 = bpe.load_encoder(weights.shipped("gpt2-bpe"))
-    return gpt2 if gpt2.n_vocab == hparams["n_vocab"] else None
+    return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
 def write_picogpt(folder, params, hparams, encoder):

@@ -174,7 +174,9 @@ def text_report(c, params, n_head, encoder):
 
 def text_ids(c, parts, encoder):
     """Return the ids of each document, or of all as one text, with what they begin after or without it."""
-    texts = [[encoder.start, *encoder.encode(detokenise(part, c.detokenise))] for part in parts]
+    texts = [
+        [encoder.start, *encoder.encode(detokenise(part, c.detokenise), template=False)] for part in parts
+    ]
     if not c.documents:
         texts = [[i for ids in texts for i in ids]]
     return [np.array(ids if c.start else ids[1:]) for ids in texts]
@@ -193,7 +195,7 @@ def task_report(c, params, n_head, encoder):
 
 def sentence_report(c, params, n_head, encoder):
     """Return a line for each token of a sentence, with its log-probability and id, and one for the sum."""
-    ids = [*c.start, *encoder.encode(c.score)]
+    ids = [*c.start, *encoder.encode(c.score, template=False)]
     log_probs = rolling_log_probs(params, n_head, ids, c.window)
     if not len(log_probs):
         raise ValueError("--score needs a token that stands after another one")

@@ -387,8 +387,8 @@ def sampling_cases():
 SAMPLING = Rung(
     "sampling", ["generate.keep_top_k", "generate.keep_top_p", "generate.sample"],
     "top_k: np.partition finds the k-th largest logit; np.where hides what is less with -np.inf. top_p:"
-    " sort descending, softmax, cumsum: the tokens up to p are kept. sample: argmax for temperature 0;"
-    " else divide by temperature, top_k, top_p, softmax, cumsum, and one rng.random() finds its place"
+    " sort descending, softmax, cumsum in float64: the tokens up to p are kept. sample: argmax for"
+    " temperature 0; else divide by it, top_k, top_p, softmax, cumsum, and one rng.random() finds its place"
     " (searchsorted).",
     sampling_cases,
     [
@@ -416,7 +416,8 @@ SAMPLING = Rung(
         ('last = before.sum(axis=-1, keepdims=True) - (rule == "openai")',
          "last = before.sum(axis=-1, keepdims=True) - 1",
          'The token that crosses p is dropped by both rules; "hf" keeps it.'),
-        ("total = softmax(descending).cumsum(axis=-1)", "total = np.exp(descending).cumsum(axis=-1)",
+        ("total = softmax(descending.astype(np.float64)).cumsum(axis=-1)",
+         "total = np.exp(descending).cumsum(axis=-1)",
          "e^logits are added up; probabilities are, softmax of them."),
         ("keepdims=True)) / temperature", "keepdims=True)) * temperature",
          "Multiplied by the temperature; the logits are divided by it."),

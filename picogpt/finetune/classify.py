@@ -148,7 +148,7 @@ def is_example(record, multi):
 
 def encode(texts, encoder, n_ctx):
     """Return the ids of each text after the one that begins a document; a long text loses its end."""
-    return [[encoder.start, *encoder.encode(text)][:n_ctx] for text in texts]
+    return [[encoder.start, *encoder.encode(text, template=False)][:n_ctx] for text in texts]
 
 
 def batch_at(step, rows, labels, batch_size, seed):
