@@ -16,7 +16,8 @@ ALLOWED = dict(  # options that are one of a few
     scale_by_layer=(True, False),
     time_weighting=("none", "full", "circulant"),
     time_mixing=(True, False),
-    positions=(True, False),
+    positions=("learned", "rotary", "alibi", "none"),
+    norm=("pre", "post"),
 )
 MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 
@@ -39,6 +40,11 @@ def check_hparams(hparams):
     if hparams.get("gelu", "tanh") != "tanh" and hparams.get("activation", "gelu") != "gelu":
         raise ValueError(
             f"gelu is {hparams['gelu']!r}, but activation {hparams['activation']!r}: leave out gelu"
+        )
+    if hparams.get("positions") == "rotary" and hparams["n_embd"] // hparams["n_head"] % 2:
+        raise ValueError(
+            f"positions rotary turn pairs of channels, but n_embd {hparams['n_embd']} gives each of"
+            f" n_head {hparams['n_head']} heads an odd number of them"
         )
     for key in ("n_inner", "band", "adapter"):
         value = hparams.get(key, 0)
