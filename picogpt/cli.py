@@ -18,6 +18,8 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   --offline           download nothing
   --truncate          keep the newest tokens of a prompt that is longer than the model's context,
                       instead of refusing it
+  --special           control tokens in the prompt, such as <|endoftext|> or a model's own, are their ids;
+                      without this they are text like any other
   --no_cache          compute every token anew each time: slow, but the same text
   --no_lookup         do not guess from the text so far how it goes on. Guesses that come true save
                       time, and the text is the same; only greedy text of one sample is guessed
@@ -41,6 +43,7 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
 
   -v, --verbose       load time, speed and memory, on stderr
   -h, --help          this page
+  --version           which picogpt this is
 
 examples:
   python -m picogpt "Once upon a time"
@@ -84,6 +87,7 @@ def continue_text(
     source: str = "openai",
     offline: bool = False,
     truncate: bool = False,
+    special: bool = False,
     no_cache: bool = False,
     no_lookup: bool = False,
     draft: str | None = None,
@@ -106,7 +110,7 @@ def continue_text(
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model_size, models_dir)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     where = models_dir, source, offline
     guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)

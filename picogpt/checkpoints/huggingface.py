@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import config_keys, safetensors
-from picogpt.params.shapes import OPTIONS, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system.files import atomic_write
 

@@ -21,11 +21,12 @@ import numpy as np
 from picogpt.checkpoints import bundle, config_keys, huggingface, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
-from picogpt.params.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, n_tokens, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write
 from picogpt.text import bpe, chars, hf_bpe
-from picogpt.text.hf_files import ALL_IN_ONE, MERGES, VOCAB
+from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
 log = logging.getLogger("picogpt")
 WEIGHTS = "model.safetensors"
@@ -34,22 +35,25 @@ NOT_OF_THE_MODEL = r"global_step|beta[12]_power(_\d+)?|.*/Adam(_1)?"  # what Ten
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
 
-def load(model, models_dir="models", source="openai", offline=False):
+def load(model, models_dir="models", source="openai", offline=False, special=False):
     """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
 
     A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
-    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. What does not fit
-    together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
+    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. With `special`, it
+    takes control tokens in a text, such as <|endoftext|>, for their ids. What does not fit together is a
+    ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
+    if encoder is not None:
+        encoder.special = special
     return *without_padding(*read_params(folder, hparams), encoder), encoder
 
 
-def load_with_encoder(model, models_dir="models", source="openai", offline=False):
+def load_with_encoder(model, models_dir="models", source="openai", offline=False, special=False):
     """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
-    params, hparams, encoder = load(model, models_dir, source, offline)
+    params, hparams, encoder = load(model, models_dir, source, offline, special)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder

@@ -26,6 +26,8 @@ the mean of -ln p(token | those before it), and accuracy the share of tokens tha
                       and goes unscored, as Hugging Face's; blocks: full windows alone, as nanoGPT's
                       (rolling)
   --no_bos            do not begin with the token after which a new text begins, <|endoftext|>
+  --special           control tokens in the text, such as <|endoftext|>, are their ids; without this they
+                      are text like any other
   --documents         each document by itself, after its own <|endoftext|>
   --detokenise NAME   first undo how a corpus was cut into words: wikitext, ptb or none (none)
   --normalise NAME    the perplexity of a token; of a word, between spaces, or of an original token, a
@@ -94,6 +96,7 @@ def evaluate(
     stride: int = 0,
     protocol: str = "rolling",
     no_bos: bool = False,
+    special: bool = False,
     documents: bool = False,
     detokenise: str = "none",
     normalise: str = "token",
@@ -103,7 +106,7 @@ def evaluate(
     check_flags(c)
     machine.set_threads(threads)
     c.model = choose_model(model, models_dir)
-    params, hparams, encoder = weights.load_with_encoder(c.model, models_dir, source, offline)
+    params, hparams, encoder = weights.load_with_encoder(c.model, models_dir, source, offline, special)
     fill_in(c, hparams["n_ctx"], encoder)
     report = sentence_report if file is None else text_report if task == "text" else task_report
     print(report(c, params, hparams["n_head"], encoder))

@@ -14,6 +14,7 @@ would say, what each part adds, what happens without a head, and the lines of so
   --out FILE          the page (explain.html)
   --open              show it in the browser
   --text              write to the terminal instead: tokens, the five likeliest after each, attention
+  --special           control tokens in the prompt, such as <|endoftext|>, are their ids
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
 Most of the work is for the heads: without each of them, all layers after it are computed again.
@@ -58,6 +59,7 @@ def explain(
     out: str = "explain.html",
     open: bool = False,
     text: bool = False,
+    special: bool = False,
     threads: int = 0,
 ):
     """Explain as the docstring of this module says; these are the command's flags."""
@@ -68,7 +70,7 @@ def explain(
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
     prompt = cli.read_prompt(prompt)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     if hparams.get("norm") == "post":
         raise ValueError(
             "this model normalises the residual stream after each addition, so that no sum of what its layers"
@@ -101,7 +103,8 @@ def gather(params, hparams, encoder, ids, n_prompt, name):
     """Return all that the page shows, as what JSON can hold; arrays are packed, see `pack`."""
     n_head, acts, logits = hparams["n_head"], [], []
     steps = trace.follow(
-        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)), [gpt2, ops, tricks, positions, erf]
+        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)),
+        [gpt2, ops, tricks, positions, erf],
     )
     logits = logits[0][0]  # [T, V]
     kept = insides.likeliest(logits, KEPT)  # [T, KEPT]

@@ -4,21 +4,10 @@ import json
 
 import numpy as np
 
-from picogpt.params.shapes import OPTIONS, SIZES, param_shapes
+from picogpt.params.options import ALLOWED, NUMBERS, OPTIONS
+from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
-ALLOWED = dict(  # options that are one of a few
-    bias=(True, False),
-    tied=(True, False),
-    activation=("gelu", "relu", "silu", "tanh"),
-    gelu=("tanh", "erf", "quick"),
-    scale_by_width=(True, False),
-    scale_by_layer=(True, False),
-    time_weighting=("none", "full", "circulant"),
-    time_mixing=(True, False),
-    positions=("learned", "rotary", "alibi", "none"),
-    norm=("pre", "post"),
-)
 MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 
 
@@ -46,7 +35,7 @@ def check_hparams(hparams):
             f"positions rotary turn pairs of channels, but n_embd {hparams['n_embd']} gives each of"
             f" n_head {hparams['n_head']} heads an odd number of them"
         )
-    for key in ("n_inner", "band", "adapter"):
+    for key in NUMBERS:
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")

@@ -6,8 +6,9 @@ Computes all from the hyper-parameters; the model itself is not needed. Without 
 the models that have a name.
 
   NAME                a model by name, such as gpt2 or gpt3-175B; 124M, 355M, 774M, 1558M; or a folder
-  --n_vocab N --n_ctx N --n_embd N --n_head N --n_layer N --bias BOOL --tied BOOL --positions BOOL
-  --gelu NAME --time_weighting NAME --time_mixing BOOL --band N --adapter N
+  --n_vocab N --n_ctx N --n_embd N --n_head N --n_layer N --bias BOOL --tied BOOL
+  --positions NAME --norm NAME --activation NAME --gelu NAME --n_inner N --scale_by_width BOOL
+  --scale_by_layer BOOL --time_weighting NAME --time_mixing BOOL --band N --adapter N
                       what is otherwise than NAME says, or all of it. See picogpt.train, and of the
                       channels of adapters --adapters of picogpt.finetune
   --batch_size N      sequences of n_ctx tokens at a time, for memory (1)
@@ -23,7 +24,8 @@ from pathlib import Path
 
 from picogpt.checkpoints import weights
 from picogpt.params.checks import check_hparams
-from picogpt.params.shapes import OPTIONS, SIZES, n_params, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import SIZES, n_params, param_shapes
 from picogpt.params.tree import walk
 from picogpt.sizing.presets import PRESETS
 from picogpt.system import command
@@ -41,8 +43,13 @@ def sizing(
     n_layer: int | None = None,
     bias: bool | None = None,
     tied: bool | None = None,
-    positions: bool | None = None,
+    positions: str | None = None,
+    norm: str | None = None,
+    activation: str | None = None,
     gelu: str | None = None,
+    n_inner: int | None = None,
+    scale_by_width: bool | None = None,
+    scale_by_layer: bool | None = None,
     time_weighting: str | None = None,
     time_mixing: bool | None = None,
     band: int | None = None,
@@ -131,11 +138,12 @@ def count_flops(hparams):
     for each layer, token and token looked at.
     """
     C, L, T = hparams["n_embd"], hparams["n_layer"], hparams["n_ctx"]
+    inner = hparams.get("n_inner") or 4 * C
     parts = {
         "queries, keys, values": L * 2 * T * C * 3 * C,
         "attention": L * 2 * (2 * T * T * C),
         "attention's projection": L * 2 * T * C * C,
-        "feed-forward": L * 2 * T * C * 4 * C * 2,
+        "feed-forward": L * 2 * T * C * inner * 2,
         "adapters": L * 2 * (2 * T * C * hparams.get("adapter", 0) * 2),
         "output head": 2 * T * C * hparams["n_vocab"],
     }
@@ -151,13 +159,13 @@ def count_flops(hparams):
 def bytes_needed(hparams, batch_size=1):
     """Return {part: bytes in float32} of training all of it on and of generating `batch_size` sequences.
 
-    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each before
-    and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and after gelu. The
-    model keeps x and ln_f; the logits stand beside their derivative.
+    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each, or
+    n_inner, before and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and
+    after gelu. The model keeps x and ln_f; the logits stand beside their derivative.
     """
     C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
     n = hparams.get("adapter", 0)
-    block = 16 * C + (2 * (C + 2 * n) if n else 0)
+    block = 8 * C + 2 * (hparams.get("n_inner") or 4 * C) + (2 * (C + 2 * n) if n else 0)
     weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
     activations, logits = rows * (block * L + 2 * C), rows * 2 * V
     mixed = FLOAT * batch_size * L * (T + 1) * (C // 2) if hparams.get("time_mixing") else 0

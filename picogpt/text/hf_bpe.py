@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from picogpt.system.files import atomic_write
-from picogpt.text import bpe, hf_files
+from picogpt.text import bpe, hf_files, hf_keys, hf_write
 from picogpt.text.added_tokens import AddedToken, AddedTokens
 
 DAMAGED = (json.JSONDecodeError, UnicodeDecodeError)  # a file is not what it was written as
@@ -120,7 +120,7 @@ def load_encoder(folder, n_rows=None):
 
     `n_rows` is how many ids the model knows, if that is known; a text with another one is a ValueError then.
     """
-    name = hf_files.ALL_IN_ONE if Path(folder, hf_files.ALL_IN_ONE).is_file() else hf_files.VOCAB
+    name = hf_keys.ALL_IN_ONE if Path(folder, hf_keys.ALL_IN_ONE).is_file() else hf_keys.VOCAB
     try:
         rules = hf_files.read(folder, n_rows)
         encoder = plain(rules, n_rows)
@@ -154,10 +154,10 @@ def save(folder, encoder):
     """Write a tokenizer's files into `folder`: of a plain one vocab.json, merges.txt, else tokenizer.json."""
     if type(encoder) is bpe.Encoder:
         merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
-        bpe.write_merges(Path(folder, hf_files.MERGES), merges)
-        files = {hf_files.VOCAB: encoder.encoder}
+        bpe.write_merges(Path(folder, hf_keys.MERGES), merges)
+        files = {hf_keys.VOCAB: encoder.encoder}
     else:
-        files = hf_files.as_files(encoder.rules)
+        files = hf_write.as_files(encoder.rules)
     for name, content in files.items():
         with atomic_write(Path(folder, name)) as file:
             file.write(json.dumps(content).encode())

@@ -5,6 +5,10 @@ happens when tokenizer_config.json names GPT2Tokenizer and tokenizer.json says m
 file is refused too.
 """
 
+ALL_IN_ONE, VOCAB, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+MODEL_CONFIG, GENERATION = "config.json", "generation_config.json"
+
 HONOURED = "it changes the ids, as it does there"
 NO_EFFECT = "it changes no id"
 

@@ -289,6 +289,12 @@ def test_the_help_names_every_flag_with_its_default(picogpt):
         assert f"-{short}" in done.out and name in inspect.signature(cli.continue_text).parameters
 
 
+def test_every_command_tells_its_version(picogpt, call_command):
+    assert picogpt("--version").out == "picogpt 0.1.0\n"
+    done = call_command(train.train, "--version")
+    assert (done.code, done.out, done.err) == (0, "picogpt 0.1.0\n", "")
+
+
 def test_the_help_of_the_trainer_names_every_flag_with_its_default():
     assert_documented(train.train, train.__doc__, train.NEW)
 
