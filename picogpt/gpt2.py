@@ -72,7 +72,7 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, dr
 
 
 def project_qkv(x, c_attn, n_head):
-    """Make what each token asks for, what it is found by, and what it gives: x [B, T, C] -> [B, H, T, D] each."""
+    """Make what each token asks for, is found by, and gives: x [B, T, C] -> q, k, v [B, H, T, D]."""
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
     return [heads[:, i * n_head : (i + 1) * n_head] for i in range(3)]
 

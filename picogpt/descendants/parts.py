@@ -9,7 +9,7 @@ one.
 import numpy as np
 
 from picogpt import gpt2, grad
-from picogpt.descendants import positions, post_norm  # noqa: F401: the latter overrides a part, too
+from picogpt.descendants import positions, post_norm  # noqa: F401
 from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (

@@ -21,8 +21,8 @@ class Options:
         str | None,
         OneOf("learned", "rotary", "alibi", "none"),
         Usual("learned"),
-        "how places are told: learned, by a position embedding; rotary, by turns of queries and keys; alibi, by a"
-        " bias on distance; or none",
+        "how places are told: learned, by a position embedding; rotary, by turns of queries and keys; alibi,"
+        " by a bias on distance; or none",
     ] = None
     norm: Annotated[
         str | None,

@@ -27,6 +27,8 @@ MODELS = {
         time_weighting="full", time_mixing=True, gelu="quick"
     ),
     "circulant, banded, without positions": dict(time_weighting="circulant", band=4, positions="none"),
+    "rotary, norms after": dict(positions="rotary", norm="post"),
+    "ALiBi": dict(positions="alibi"),
 }
 
 

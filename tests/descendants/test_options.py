@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
+from record import options
+from record.options import TINY, model
 
 from picogpt.checkpoints import weights
 from picogpt.generate import generate
@@ -19,8 +21,6 @@ from picogpt.params.tree import flatten, nest, tree_map, walk
 from picogpt.speed import prefill, shards
 from picogpt.speed.guess import DraftModel
 from picogpt.train import optim
-from record import options
-from record.options import TINY, model
 
 KINDS = [
     {key: value for key, value in (("bias", bias), ("tied", tied), ("gelu", gelu)) if OPTIONS[key] != value}

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from record.options import TINY, model
 
 from picogpt.checkpoints import weights
 from picogpt.descendants import positions
 from picogpt.gpt2 import gpt2
 from picogpt.params.init import init_params
-from record.options import TINY, model
 
 
 def random(*shape, seed=0):

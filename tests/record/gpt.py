@@ -24,7 +24,7 @@ def gpt(
         return shifts.reshape(n_head, n_ctx, 2 * n_ctx - 1)[:, :, n_ctx - 1 :] * key[:, None]
 
     def turn(x):
-        """RoFormer's rotary positions as complex numbers, with channels i and i + D/2 for real and imaginary."""
+        """RoFormer's rotary positions as complex numbers, of channels i (real) and i + D/2 (imaginary)."""
         half = x.shape[-1] // 2
         angles = torch.arange(x.shape[-2])[:, None] / 10000 ** (torch.arange(half).double() / half)
         z = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones(()).double(), angles)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-from picogpt.params.shapes import param_shapes
-from picogpt.params.tree import flatten, tree_map
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from record.gpt import gpt
 from record.pytorch import gpt2_path
+
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import flatten, tree_map
 
 RECORD = Path(__file__).parents[1] / "references" / "options.npz"
 TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
@@ -63,7 +65,7 @@ def pytorch_says(kind):
 
 
 def slopes(grads):
-    """Return {path: the derivative along a direction drawn for it} of {path: gradient}, empty ones left out."""
+    """Return {path: the derivative along a direction drawn for it} of {path: gradient} with numbers in it."""
     rng, found = np.random.default_rng(1), {}
     for path in sorted(path for path in grads if grads[path].size):
         found[path] = float((grads[path] * rng.standard_normal(grads[path].shape)).sum())
