@@ -115,6 +115,8 @@ def read_hparams(folder):
     try:
         hparams = dict(json.loads(path.read_text(encoding="utf-8")))
         hparams = config_keys.hparams_of(hparams) if theirs else hparams
+        if type(positions := hparams.get("positions")) is bool:  # as picogpt once wrote it
+            hparams["positions"] = "learned" if positions else "none"
         check_hparams(hparams)
         hparams = without_usual(hparams)
         if theirs or not Path(folder, WEIGHTS).is_file():  # ours tell with which n_head they were saved

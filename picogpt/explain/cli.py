@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from picogpt import cli, gpt2, ops
 from picogpt.checkpoints import weights
-from picogpt.descendants import erf, tricks
+from picogpt.descendants import erf, positions, tricks
 from picogpt.explain import insides, trace
 from picogpt.generate import generate
 from picogpt.ops import softmax
@@ -62,6 +62,11 @@ def explain(
     machine.set_threads(threads)
     prompt = cli.read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
+    if hparams.get("norm") == "post":
+        raise ValueError(
+            "this model normalises the residual stream after each addition, so that no sum of what its layers"
+            " add can be shown: explain a model whose norm is pre"
+        )
     ids, n_prompt = continue_ids(prompt, n, params, hparams, encoder)
     if text:
         print("\n".join(as_text(params, hparams, encoder, ids)))
@@ -89,7 +94,8 @@ def gather(params, hparams, encoder, ids, n_prompt, name):
     """Return all that the page shows, as what JSON can hold; arrays are packed, see `pack`."""
     n_head, acts, logits = hparams["n_head"], [], []
     steps = trace.follow(
-        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)), [gpt2, ops, tricks, erf]
+        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)),
+        [gpt2, ops, tricks, positions, erf],
     )
     logits = logits[0][0]  # [T, V]
     kept = insides.likeliest(logits, KEPT)  # [T, KEPT]

@@ -30,6 +30,11 @@ def check_hparams(hparams):
         raise ValueError(
             f"gelu is {hparams['gelu']!r}, but activation {hparams['activation']!r}: leave out gelu"
         )
+    if hparams.get("positions") == "rotary" and hparams["n_embd"] // hparams["n_head"] % 2:
+        raise ValueError(
+            f"positions rotary turn pairs of channels, but n_embd {hparams['n_embd']} gives each of"
+            f" n_head {hparams['n_head']} heads an odd number of them"
+        )
     for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:

@@ -424,7 +424,9 @@ def test_text_stands_out_from_its_background(open_page, scheme):
 
 def test_a_single_token_of_a_model_of_characters_is_shown_too(open_page, tmp_path):
     encoder = CharEncoder.from_text("ab\n\t<é")
-    hparams = dict(n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions=False)
+    hparams = dict(
+        n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions="none"
+    )
     params = init_params(hparams, np.random.default_rng(0))
     data = explain.gather(params, hparams, encoder, [2], 1, "chars")
     page = open_page(explain.write_page(tmp_path / "page.html", data))
