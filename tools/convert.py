@@ -33,8 +33,8 @@ def convert(
     source: Annotated[
         str,
         "a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a file of"
-        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder with"
-        " a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder"
+        " with a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
     ],
     *,
     to: Annotated[
