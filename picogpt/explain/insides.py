@@ -6,8 +6,7 @@ All of it comes from `acts`, which `gpt2([ids], params, n_head, acts=acts)` leav
 
 import numpy as np
 
-from picogpt.descendants.parts import adapt
-from picogpt.descendants.tricks import banded, places_of
+from picogpt.descendants.parts import adapt, mask_with
 from picogpt.gpt2 import feed_forward, merge_heads, split_heads, transformer_block
 from picogpt.ops import attention_probs, layer_norm, linear
 
@@ -19,9 +18,7 @@ def attention_maps(params, acts):
     """
     maps = []
     for block, act in zip(params["blocks"], acts, strict=False):
-        mask, band = acts[-1]["mask"], block["attn"].get("band")
-        if band is not None:
-            mask = banded(mask, places_of(mask), len(band))
+        mask = mask_with(acts[-1]["mask"], act["q"].shape[1], **block["attn"])
         maps.append(attention_probs(act["q"], act["k"], mask)[0])
     return np.stack(maps)
 

@@ -186,11 +186,11 @@ def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(mad
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
-        (["a", "--n", "-1"], 2, "--n must not be negative, as is -1"),
+        (["a", "--n", "-1"], 2, "--n must be at least 0 and less than 2**31, not -1"),
         (["a", "--n", "300"], 1, "tokens of the prompt and 300 new ones are more than the 128 that a page"),
         (["a", "--model", "nothing"], 1, "nothing is neither a folder nor a size of GPT-2"),
         (["a", "--out", "no/such/folder.html"], 1, "No such file or directory"),
-        (["a", "--threads", "-1"], 2, "--threads must not be negative"),
+        (["a", "--threads", "-1"], 2, "--threads must be at least 0 and less than 2**16, not -1"),
     ],
     ids=str,
 )
@@ -424,7 +424,9 @@ def test_text_stands_out_from_its_background(open_page, scheme):
 
 def test_a_single_token_of_a_model_of_characters_is_shown_too(open_page, tmp_path):
     encoder = CharEncoder.from_text("ab\n\t<é")
-    hparams = dict(n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions=False)
+    hparams = dict(
+        n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions="none"
+    )
     params = init_params(hparams, np.random.default_rng(0))
     data = explain.gather(params, hparams, encoder, [2], 1, "chars")
     page = open_page(explain.write_page(tmp_path / "page.html", data))
