@@ -146,6 +146,13 @@ def test_links_lead_somewhere(name):
             assert place in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings], place
 
 
+@pytest.mark.parametrize("name", PAGES)
+def test_functions_that_a_page_names_exist(name):
+    for path, function in re.findall(r"`([\w/]+\.py):(\w+)`", PAGES[name]):
+        found = next(p for p in (REPOSITORY / "picogpt" / path, REPOSITORY / path) if p.exists())
+        assert re.search(rf"^def {function}\(", found.read_text(encoding="utf-8"), re.MULTILINE), function
+
+
 def commands(text):
     """Yield the lines of the shell that a page shows, in blocks and in its tables, less their comments."""
     for line in "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines():
