@@ -130,13 +130,24 @@ def embedding_backward(dy, ids, dw):
 @overridable
 def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
+    dq, dk, dv, dc_proj = attend_backward(dy, act, c_proj, n_head, mask)
+    dx, dc_attn = project_qkv_backward(dq, dk, dv, act["ln_1"], c_attn)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+
+
+def attend_backward(dy, act, c_proj, n_head, mask=None):
+    """Back through c_proj and the heads: dy [B, T, C] -> dq, dk, dv [B, H, T, D], gradients of c_proj."""
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    dq, dk, dv = attention_backward(  # [B, H, T, D] each
+    dqkv = attention_backward(
         split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
     )
+    return *dqkv, dc_proj
+
+
+def project_qkv_backward(dq, dk, dv, x, c_attn):
+    """Lay the three side by side again, and go back through c_attn. -> dx [B, T, C], its gradients."""
     dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
-    dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+    return linear_backward(dqkv, x, **c_attn)
 
 
 @overridable
@@ -147,6 +158,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj):
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
 
 
+@overridable
 def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
     """Back through the feed-forward layer, then attention. dy [B, T, C] -> dx [B, T, C], gradients.
 

@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from picogpt import gpt2, ops
-from picogpt.descendants import erf, tricks
+from picogpt.descendants import erf, positions, tricks
 from picogpt.explain import backwards, insides, one_step, trace
 from picogpt.explain.tokens import token_bytes, token_text
 from picogpt.ops import softmax
@@ -35,7 +35,8 @@ def gather(params, hparams, encoder, ids, n_prompt, name):
     """Return all that the page shows, as what JSON can hold; arrays are packed, see `pack`."""
     n_head, acts, logits = hparams["n_head"], [], []
     steps = trace.follow(
-        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)), [gpt2, ops, tricks, erf]
+        lambda: logits.append(gpt2.gpt2([ids], params, n_head, acts=acts)),
+        [gpt2, ops, tricks, positions, erf],
     )
     logits = logits[0][0]  # [T, V]
     kept = insides.likeliest(logits, KEPT)  # [T, KEPT]

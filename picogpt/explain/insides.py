@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 
-from picogpt.descendants.parts import adapt
-from picogpt.descendants.tricks import banded, places_of
+from picogpt.descendants.parts import adapt, mask_with
 from picogpt.gpt2 import feed_forward, merge_heads, split_heads, transformer_block
 from picogpt.ops import layer_norm, linear, row_dot, softmax
 
@@ -21,11 +20,9 @@ def attention_scores(params, acts):
     """
     scores = []
     for block, act in zip(params["blocks"], acts, strict=False):
-        mask, band = acts[-1]["mask"], block["attn"].get("band")
-        if band is not None:
-            mask = banded(mask, places_of(mask), len(band))
-        q, k = act["q"][0], act["k"][0]  # [H, T, D]
-        scores.append((q * (1 / math.sqrt(q.shape[-1]))) @ k.swapaxes(-1, -2) + mask)
+        mask = mask_with(acts[-1]["mask"], act["q"].shape[1], **block["attn"])
+        q, k = act["q"], act["k"]  # [1, H, T, D]
+        scores.append(((q * (1 / math.sqrt(q.shape[-1]))) @ k.swapaxes(-1, -2) + mask)[0])
     return np.stack(scores)
 
 

@@ -16,7 +16,7 @@ import pytest
 from processes import run_python
 
 from picogpt.checkpoints import weights
-from picogpt.explain import backwards, cli, gather, insides, one_step
+from picogpt.explain import cli, gather, insides
 from picogpt.explain.page import page, write_page
 from picogpt.explain.terminal import SHADES
 from picogpt.explain.tokens import quoted
@@ -111,7 +111,7 @@ def test_neurons_are_the_ones_that_fire_most(made):
 
 def test_a_neurons_effect_is_what_the_logits_lose_without_it_through_a_norm_that_divides_as_before(made):
     layer, t, n = 3, 4, 0
-    ids, values, written = insides.firing(made.params, made.acts, layer, gather.NEURONS)
+    ids, values, _ = insides.firing(made.params, made.acts, layer, gather.NEURONS)
     x = made.acts[-1]["x"][0, t]
     norm, std = made.params["ln_f"], x.std()
     without = x - values[t, n] * made.params["blocks"][layer]["mlp"]["c_proj"]["w"][ids[t, n]]
@@ -262,11 +262,11 @@ def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(mad
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
-        (["a", "--n", "-1"], 2, "--n must not be negative, as is -1"),
+        (["a", "--n", "-1"], 2, "--n must be at least 0 and less than 2**31, not -1"),
         (["a", "--n", "300"], 1, "tokens of the prompt and 300 new ones are more than the 128 that a page"),
         (["a", "--model", "nothing"], 1, "nothing is neither a folder nor a size of GPT-2"),
         (["a", "--out", "no/such/folder.html"], 1, "No such file or directory"),
-        (["a", "--threads", "-1"], 2, "--threads must not be negative"),
+        (["a", "--threads", "-1"], 2, "--threads must be at least 0 and less than 2**16, not -1"),
     ],
     ids=str,
 )
@@ -502,7 +502,9 @@ def test_text_stands_out_from_its_background(open_page, scheme):
 
 def test_a_single_token_of_a_model_of_characters_is_shown_too(open_page, tmp_path):
     encoder = CharEncoder.from_text("ab\n\t<é")
-    hparams = dict(n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions=False)
+    hparams = dict(
+        n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions="none"
+    )
     params = init_params(hparams, np.random.default_rng(0))
     data = gather.gather(params, hparams, encoder, [2], 1, "chars")
     page = open_page(write_page(tmp_path / "page.html", data))
