@@ -36,10 +36,13 @@ HOUSE = dict(
     cli=285,
     __main__=20,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
-    explain=dict(trace=95, insides=95, cli=250, __main__=10),
     train=dict(
         optim=110, settings=215, schedule=40, state=70, journal=65, parallel=115, trainer=175, prepare=115,
         cli=230, runs=245, __main__=10,
+    ),
+    explain=dict(
+        trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=275, terminal=45, page=60,
+        cli=80, __main__=10,
     ),
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
@@ -60,7 +63,7 @@ for room, files in HOUSE.items():
 # What is not NumPy, regex or Python's own, and the only files that may need it.
 GUESTS = dict(
     requests={"checkpoints.download"},
-    tqdm={"checkpoints.download", "train.trainer", "cli", "evaluate.cli", "explain.cli", "train.runs"},
+    tqdm={"checkpoints.download", "train.trainer", "cli", "evaluate.cli", "explain.gather", "train.runs"},
     threadpoolctl={"system.machine"},
     mpi4py={"train.parallel"},
     google_crc32c={"checkpoints.bundle"},
