@@ -316,8 +316,8 @@ SAMPLING = Rung(
     "sampling",
     ["generate:keep_top_k", "generate:keep_top_p", "generate:sample"],
     "top_k: np.partition finds the k-th largest logit; np.where hides what is less with -np.inf. top_p:"
-    " sort descending, softmax, cumsum: the tokens up to p are kept. sample: argmax for temperature 0;"
-    " else divide by temperature, top_k, top_p, softmax, cumsum, and one rng.random() finds its place"
+    " sort descending, softmax, cumsum in float64: the tokens up to p are kept. sample: argmax for"
+    " temperature 0; else divide by it, top_k, top_p, softmax, cumsum, and one rng.random() finds its place"
     " (searchsorted).",
     sampling_cases,
 )

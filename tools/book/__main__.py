@@ -34,10 +34,26 @@ SOURCES = {
     "checkpoints-bundle": "The checkpoint",
 }
 # The reading order: a chapter of docs/book, or a source file.
-ORDER = """
-    index ops softmax layer_norm gelu attention cross_entropy gpt2 grad one_token generate train-optim adamw
-    train-trainer text-bpe checkpoints-bundle speed tutorials
-""".split()
+ORDER = [
+    "index",
+    "ops",
+    "softmax",
+    "layer_norm",
+    "gelu",
+    "attention",
+    "cross_entropy",
+    "gpt2",
+    "grad",
+    "one_token",
+    "generate",
+    "train-optim",
+    "adamw",
+    "train-trainer",
+    "text-bpe",
+    "checkpoints-bundle",
+    "speed",
+    "tutorials",
+]
 PAGE = """<!doctype html>
 <html lang="en">
 <head>

@@ -32,7 +32,7 @@ def keep_top_p(logits, p, rule="openai"):
     # The tokens are added up from the unlikeliest; begin with the likeliest.
     # wrong: descending, rule = -np.sort(-logits, axis=-1), "openai" if rule == "hf" else "hf"
     # The rules are swapped: "hf" keeps the token that crosses p, "openai" drops it.
-    total = softmax(descending).cumsum(axis=-1)
+    total = softmax(descending.astype(np.float64)).cumsum(axis=-1)
     # wrong: total = np.exp(descending).cumsum(axis=-1)
     # e^logits are added up; probabilities are, softmax of them.
     n_before = (total < p if rule == "hf" else total <= p).sum(axis=-1, keepdims=True)
