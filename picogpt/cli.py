@@ -25,10 +25,12 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
 
  the text
-  --n N               how many tokens to add (40; also --n_tokens_to_generate). A context that fills up
-                      goes on from its newest half
+  --n N               how many tokens to add (as the model's generation_config.json says, else 40; also
+                      --n_tokens_to_generate). A context that fills up goes on from its newest half
   --stop TEXT         end before this text; may be given several times. "<|endoftext|>" is the end of
                       a document, after which GPT-2 begins another
+  --plain             leave the model's generation_config.json aside, which also says where a text ends and
+                      may say how to choose: 40 tokens, greedy, and <|endoftext|> is written like others
   --n_samples N       how many continuations (1)
 
  the choice of each token
@@ -54,6 +56,7 @@ the text so far is written.
 """
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import sys
@@ -62,13 +65,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import URLS
 from picogpt.generate import check_settings, stop_at, stream, until
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
 from picogpt.system import command, machine
-from picogpt.text.data import from_utf8
+from picogpt.text.data import END, from_utf8
 
 log = logging.getLogger("picogpt")
 ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
@@ -77,7 +81,7 @@ ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
 def continue_text(
     prompt: str | None = None,
     *,
-    n_tokens_to_generate: int = 40,
+    n_tokens_to_generate: int | None = None,
     model_size: str | None = None,
     models_dir: str = "models",
     source: str = "openai",
@@ -90,39 +94,44 @@ def continue_text(
     stop: list = (),
     n_samples: int = 1,
     temperature: float | None = None,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    top_p_rule: str = "openai",
+    top_k: int | None = None,
+    top_p: float | None = None,
+    top_p_rule: str | None = None,
     seed: int | None = None,
+    plain: bool = False,
     verbose: bool = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
-    if temperature is None:
-        temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
-    choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
-    check_flags(n_tokens_to_generate, n_samples, no_cache, draft, threads, seed, stop, source, choice)
+    chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
+    n = n_tokens_to_generate
+    check_flags(n or 0, n_samples, no_cache, draft, threads, seed, stop, source, usage.choice({}, **chosen))
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model_size, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
+    n, choice, ends = usage.n_new(said, n, len(ids)), usage.choice(said, **chosen), usage.ends(said)
+    if n_samples > 1 and choice["temperature"] == 0:
+        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, choice["temperature"], n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
-        params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, **choice, seed=seed,
-        finished=stop_at(encoder, stops=stop), use_cache=not no_cache, guesser=guesser,
+        params, hparams["n_head"], [ids] * n_samples, n, **choice, seed=seed,
+        finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
+    steps = without(timed(steps, taken), ends)
     try:
         if n_samples == 1:
-            write_one(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate)
+            write_one(prompt, steps, encoder, stop, n, plain)
         else:
-            write_all(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate, n_samples)
+            write_all(prompt, steps, encoder, stop, n, n_samples, plain)
     finally:
         if verbose:
-            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
+            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
 
 
 def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choice):
@@ -147,8 +156,6 @@ def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choi
         check_settings(**choice)
     except ValueError as error:
         command.usage_error(f"--{error}")
-    if n_samples > 1 and choice["temperature"] == 0:
-        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
 
 
 def read_prompt(prompt):
@@ -200,14 +207,26 @@ def timed(steps, taken):
         yield step
 
 
-def write_one(prompt, steps, encoder, stop, n):
+def without(steps, ends):
+    """Pass the steps on, less the ids that end a text."""
+    for step in steps:
+        yield [None if i in ends else i for i in step]
+
+
+def pieces(ids, encoder, stop, plain):
+    """Yield the text of the ids as it arises; on a terminal, an empty line where a document ends in it."""
+    for piece in until(encoder.stream(i for i in ids if i is not None), stop):
+        yield piece if plain or not sys.stdout.isatty() else piece.replace(END, "\n\n")
+
+
+def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
     bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
-            for piece in until(encoder.stream(i for [i] in bar), stop):
+            for piece in pieces((i for [i] in bar), encoder, stop, plain):
                 print(piece, end="", flush=True)
         finally:
             bar.close()
@@ -228,7 +247,7 @@ def notes_afterwards():
         held.close()
 
 
-def write_all(prompt, steps, encoder, stop, n, n_samples):
+def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
@@ -236,13 +255,12 @@ def write_all(prompt, steps, encoder, stop, n, n_samples):
             taken.append(step)
     finally:
         for b in range(n_samples):
-            ids = [step[b] for step in taken if step[b] is not None]
             print(f"--- sample {b + 1} of {n_samples}", file=sys.stderr, flush=True)
-            text = "".join(until(encoder.stream(ids), stop))
+            text = "".join(pieces([step[b] for step in taken], encoder, stop, plain))
             print(prompt + text if sys.stdout.isatty() else text, flush=True)
 
 
-def report(n_numbers, n_prompt, started, ready, taken, guesser):
+def report(n_numbers, n_prompt, started, ready, taken, guesser, said_so):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
     said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
     if taken:
@@ -253,6 +271,9 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser):
         said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
     if guesser and guesser.guessed:
         said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
+    if said_so:
+        asked = ", ".join(f"{key} {json.dumps(value)}" for key, value in said_so.items())
+        said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

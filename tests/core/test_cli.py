@@ -298,7 +298,7 @@ def assert_documented(function, page, more_defaults=()):
         paragraph = next((p for p in first_lines + paragraphs if re.search(rf"--{name}\b", p)), None)
         assert paragraph or name in ("prompt", "file"), name
         default = dict(more_defaults).get(name, parameter.default)
-        if type(default) in (int, float) or name in ("out", "top_p_rule"):
+        if type(default) in (int, float) or name == "out":
             shown = str(default).removesuffix(".0")
             assert re.search(rf"[( ]{re.escape(shown)}(\.0)?[;:,)]", paragraph), name
 
