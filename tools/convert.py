@@ -15,6 +15,7 @@ usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
                    a model of characters was trained (GPT-2's, for a vocabulary of its size)
   --n_head N       of a PyTorch file that does not tell it, as minGPT's
   --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
+  --bfloat16 BOOL  with --to picogpt: store numbers in half the space, rounded to 8 binary digits (false)
   --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
                    to the last bit (bundle)
 
@@ -31,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.shapes import OPTIONS, param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command
@@ -50,6 +51,7 @@ def convert(
     tokenizer: str = "",
     n_head: int | None = None,
     gelu: str | None = None,
+    bfloat16: bool = False,
     reader: str = "bundle",
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
@@ -60,6 +62,8 @@ def convert(
     ):
         if value not in allowed:
             command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
@@ -69,7 +73,10 @@ def convert(
     encoder = read_encoder(source, tokenizer, hparams)
     check_kind(hparams, to)
     folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    more = dict(bfloat16=True) if bfloat16 else {}
+    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
+    if to in ("picogpt", "hf") and source.is_dir() and (said := source / generation_config.FILE).is_file():
+        (folder / generation_config.FILE).write_bytes(said.read_bytes())
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
@@ -141,11 +148,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == hparams["n_vocab"] else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16)
     return folder / weights.WEIGHTS
 
 
