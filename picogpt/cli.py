@@ -43,6 +43,7 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
 
   -v, --verbose       load time, speed and memory, on stderr
   -h, --help          this page
+  --version           which picogpt this is
 
 examples:
   python -m picogpt "Once upon a time"
@@ -68,11 +69,12 @@ from tqdm import tqdm
 from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import URLS
-from picogpt.generate import check_settings, stop_at, stream, until
+from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
 from picogpt.system import command, machine
 from picogpt.text.data import END, from_utf8
+from picogpt.text.stop import stop_at, until
 
 log = logging.getLogger("picogpt")
 ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
@@ -102,9 +104,9 @@ def continue_text(
     verbose: bool = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
-    chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
-    n = n_tokens_to_generate
-    check_flags(n or 0, n_samples, no_cache, draft, threads, seed, stop, source, usage.choice({}, **chosen))
+    flags = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
+    check_flags(n_tokens_to_generate or 0, n_samples, no_cache, draft, threads, seed, stop, source)
+    make_choice({}, flags)
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
@@ -112,15 +114,14 @@ def continue_text(
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
-    n, choice, ends = usage.n_new(said, n, len(ids)), usage.choice(said, **chosen), usage.ends(said)
-    if n_samples > 1 and choice["temperature"] == 0:
-        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
+    n, ends = usage.n_new(said, n_tokens_to_generate, len(ids)), usage.ends(said)
+    choice = make_choice(said, flags, n_samples)
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, choice["temperature"], n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
-        params, hparams["n_head"], [ids] * n_samples, n, **choice, seed=seed,
+        params, hparams["n_head"], [ids] * n_samples, n, choice,
         finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
     steps = without(timed(steps, taken), ends)
@@ -134,7 +135,7 @@ def continue_text(
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
 
 
-def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choice):
+def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
@@ -152,10 +153,17 @@ def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choi
         command.usage_error("--stop must not be empty")
     if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
         command.usage_error("--stop must be UTF-8 text")
+
+
+def make_choice(said, flags, n_samples=1):
+    """Return the Choice of flags and of what the model's file says, or end the program, naming the flag."""
     try:
-        check_settings(**choice)
+        choice = Choice(**usage.choice(said, **flags), seed=flags["seed"])
     except ValueError as error:
         command.usage_error(f"--{error}")
+    if n_samples > 1 and choice.temperature == 0:
+        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
+    return choice
 
 
 def read_prompt(prompt):

@@ -47,11 +47,12 @@ import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import examples, tuning
-from picogpt.generate import generate, stop_at
+from picogpt.generate import Choice, generate
 from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
 from picogpt.system import command
 from picogpt.text import data
+from picogpt.text.stop import stop_at
 from picogpt.train import runs, trainer
 
 
@@ -142,5 +143,6 @@ def sample(params, n_head, encoder, asked, seed, n_new=100):
     n_ctx, end = len(params["wpe"]), encoder.start
     ids, finished = [end, *asked][-n_ctx:], stop_at(encoder, [end])
     n_new = min(n_new, n_ctx)
-    [new] = generate(params, n_head, [ids], n_new, temperature=0.8, top_k=40, seed=seed, finished=finished)
+    choice = Choice(temperature=0.8, top_k=40, seed=seed)
+    [new] = generate(params, n_head, [ids], n_new, choice, finished)
     return encoder.decode([i for i in new if i != end])

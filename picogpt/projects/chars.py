@@ -33,7 +33,7 @@ import types
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.grad import loss_and_grads
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
@@ -110,7 +110,7 @@ def chars(
     records = train(run, state, c, splits, 60 * minutes or math.inf, device)
     params = state["params"]
     weights.save(run.folder, params, c.hparams, encoder)
-    [new] = generate(params, c.hparams["n_head"], [asked], 300, temperature=1.0, top_k=10, seed=seed)
+    [new] = generate(params, c.hparams["n_head"], [asked], 300, Choice(temperature=1.0, top_k=10, seed=seed))
     results = {"parameters": n_params(c.hparams)} | report(records, c)
     results["sample"] = prompt + encoder.decode(new)
     runs.finish(run, results, PUBLISHED[recipe])

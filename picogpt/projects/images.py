@@ -19,7 +19,7 @@ drawings and completions, and result.json with bits per dimension beside those o
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
   --seed N            of the palette, the weights, the batches and the drawings (1337)
 
-Needs scikit-learn and matplotlib: pip install "picogpt[images]"
+Needs scikit-learn and matplotlib: pip install -e ".[images]"
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
@@ -30,7 +30,7 @@ import math
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import sample
+from picogpt.generate import Choice, sample
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.params.checks import check_hparams
@@ -95,7 +95,7 @@ def load_digits():
         import matplotlib  # noqa: F401  (for draw_pictures, when all is done)
         from sklearn import datasets
     except ImportError as error:
-        raise ValueError(f'{error.name} is not installed: pip install "picogpt[images]"') from None
+        raise ValueError(f'{error.name} is not installed: pip install -e ".[images]"') from None
     return datasets.load_digits(return_X_y=True)
 
 
@@ -191,7 +191,7 @@ def complete(params, n_head, colors, starts, rngs):
     cache, ids, rows = KVCache(params, n_head, len(starts)), starts, starts
     while rows.shape[1] <= SIDE**2:
         logits = gpt2(ids, params, n_head, cache, n_last=1)[:, -1, :colors]
-        ids = sample(logits, rngs)[:, None]
+        ids = sample(logits, Choice(temperature=1.0), rngs)[:, None]
         rows = np.concatenate([rows, ids], axis=1)
     return rows
 
@@ -209,7 +209,9 @@ def draw_pictures(path, params, n_head, model, held, palette, seed, n=6, shown=1
     starts = np.tile(colors + np.arange(CLASSES), n)[:, None]
     drawn = complete(params, n_head, colors, starts, rngs[: len(starts)])
     halves = np.tile(top, (n - 2, 1))
-    halves[:, 0] = colors + sample(by_class(model, colors, halves), rngs[: len(halves)])
+    halves[:, 0] = colors + sample(
+        by_class(model, colors, halves), Choice(temperature=1.0), rngs[: len(halves)]
+    )
     completed = complete(params, n_head, colors, halves, rngs[: len(halves)])
     paint = np.append(palette[:, 0], np.nan)  # of a pixel that is not there: none
     blank = np.pad(top, ((0, 0), (0, SIDE**2 // 2)), constant_values=colors)

@@ -38,7 +38,7 @@ import time
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
@@ -121,7 +121,7 @@ def loss_per_token(params, n_head, ids, n_ctx, encoder):
 def sample(params, n_head, encoder, knows_documents, n, seed):
     """Return n tokens of the model's text, from the beginning of a document or else of a line."""
     prompt = [encoder.eot] if knows_documents else encoder.encode("\n")
-    [ids] = generate(params, n_head, [prompt], n, temperature=0.8, seed=seed)
+    [ids] = generate(params, n_head, [prompt], n, Choice(temperature=0.8, seed=seed))
     return encoder.decode(ids)
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import fire
 
+import picogpt
+
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
 
@@ -94,6 +96,9 @@ def read_flags(function, argv, aliases, config=None):
             break
         if word in ("-h", "--help"):
             print(inspect.getdoc(inspect.getmodule(function)))
+            sys.exit(0)
+        if word == "--version":
+            print(f"picogpt {picogpt.__version__}")
             sys.exit(0)
         if not word.startswith("-") or word == "-":
             places.append(word)

@@ -6,7 +6,7 @@ usage: python -m picogpt.train FILE [--out FOLDER] [flags]
 
 Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
 for `python -m picogpt --model FOLDER`. Progress goes to stderr. Lines of <|endoftext|> separate
-documents, for a tokenizer that has this token. With mpiexec (pip install "picogpt[mpi]"), many
+documents, for a tokenizer that has this token. With mpiexec (pip install -e ".[mpi]"), many
 processes, on one machine or several, share the rows of each batch: the result is the same, up to rounding
 and other draws of dropout, and a training may resume with another number of them.
 

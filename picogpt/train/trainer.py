@@ -15,7 +15,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.params.tree import tree_map
 from picogpt.speed.shards import add, batch_gradients, batch_loss
 from picogpt.system.machine import keep_memory
@@ -167,5 +167,5 @@ def sample_text(state, hparams, encoder, n=100):
     """Return `n` tokens of the model's text, begun as its documents are; the training's rng is not used."""
     n_new = min(n, hparams["n_ctx"])
     prompts, n_head = [[encoder.start]], hparams["n_head"]
-    [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
+    [ids] = generate(state["params"], n_head, prompts, n_new, Choice(temperature=0.8, seed=state["step"]))
     return encoder.decode(ids)

@@ -11,7 +11,7 @@ import pytest
 
 from picogpt import cli
 from picogpt.checkpoints import generation_config, weights
-from picogpt.generate import generate, keep_top_k, keep_top_p
+from picogpt.generate import Choice, generate, keep_top_k, keep_top_p
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
 from picogpt.params.init import init_params
@@ -51,7 +51,7 @@ def text(params):
     encoder = load_encoder(REPOSITORY / "models/gpt2-bpe", 300)
 
     def make(prompt, n, **settings):
-        [ids] = generate(params, HPARAMS["n_head"], [encoder.encode(prompt)], n, **settings)
+        [ids] = generate(params, HPARAMS["n_head"], [encoder.encode(prompt)], n, Choice(**settings))
         return encoder.decode(ids) + "\n", ids
 
     return make
