@@ -4,8 +4,8 @@ usage: python tools/docs/reading.py samples PROMPTS MODEL [OTHER] [--out FOLDER]
        python tools/docs/reading.py table [--out FOLDER]
 
 `samples` lets one model or two continue each line of the file PROMPTS, greedily and at a temperature, up to
-an <|endoftext|>, and writes into FOLDER: samples.md, all texts in random order, under numbers; key.json, which
-text is whose and not for the reader; and marks.csv, where the reader writes 1 or 0 after each number:
+an <|endoftext|>, and writes into FOLDER: samples.md, all texts in random order, under numbers; key.json,
+which text is whose and not for the reader; and marks.csv, for 1 or 0 after each number:
 
   grammatical   the sentences are right
   follows       they follow from one another
