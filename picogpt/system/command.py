@@ -1,12 +1,8 @@
 """From a function with keyword arguments to a command: its flags, its help, its errors in one line.
 
-python-fire makes the call from the flags. It is made for exploring, though: left alone it would evaluate
-a prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
-the words are checked here first and written out as --flag=value, and fire is told how to read each.
-
-The parameters before `*` in the function's signature may be given by place, all of them as flags. An
-annotation (int, float, str, bool, list) says how to read one; the flag of a list may be repeated. The
-help is the docstring of the function's module.
+The parameters before `*` in the function's signature may be given by place, all of them as flags. The types
+say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
+of the function's module, with the flags in place of {flags}.
 """
 
 import difflib
@@ -15,13 +11,11 @@ import json
 import logging
 import os
 import sys
-import typing
 import warnings
 from pathlib import Path
 
-import fire
-
 import picogpt
+from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
 
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
@@ -42,9 +36,9 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
     warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: what comes of NaN is an error, in one line
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
-        parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
-        fire.decorators.SetParseFns(**parsers)(function)
-        fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
+        known, settings = parameters(function), settings_of(function)
+        values = {name: parse(known[name], text) for name, text in flags.items()}
+        function(settings(**values)) if settings else function(**values)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
@@ -76,9 +70,22 @@ def usage_error(message):
     sys.exit(2)
 
 
-def parameters(function):
-    """Return {name: inspect.Parameter} of a function."""
-    return inspect.signature(function).parameters
+def check(function, values):
+    """End the program, naming the flag, if one of the `values` of a command is not allowed.
+
+    `values` are {parameter: value}, or the dataclass of them; None is allowed, it means not given.
+    """
+    values = values if isinstance(values, dict) else vars(values)
+    for name, flag in parameters(function).items():
+        value = values.get(name)
+        if value is not None and flag.allowed is not None and value not in flag.allowed:
+            usage_error(f"--{name} must be {flag.allowed}, not {value}")
+
+
+def page(function, aliases=()):
+    """Return the help of a command."""
+    doc = inspect.getdoc(inspect.getmodule(function))
+    return doc.replace("{flags}", "\n".join(help_lines(function, aliases)))
 
 
 def read_flags(function, argv, aliases, config=None):
@@ -95,7 +102,7 @@ def read_flags(function, argv, aliases, config=None):
             places += words
             break
         if word in ("-h", "--help"):
-            print(inspect.getdoc(inspect.getmodule(function)))
+            print(page(function, aliases))
             sys.exit(0)
         if word == "--version":
             print(f"picogpt {picogpt.__version__}")
@@ -105,20 +112,20 @@ def read_flags(function, argv, aliases, config=None):
             continue
         flag, has_value, value = word.partition("=")
         name = flag_parameter(flag, known, aliases)
-        if not has_value and known[name].annotation is bool:
+        if not has_value and known[name].is_switch:
             value = "true"
         elif not has_value:
             value = words.pop(0) if words else usage_error(f"{flag} needs a value")
         give(given, name, value, known)
-    by_place = [name for name, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_place = [name for name, flag in known.items() if flag.by_place]
     if len(places) > len(by_place):
         usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
     if config and (path := config(given)):
         given = read_config(path, known) | given
-    for name, p in known.items():
-        if p.default is p.empty and name not in given:
+    for name, flag in known.items():
+        if flag.default is REQUIRED and name not in given:
             usage_error(f"{name.upper()} is missing")
     return given
 
@@ -136,7 +143,7 @@ def flag_parameter(flag, known, aliases):
 
 def give(given, name, value, known):
     """Note one value of one parameter."""
-    if known[name].annotation is list:
+    if known[name].kind is list:
         given[name] = json.dumps([*json.loads(given.get(name, "[]")), value])
     elif name in given:
         usage_error(f"--{name} is given twice")
@@ -159,17 +166,12 @@ def read_config(path, known):
     return texts
 
 
-def parser(name, annotation):
-    """Return the function that turns the text of a flag into its value, or ends the program."""
-    kind = next(iter(typing.get_args(annotation)), annotation)  # int of int | None
+def parse(flag, text):
+    """Return the value that the text of a flag stands for, or end the program."""
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-
-    def parse(text):
-        try:
-            if kind is bool:
-                return {"true": True, "false": False}[text.lower()]
-            return json.loads(text) if kind is list else kind(text)
-        except (ValueError, KeyError):
-            return usage_error(f"--{name} takes {kinds[kind]}, not {text!r}")
-
-    return parse
+    try:
+        if flag.kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return json.loads(text) if flag.kind is list else flag.kind(text)
+    except (ValueError, KeyError):
+        return usage_error(f"--{flag.name} takes {kinds[flag.kind]}, not {text!r}")

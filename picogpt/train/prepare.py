@@ -1,6 +1,6 @@
 """From the settings of a training to where it begins, or goes on: text, tokenizer, model, state and folder.
 
-`c` holds the settings of train.py as attributes; what follows from them is added here.
+`c` are the Settings of the training, completed; what follows from the text and the model is added here.
 """
 
 import hashlib
@@ -13,19 +13,18 @@ import numpy as np
 from picogpt.checkpoints import weights
 from picogpt.params.checks import check, check_hparams
 from picogpt.params.init import init_params
-from picogpt.params.shapes import OPTIONS, n_params
+from picogpt.params.shapes import n_params
 from picogpt.system.files import atomic_write
 from picogpt.text import data
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 from picogpt.train import trainer
 from picogpt.train.schedule import planned_tokens
+from picogpt.train.settings import Settings
 from picogpt.train.state import STATE, load_state, save_state
 
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
-SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
-del SHAPE["adapter"]  # which a model gets later, see adapters.py
 
 
 def prepare(c, folder):
@@ -53,7 +52,11 @@ def prepare(c, folder):
     c.batch_tokens = c.batch_size * hparams["n_ctx"]
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)
-    state = load_state(folder / STATE, c) if resumes else trainer.begin(params, c.seed)
+    state = (
+        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed())
+        if resumes
+        else trainer.begin(params, c.seed)
+    )
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
     return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
@@ -78,7 +81,7 @@ def new_model(c, text):
     if c.init:
         return weights.load_with_encoder(c.init)
     encoder = CharEncoder.from_text(text) if c.tokenizer == "chars" else byte_pairs(c.tokenizer, c.n_vocab)
-    hparams = dict(n_vocab=encoder.n_vocab) | {name: getattr(c, name) for name in SHAPE}
+    hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
     return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
@@ -108,4 +111,4 @@ def save_beginning(folder, flags, state, c, hparams, encoder):
     with atomic_write(folder / SETTINGS) as file:
         file.write(json.dumps(flags, indent=2).encode() + b"\n")
     weights.save_hparams(folder, hparams, encoder)
-    save_state(folder / STATE, state, c)
+    save_state(folder / STATE, state, c.fixed())

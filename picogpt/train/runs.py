@@ -18,6 +18,7 @@ import shlex
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -25,6 +26,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.system import command, machine
 from picogpt.system.files import atomic_write
+from picogpt.system.flags import File
+from picogpt.system.signature import CALL, FREE, Usual, names_of
 from picogpt.text import data
 from picogpt.train import journal, parallel, trainer
 from picogpt.train.prepare import SETTINGS
@@ -33,10 +36,8 @@ from picogpt.train.state import STATE, layout, load_state, save_state
 log = logging.getLogger("picogpt")
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
+Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
 SAVE_EVERY = 30  # seconds
-AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
-AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
-AT_LEAST |= dict(n_layer=1, n_head=1, n_embd=1, n_vocab=1)
 
 
 def flags_file(project):
@@ -58,7 +59,7 @@ def open_run(project, flags):
     """
     flags = dict(flags)
     folder, resume = Path(flags["out"]), flags.pop("resume")
-    check_settings(flags)
+    command.check(project, flags)
     if any(mark in os.environ for mark in parallel.MPIEXEC):
         raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
     check_folder(folder, resume)
@@ -94,17 +95,6 @@ def check_folder(folder, resume):
         raise ValueError(f"{folder} holds other files: name another folder with --out")
 
 
-def check_settings(flags):
-    """End the program, naming the flag, if a number is out of its range."""
-    flags = given(flags)
-    for name, least in AT_LEAST.items():
-        if not least <= flags.get(name, least) < 2**31:
-            command.usage_error(f"--{name} must be at least {least} and less than 2**31, not {flags[name]}")
-    for name in ("dropout", "val_share"):
-        if not 0 <= flags.get(name, 0) < 1:
-            command.usage_error(f"--{name} must be at least 0 and less than 1, not {flags[name]}")
-
-
 def given(flags):
     """Return the flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}
@@ -116,11 +106,11 @@ def start(run, params, c):
     `params` are trained in place, and a saved state is put into them. The time that its updates have taken
     counts as this run's.
     """
-    run.settings |= vars(c)
+    run.settings |= given(vars(c))
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    saved = load_state(run.folder / STATE, SimpleNamespace(**run.settings))
+    saved = load_state(run.folder / STATE, fixed(run))
     arrays = dict(params=state["params"], moments=state["moments"])
     saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
     if layout(arrays) != layout(saved_arrays):
@@ -145,7 +135,8 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     if not run.resume:
-        flags = {name: value for name, value in given(run.flags).items() if name != "out"}
+        of_the_call = names_of(run.project, CALL)
+        flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         with atomic_write(run.folder / SETTINGS) as file:
             file.write(json.dumps(flags, indent=2).encode() + b"\n")
     with (
@@ -174,8 +165,14 @@ def save(run, state, file):
     """Save the state, once the log that it counts on is on the disk; return when that was."""
     journal.settle(file)
     arrays = tree_map(to_cpu, dict(params=state["params"], moments=state["moments"]))
-    save_state(run.folder / STATE, state | arrays, SimpleNamespace(**run.settings))
+    save_state(run.folder / STATE, state | arrays, fixed(run))
     return time.monotonic()
+
+
+def fixed(run):
+    """Return what must stay the same when a run resumes."""
+    free = names_of(run.project, FREE, CALL)
+    return {name: value for name, value in run.settings.items() if name not in free}
 
 
 def to_cpu(array):

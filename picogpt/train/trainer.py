@@ -1,6 +1,7 @@
 """The training itself: draw a batch, find the gradients, make a step, and now and then look how it goes.
 
-`c` holds the settings of train.py as attributes; `state` is what the next step depends on, see state.py.
+`c` are the Settings of a training, of which an update needs the Recipe: see settings.py. `state` is what the
+next step depends on, see state.py.
 """
 
 import contextlib
@@ -8,7 +9,6 @@ import functools
 import logging
 import math
 import time
-import types
 
 import numpy as np
 from tqdm import tqdm
@@ -22,13 +22,14 @@ from picogpt.system.machine import keep_memory
 from picogpt.text import data
 from picogpt.train import journal, optim, parallel, schedule
 from picogpt.train.parallel import ALONE
+from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
 
 log = logging.getLogger("picogpt")
 MEASURE_EVERY = 10  # steps between those whose update's length is measured
 
 
-def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
+def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
@@ -59,17 +60,6 @@ def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
                     break
 
 
-def recipe(**changes):
-    """Return the settings of a training, as train.py's own are, but for `changes`.
-
-    Tokens count only if `batch_tokens` says how many a batch has; it is read after a batch is drawn.
-    """
-    c = dict(steps=2000, accumulate=1, ramp_tokens=0, batch_tokens=0, dropout=0.0)
-    c |= dict(lr=2e-3, min_lr=2e-4, warmup=100, warmup_tokens=0, decay_tokens=0, schedule="cosine")
-    c |= dict(weight_decay=0.1, decay="matrices", beta1=0.9, beta2=0.99, clip=1.0)
-    return types.SimpleNamespace(**c | changes)
-
-
 def begin(params, seed):
     """Return the state of a training before its first step. `params` is trained in place."""
     rng = np.random.default_rng([seed, 1])  # of batches and dropout
@@ -85,7 +75,7 @@ def language_model(n_head, comm=ALONE):
     return gradients
 
 
-def updates(state, c, draw, gradients, comm=ALONE):
+def updates(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
@@ -96,13 +86,13 @@ def updates(state, c, draw, gradients, comm=ALONE):
         yield update(state, c, draw, gradients, comm)
 
 
-def update(state, c, draw, gradients, comm=ALONE):
+def update(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
     started = time.monotonic()
     losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
     for _ in range(n):
         batch = draw(rng=state["rng"])
-        loss, new = gradients(state["params"], batch, c.dropout, state["rng"])
+        loss, new = gradients(state["params"], batch, c.p_drop, state["rng"])
         grads = add(grads, new)
         losses.append(float(loss))
     computed = time.monotonic()
@@ -146,7 +136,7 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c, hparams, encoder, splits, folder, file, comm=ALONE):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes.
@@ -160,7 +150,7 @@ def save_progress(state, c, hparams, encoder, splits, folder, file, comm=ALONE):
         weights.save(folder, state["params"], hparams, encoder)
     state["best"] = min(state["best"], val_loss)
     journal.settle(file)
-    save_state(folder / STATE, state, c)
+    save_state(folder / STATE, state, c.fixed())
 
 
 def sample_text(state, hparams, encoder, n=100):

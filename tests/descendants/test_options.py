@@ -13,7 +13,8 @@ from picogpt.generate import generate
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
-from picogpt.params.shapes import OPTIONS, n_params, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import n_params, param_shapes
 from picogpt.params.tree import flatten, nest, tree_map, walk
 from picogpt.speed import prefill, shards
 from picogpt.speed.guess import DraftModel
