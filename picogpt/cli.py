@@ -47,9 +47,9 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
 
 examples:
   python -m picogpt "Once upon a time"
-  python -m picogpt "Once upon a time" --n 200 --temperature 0.8 --seed 1
+  python -m picogpt "One day, a cat" --temperature 0.7 --seed 1
   python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
-  cat story.txt | python -m picogpt - --truncate --top_k 40 --n_samples 3
+  cat story.txt | python -m picogpt - --truncate --n 40 --top_k 40 --n_samples 3
 
 PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_URL=https://... a mirror to download from.
 Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),

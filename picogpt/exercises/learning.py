@@ -338,7 +338,7 @@ def sorter_cases():
 SORTER = Rung(
     "sorter", ["generate.generate"],
     "stream yields for every step the list of the rows' new ids, None for a row that is finished; lists"
-    " of rows are asked for. Then your code goes on with a fairy tale, and teaches a model to sort.",
+    " of rows are asked for. Then your code goes on with a story, and teaches a model to sort.",
     sorter_cases,
     [
         ("return [[step[b] for step in steps if step[b] is not None] for b in range(len(prompts))]",

@@ -24,7 +24,7 @@ from book import __main__ as book
 from picogpt.explain import cli as explain
 
 REPOSITORY = Path(__file__).parents[2]
-PROMPT = "There was once a king who had a daughter, and the king said to the"
+PROMPT = "Once upon a time, there was a little girl named Lily. Lily had a red ball, and she"
 MISTAKE = "    e = np.exp(x)\n    return e / e.sum()\n"  # softmax over all rows at once
 TERMINAL = """<body style="margin: 0; background: #1b1f24"><pre style="margin: 0; padding: 16px 20px;
 color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace; white-space: pre-wrap">{}</pre></body>"""
