@@ -42,7 +42,9 @@ HOUSE = dict(
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
-    projects=dict(adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10),
+    projects=dict(
+        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+    ),
     # most lines of the four that hold the rungs are the usual mistakes
     exercises=dict(
         cases=60, operations=400, forward=445, backward=525, learning=360, lay_out=90, examine=280,
