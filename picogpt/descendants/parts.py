@@ -6,7 +6,10 @@ part. An option that learns nothing has an empty array in the tree, whose length
 one.
 """
 
+import numpy as np
+
 from picogpt import gpt2, grad
+from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
     banded,
@@ -21,16 +24,19 @@ from picogpt.descendants.tricks import (
 from picogpt.ops import attention_probs, gelu, linear
 from picogpt.seam import overrides
 
-GELUS = dict(tanh=gelu, erf=gelu_erf, quick=gelu_quick)
-GELU_BACKWARDS = dict(tanh=grad.gelu_backward, erf=gelu_erf_backward, quick=gelu_quick_backward)
+ACTIVATIONS = dict(gelu=gelu, erf=gelu_erf, quick=gelu_quick, relu=relu, silu=silu, tanh=np.tanh)
+BACKWARDS = dict(
+    gelu=grad.gelu_backward, erf=gelu_erf_backward, quick=gelu_quick_backward,
+    relu=relu_backward, silu=silu_backward, tanh=tanh_backward,
+)  # fmt: skip
 
 
 @overrides
 def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
-    time_weighting=None, time_mixing=None, band=None, adapter=None,
+    time_weighting=None, time_mixing=None, band=None, adapter=None, **scale,
 ):  # fmt: skip
-    """Mix x, narrow the mask, multiply the probabilities by learned factors, add what an adapter says."""
+    """Mix x, narrow the mask, scale the queries, multiply the probabilities, add what an adapter says."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
         x = mix_time(x, places, cache, layer)
@@ -38,23 +44,27 @@ def self_attention(
         mask = banded(mask, places, len(band))
     if time_weighting is not None:
         draw = weighted(draw, time_weights(places, **time_weighting), act)
+    c_attn = scale_queries(c_attn, n_head, **scale)
     y = gpt2.self_attention(x, c_attn, c_proj, n_head, mask, cache, layer, draw, act)
     return y if adapter is None else adapt(y, adapter, act, "adapter_attn")
 
 
 @overrides
 def self_attention_backward(
-    dy, act, c_attn, c_proj, n_head, mask, time_weighting=None, time_mixing=None, band=None, adapter=None
-):
+    dy, act, c_attn, c_proj, n_head, mask,
+    time_weighting=None, time_mixing=None, band=None, adapter=None, **scale,
+):  # fmt: skip
     """Go back through all of it, the last first. -> dx, gradients; an empty array is its own gradient."""
-    places, more = places_of(mask), dict(time_weighting=None, time_mixing=time_mixing, band=band)
+    places, more = places_of(mask), dict(time_weighting=None, time_mixing=time_mixing, band=band, **scale)
     if adapter is not None:
         dy, more["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
     if band is not None:
         mask = banded(mask, places, len(band))
     if time_mixing is not None:
         act = act | dict(ln_1=mix_time(act["ln_1"], places))
-    dx, grads = grad.self_attention_backward(dy, act, c_attn, c_proj, n_head, mask)
+    scaled = scale_queries(c_attn, n_head, **scale)
+    dx, grads = grad.self_attention_backward(dy, act, scaled, c_proj, n_head, mask)
+    grads["c_attn"] = scale_queries(grads["c_attn"], n_head, **scale)  # dw = dw' times what made w' of w
     if time_mixing is not None:
         dx = mix_time_backward(dx)
     if time_weighting is not None:
@@ -65,7 +75,10 @@ def self_attention_backward(
     return dx, grads | {name: found for name, found in more.items() if found is not None}
 
 
-def more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, adapter):
+def more_shapes(
+    layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, activation, scale_by_layer, scale_by_width,
+    adapter,
+):  # fmt: skip
     """Return the shapes of what a block's attention and feed-forward layer have besides GPT-2's arrays."""
     attn, mlp = {}, {}
     if time_weighting == "full":
@@ -76,11 +89,31 @@ def more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, a
         attn["time_mixing"] = (0,)
     if band and layer % 2 == 1:
         attn["band"] = (band, 0)
-    if gelu != "tanh":
-        mlp[gelu] = (0,)
+    if scale_by_layer and layer:
+        attn["divisor"] = (layer + 1, 0)
+    if not scale_by_width:
+        attn["unscaled"] = (0,)
+    if (form := activation if activation != "gelu" else gelu) != "tanh" or activation == "tanh":
+        mlp[form] = (0,)
     if adapter:
         attn["adapter"], mlp["adapter"] = adapter, adapter
     return dict(attn=attn, mlp=mlp)
+
+
+def scale_queries(c_attn, n_head, divisor=None, unscaled=None):
+    """Scale the part of c_attn that makes the queries, and so attention's scores.
+
+    `divisor` [layer, 0] divides them by the number of the layer, from 1 on. `unscaled` [0] takes back the
+    division by the square root of the head size. (Stanford's Mistral has the first, see docs/options.md.)
+    """
+    factor = 1 / (1 if divisor is None else len(divisor))
+    C = c_attn["w"].shape[1] // 3
+    factor *= 1 if unscaled is None else (C // n_head) ** 0.5
+    if factor == 1:
+        return c_attn
+    return {
+        name: np.concatenate([array[..., :C] * factor, array[..., C:]], -1) for name, array in c_attn.items()
+    }
 
 
 def weighted(draw, factors, act):
@@ -95,10 +128,10 @@ def weighted(draw, factors, act):
 
 @overrides
 def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **form):
-    """Take another gelu, whose name is that of an empty array; add what an adapter says."""
+    """Take another activation, whose name is that of an empty array; add what an adapter says."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = GELUS[next(iter(form), "tanh")](act["c_fc"])
+    act["gelu"] = ACTIVATIONS[next(iter(form), "gelu")](act["c_fc"])
     y = linear(act["gelu"], **c_proj)
     return y if adapter is None else adapt(y, adapter, act, "adapter_mlp")
 
@@ -110,7 +143,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **form):
     if adapter is not None:
         dy, more["adapter"] = adapt_backward(dy, act["adapter_mlp"], adapter)
     dgelu, dc_proj = grad.linear_backward(dy, act["gelu"], **c_proj)
-    dc_fc = GELU_BACKWARDS[next(iter(form), "tanh")](dgelu, act["c_fc"])
+    dc_fc = BACKWARDS[next(iter(form), "gelu")](dgelu, act["c_fc"])
     dx, dc_fc = grad.linear_backward(dc_fc, act["ln_2"], **c_fc)
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | more
 

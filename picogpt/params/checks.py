@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from picogpt.params.options import ALLOWED, NUMBERS, OPTIONS
+from picogpt.params.options import ALLOWED, OPTIONS
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
@@ -26,7 +26,11 @@ def check_hparams(hparams):
         value = hparams.get(key, OPTIONS[key])
         if type(value) is not type(OPTIONS[key]) or (value not in allowed):
             raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
-    for key in NUMBERS:
+    if hparams.get("gelu", "tanh") != "tanh" and hparams.get("activation", "gelu") != "gelu":
+        raise ValueError(
+            f"gelu is {hparams['gelu']!r}, but activation {hparams['activation']!r}: leave out gelu"
+        )
+    for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")
@@ -55,16 +59,19 @@ def check_shapes(arrays, hparams, source, dtypes):
     shapes = flatten(param_shapes(**hparams))
     if lacking := shapes.keys() - arrays.keys():
         raise ValueError(
-            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
+            f"{source} lacks {named(lacking)}, which its hyper-parameters ask for: convert it again"
         )
     if extra := arrays.keys() - shapes.keys():
-        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
+        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hyper-parameters does not have")
     for path, shape in shapes.items():
         array = arrays[path]
         if array.shape != shape:
-            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
+            raise ValueError(
+                f"{source} has {path} of shape {array.shape}, but its hyper-parameters ask for {shape}"
+            )
         if array.dtype not in dtypes:
-            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
+            readable = " or ".join(np.dtype(dtype).name for dtype in dtypes if np.dtype(dtype).names is None)
+            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads {readable}, convert it")
 
 
 def check_finite(arrays, source):

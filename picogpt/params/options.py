@@ -17,12 +17,26 @@ class Options:
 
     bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
     tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
-    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
+    activation: Annotated[
+        str | None,
+        OneOf("gelu", "relu", "silu", "tanh"),
+        Usual("gelu"),
+        "of the feed-forward layers: gelu, relu, silu or tanh",
+    ] = None
     gelu: Annotated[
         str | None,
         OneOf("tanh", "erf", "quick"),
         Usual("tanh"),
         "tanh, GPT-2's; erf, the exact one; or quick, with a sigmoid",
+    ] = None
+    n_inner: Annotated[
+        Whole | None, Usual(0), "channels inside the feed-forward layers ({}: four times --n_embd)"
+    ] = None
+    scale_by_width: Annotated[
+        bool | None, Usual(True), "whether attention's scores are divided by the root of the head size"
+    ] = None
+    scale_by_layer: Annotated[
+        bool | None, Usual(False), "whether they are divided by the number of the layer, from 1 on"
     ] = None
     time_weighting: Annotated[
         str | None,
@@ -33,6 +47,7 @@ class Options:
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
+    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
     ] = None
@@ -47,10 +62,10 @@ class AllOptions(Options):
     ] = None
 
 
-OPTIONS = {name: flag.usual for name, flag in parameters(AllOptions).items()}  # as in GPT-2
-ALLOWED = {  # options that are one of a few
-    name: (True, False) if flag.kind is bool else tuple(flag.allowed)
-    for name, flag in parameters(AllOptions).items()
+FLAGS = [parameters(AllOptions)[field.name] for field in dataclasses.fields(AllOptions)]
+OPTIONS = {flag.name: flag.usual for flag in FLAGS}  # as in GPT-2
+ALLOWED = {  # of those that are one of a few; the others are whole numbers from 0 on
+    flag.name: (True, False) if flag.kind is bool else tuple(flag.allowed)
+    for flag in FLAGS
     if flag.kind is not int
 }
-NUMBERS = OPTIONS.keys() - ALLOWED.keys()  # the others are whole numbers from 0 on

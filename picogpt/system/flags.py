@@ -12,18 +12,21 @@ from picogpt.system.signature import CALL, FREE, Range
 # Numbers
 Count = Annotated[int, Range(1, below=2**31)]
 Whole = Annotated[int, Range(0, below=2**31)]
-Tokens = Annotated[int, Range(0)]  # of a text that may have any length
+Tokens = Annotated[int, Range(0, below=2**63)]  # of a text of any length
 Real = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, below=1)]
 
 # Where models are, and what computes
 Model = Annotated[str, "124M, 355M, 774M or 1558M, OpenAI's GPT-2, downloaded on first use; or a folder"]
 ModelsDir = Annotated[str, "DIR", "where downloaded models are"]
+Special = Annotated[
+    bool, "control tokens in a text, such as <|endoftext|>, are their ids; without this they are plain text"
+]
 Offline = Annotated[bool, "download nothing"]
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"
 ]
-Seed = Annotated[int, Range(0), "of the initial weights, the batches and the dropout"]
+Seed = Annotated[int, Range(0, below=2**63), "of the initial weights, the batches and the dropout"]
 
 # A run: its text and its folder
 File = Annotated[str, FREE, "a UTF-8 text"]

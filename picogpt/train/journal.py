@@ -37,7 +37,7 @@ def open_log(folder, step):
 def read_log(path):
     """Return the records of a log; one that was cut short, as by a power cut, ends it."""
     records = []
-    for text in Path(path).read_text(encoding="utf-8").splitlines():
+    for text in Path(path).read_text(encoding="utf-8").split("\n"):
         try:
             record = json.loads(text)
             record["step"] += 0

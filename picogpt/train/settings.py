@@ -106,6 +106,7 @@ class Settings(Options, Recipe):
     ] = 0
 
     val_share: Annotated[flags.ValShare, Section("the data and the reports")] = 0.1
+    special: flags.Special = False
     batch_size: flags.BatchSize = 12
     seed: flags.Seed = 1337
     eval_every: Annotated[Count, "steps between evaluations, after each of which the state is saved"] = 250
@@ -177,7 +178,8 @@ class Settings(Options, Recipe):
 
     def hparams(self, n_vocab):
         """Return the hyper-parameters of the model, for a vocabulary of n_vocab tokens."""
-        return {name: getattr(self, name) for name in NEW if name != "tokenizer"} | dict(n_vocab=n_vocab)
+        names = [name for name in NEW if name not in ("tokenizer", "n_vocab")]
+        return dict(n_vocab=n_vocab) | {name: getattr(self, name) for name in names}
 
     def fixed(self):
         """Return what must stay the same when a training resumes, under the names that a state has."""

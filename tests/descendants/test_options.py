@@ -27,6 +27,9 @@ KINDS = [
 ][1:]
 TRICKS = [
     dict(gelu="quick"),
+    dict(activation="relu", n_inner=5),
+    dict(activation="silu", scale_by_layer=True),
+    dict(activation="tanh", scale_by_width=False),
     dict(time_weighting="full"),
     dict(time_weighting="circulant"),
     dict(time_mixing=True),
@@ -34,10 +37,14 @@ TRICKS = [
     dict(band=3),
     dict(bias=False, time_weighting="full", time_mixing=True, positions=False, gelu="erf"),
     dict(tied=False, time_weighting="circulant", time_mixing=True, band=1, gelu="quick"),
+    dict(scale_by_layer=True, scale_by_width=False, time_mixing=True, bias=False, activation="relu"),
 ]
 LEAVES = dict(  # what the tree of two layers has more of, for each option
     tied={"lm_head"},
     gelu={"blocks.0.mlp.", "blocks.1.mlp."},
+    activation={"blocks.0.mlp.", "blocks.1.mlp."},
+    scale_by_width={"blocks.0.attn.unscaled", "blocks.1.attn.unscaled"},
+    scale_by_layer={"blocks.1.attn.divisor"},
     time_weighting={"blocks.0.attn.time_weighting.", "blocks.1.attn.time_weighting."},
     time_mixing={"blocks.0.attn.time_mixing", "blocks.1.attn.time_mixing"},
     band={"blocks.1.attn.band"},
@@ -72,10 +79,11 @@ def test_the_tree_has_what_the_kind_says(kind):
 def test_gradients_of_every_leaf_are_the_derivatives(kind):
     params, ids, targets = model(kind)
     rng = np.random.default_rng(1)
+    size = 1e-7 if kind.get("activation") == "relu" else 1e-4  # not across relu's kink
     _, grads = loss_and_grads(params, ids, targets, 3)
     assert list(flatten(grads)) == list(flatten(params))
     for path, w in walk(params):
-        step = 1e-4 * rng.standard_normal(w.shape)
+        step = size * rng.standard_normal(w.shape)
         before, losses = w.copy(), []
         for sign in (1, -1):
             w += sign * step

@@ -3,6 +3,7 @@
 
 def gpt(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", masks=False,
+    activation="gelu", n_inner=0, scale_by_width=True, scale_by_layer=False,
     time_weighting="none", time_mixing=False, positions=True, band=0,
 ):  # fmt: skip
     """Return a module with random parameters, none of them 0 or 1; called with ids, it returns logits."""
@@ -10,7 +11,9 @@ def gpt(
     from torch import nn
     from torch.nn import functional
 
-    def activation(x):
+    def activate(x):
+        if activation != "gelu":
+            return dict(relu=functional.relu, silu=functional.silu, tanh=torch.tanh)[activation](x)
         if gelu == "quick":
             return x * torch.sigmoid(1.702 * x)
         return functional.gelu(x, approximate="tanh" if gelu == "tanh" else "none")
@@ -24,9 +27,12 @@ def gpt(
         def __init__(self, layer):
             super().__init__()
             self.band = band if layer % 2 else 0
+            self.scale = (n_embd // n_head) ** -0.5 if scale_by_width else 1
+            self.scale /= layer + 1 if scale_by_layer else 1
             self.ln_1, self.ln_2 = norm(), norm()
-            self.attn = nn.ModuleDict(dict(c_attn=linear(1, 3), c_proj=linear(1, 1)))
-            self.mlp = nn.ModuleDict(dict(c_fc=linear(1, 4), c_proj=linear(4, 1)))
+            self.attn = nn.ModuleDict(dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)))
+            inner = n_inner or 4 * n_embd
+            self.mlp = nn.ModuleDict(dict(c_fc=linear(n_embd, inner), c_proj=linear(inner, n_embd)))
             shapes = dict(none={}, full=dict(full=3), circulant=dict(distance=2, key=2))[time_weighting]
             if shapes:
                 self.attn["time_weighting"] = nn.ParameterDict(
@@ -47,7 +53,7 @@ def gpt(
             q, k, v = (part.unflatten(2, (n_head, -1)).transpose(1, 2) for part in qkv)
             seen = torch.ones(T, T, dtype=torch.bool).tril()
             seen = seen.triu(1 - self.band) if self.band else seen
-            scores = (q @ k.transpose(2, 3) * k.shape[-1] ** -0.5).masked_fill(~seen, -torch.inf)
+            scores = (q @ k.transpose(2, 3) * self.scale).masked_fill(~seen, -torch.inf)
             probs = scores.softmax(dim=3)
             if time_weighting != "none":
                 learned = self.attn["time_weighting"]
@@ -56,10 +62,10 @@ def gpt(
             heads = probs @ v
             x = x + self.attn["c_proj"](heads.transpose(1, 2).flatten(2))
             hidden = self.mlp["c_fc"](self.ln_2(x))
-            return x + self.mlp["c_proj"](activation(hidden))
+            return x + self.mlp["c_proj"](activate(hidden))
 
     def linear(n_in, n_out):
-        return nn.Linear(n_in * n_embd, n_out * n_embd, bias=bias)
+        return nn.Linear(n_in, n_out, bias=bias)
 
     def norm():
         return nn.LayerNorm(n_embd, bias=bias)

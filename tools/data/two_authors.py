@@ -60,7 +60,9 @@ def find(documents, title):
     """Return the one document whose first line begins with the title."""
     found = [document for document in documents if document.split("\n", 1)[0].startswith(title)]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} documents are called {title!r}: give the tales.txt of tests/data/tales_sources.tsv")
+        raise ValueError(
+            f"{len(found)} documents are called {title!r}: give the tales.txt of tests/data/tales_sources.tsv"
+        )
     return found[0]
 
 
