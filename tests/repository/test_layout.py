@@ -28,12 +28,13 @@ HOUSE = dict(
         hf_files=215, hf_write=75, hf_bpe=170, bpe_train=105, stop=45,
     ),
     checkpoints=dict(
-        safetensors=130, bundle=205, download=170, released=140, config_keys=125, huggingface=155, weights=270
+        safetensors=150, bundle=205, download=170, released=140, config_keys=125, huggingface=155,
+        generation_config=135, weights=275,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     generate=265,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=285,
+    cli=310,
     __main__=20,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
     train=dict(
@@ -47,7 +48,9 @@ HOUSE = dict(
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
-    projects=dict(adder=155, sorter=145, words=130, chars=235, images=240, finetune=10, classify=10),
+    projects=dict(
+        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+    ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
         examine=300, ladder=165, __main__=10,
