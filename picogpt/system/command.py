@@ -3,9 +3,14 @@
 The parameters before `*` in the function's signature may be given by place, all of them as flags. The types
 say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
 of the function's module, with the flags in place of {flags}.
+
+python-fire makes the call from the flags. Left alone it would evaluate texts as Python and guess at flags that
+do not exist. So the words are checked here first and written out as --flag=value, and fire is told how to
+read each.
 """
 
 import difflib
+import functools
 import inspect
 import json
 import logging
@@ -13,6 +18,8 @@ import os
 import sys
 import warnings
 from pathlib import Path
+
+import fire
 
 import picogpt
 from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
@@ -37,8 +44,13 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
         known, settings = parameters(function), settings_of(function)
-        values = {name: parse(known[name], text) for name, text in flags.items()}
-        function(settings(**values)) if settings else function(**values)
+
+        def call(**values):
+            function(settings(**values)) if settings else function(**values)
+
+        readers = {name: functools.partial(parse, known[name]) for name in flags}
+        fire.decorators.SetParseFns(**readers)(call)
+        fire.Fire(call, command=[f"--{name}={text}" for name, text in flags.items()])
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
