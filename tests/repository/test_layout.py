@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     __init__=10,
     pico=150,
-    system=dict(signature=200, flags=120, command=180, machine=95, files=115),
+    system=dict(signature=200, flags=120, command=195, machine=95, files=115),
     ops=195,
     seam=35,
     gpt2=225,
