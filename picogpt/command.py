@@ -64,8 +64,9 @@ def sentence(error):
         said = "there is not enough memory"
     elif isinstance(error, OSError) and error.strerror:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    said = "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
-    return said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+    if len(said) > LONGEST:
+        said = f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
 
 
 def usage_error(message):

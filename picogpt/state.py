@@ -5,13 +5,17 @@ took), rng (the generator that draws batches and dropout), best (the lowest held
 settings of the training lie beside it in the file, as a training with others would not be the same one.
 """
 
+import hashlib
 import json
+import logging
 
 import numpy as np
 
 from picogpt import safetensors
+from picogpt.files import parse_json
 from picogpt.tree import flatten, nest, walk
 
+log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
 # What may be another when a training resumes. It changes no number of it, or only the last bits; but another
 # device draws other dropout from there on.
@@ -27,14 +31,28 @@ def save_state(path, state, settings):
     tensors = flatten(dict(params=state["params"], **state["moments"]))
     rest = {name: state[name] for name in ("step", "tokens", "best")}
     rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(settings))
-    safetensors.write(path, tensors, {"state": json.dumps(rest)})
+    rest = json.dumps(rest)
+    safetensors.write(path, tensors, {"state": rest, "sha256": checksum(tensors, rest)})
+
+
+def checksum(tensors, rest):
+    """Return the sha256, in hex, of all that a state says: its arrays, with names and shapes, and the rest."""
+    digest = hashlib.sha256(rest.encode())
+    for name, array in tensors.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
 
 
 def load_state(path, settings):
     """Read what `save_state` wrote; refuse to go on with other settings or another text."""
     try:
         tensors, metadata = safetensors.read(path)
-        rest, trees, rng = json.loads(metadata["state"]), nest(tensors), np.random.default_rng()
+        if "sha256" not in metadata:
+            log.warning("%s has no checksum, as those of earlier versions: whether it is whole is not known", path)
+        elif metadata["sha256"] != checksum(tensors, metadata["state"]):
+            raise ValueError
+        rest, trees, rng = parse_json(metadata["state"]), nest(tensors), np.random.default_rng()
         rng.bit_generator.state = rest["rng"]
         moments = dict(m=trees["m"], v=trees["v"])
         state = dict(params=trees["params"], moments=moments, rng=rng)
