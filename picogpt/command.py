@@ -9,6 +9,7 @@ annotation (int, float, str, bool, list) says how to read one; the flag of a lis
 help is the docstring of the function's module.
 """
 
+import contextlib
 import difflib
 import inspect
 import json
@@ -17,9 +18,11 @@ import os
 import sys
 import typing
 import warnings
-from pathlib import Path
 
 import fire
+
+from picogpt import interrupt, terminal
+from picogpt.files import read_json
 
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
@@ -29,29 +32,38 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
     """Call `function` with the flags in `argv` and end the program.
 
     `aliases` maps short names to parameters; `config`: see `read_flags`. Exit codes: 0 done, or the
-    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors
-    as "name: sentence".
+    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted, 143 by SIGTERM. stderr
+    gets errors as "name: sentence".
     """
-    for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by whoever started us: what is written is not wanted
-            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
-        getattr(sys, stream).reconfigure(encoding="utf-8", errors="replace")
-    logging.basicConfig(format=f"{name}: %(message)s", force=True)
-    warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: what comes of NaN is an error, in one line
+    with interrupt.handled(), terminal.streams():
+        handler = logging.StreamHandler()
+        handler.setFormatter(terminal.Formatter(f"{name}: %(message)s"))
+        logging.basicConfig(handlers=[handler], force=True)
+        warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: what comes of NaN is an error, in one line
+        sys.exit(code_of(function, argv, aliases or {}, config))
+
+
+def code_of(function, argv, aliases, config):
+    """Call `function` with the flags in `argv`; say what goes wrong, and return the exit code."""
     try:
-        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
-        parsers = {flag: parser(flag, p.annotation) for flag, p in parameters(function).items()}
+        argv = sys.argv[1:] if argv is None else argv
+        flags = read_flags(function, argv, aliases, config)
+        typed = [flag_name(word) for word in argv if word.startswith("-")]
+        shown = {aliases.get(word, word): word for word in typed}
+        parsers = {name: parser(shown.get(name, name), p.annotation) for name, p in parameters(function).items()}
         fire.decorators.SetParseFns(**parsers)(function)
         fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, MemoryError, NotImplementedError) as error:  # the last: of the exercises
-        log.error(sentence(error))
-        sys.exit(1)
-    sys.exit(0)
+        terminal.discard(sys.stdout)
+    except KeyboardInterrupt as error:
+        log.error("%s", str(error) or "interrupted")
+        return getattr(error, "code", 130)
+    except (ValueError, OSError, ArithmeticError, MemoryError, RecursionError, NotImplementedError) as error:
+        log.error(sentence(error))  # the last: of the exercises
+        terminal.discard(sys.stdout)
+        return 1
+    return 0
 
 
 def sentence(error):
@@ -63,7 +75,7 @@ def sentence(error):
     if isinstance(error, MemoryError):
         said = "there is not enough memory"
     elif isinstance(error, OSError) and error.strerror:
-        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        said = f"{error.filename or 'stdout or stderr'}: {error.strerror}"
     if len(said) > LONGEST:
         said = f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
@@ -85,7 +97,7 @@ def read_flags(function, argv, aliases, config=None):
 
     A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
     taken by place. config({parameter: value}) -> a JSON file of flags that hold where the words give none,
-    or None.
+    or None; or such a file and the flags that it may not give.
     """
     known, words, given, places = parameters(function), list(argv), {}, []
     while words:
@@ -111,18 +123,23 @@ def read_flags(function, argv, aliases, config=None):
         usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
-    if config and (path := config(given)):
-        given = read_config(path, known) | given
+    if config and (file := config(given)):
+        path, never = file if isinstance(file, tuple) else (file, ())
+        given = read_config(path, known, never) | given
     for name, p in known.items():
         if p.default is p.empty and name not in given:
             usage_error(f"{name.upper()} is missing")
     return given
 
 
+def flag_name(word):
+    """Return the name of the flag in a word such as --top-k=3: top_k."""
+    return word.partition("=")[0].lstrip("-").replace("-", "_")
+
+
 def flag_parameter(flag, known, aliases):
     """Return the parameter that a word such as --top-k means."""
-    name = flag.lstrip("-").replace("-", "_")
-    name = aliases.get(name, name)
+    name = aliases.get(flag_name(flag), flag_name(flag))
     if name not in known:
         near = difflib.get_close_matches(name, [*known, *aliases, "help"], n=1)
         hint = f"did you mean --{near[0]}?" if near else "a text that begins with - goes after --"
@@ -140,18 +157,22 @@ def give(given, name, value, known):
         given[name] = value
 
 
-def read_config(path, known):
-    """Return the flags in a JSON file as `read_flags` returns those of a command line."""
+def read_config(path, known, never=()):
+    """Return the flags in a JSON file as `read_flags` returns those of a command line; none may be in `never`."""
     try:
-        flags = json.loads(Path(path).read_text(encoding="utf-8"))
+        flags = read_json(path)
         texts = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
         }
+    except FileNotFoundError:
+        raise
     except (ValueError, AttributeError):
         raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
     for name in texts:
         if name not in known:
             raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")
+        if name in never:
+            raise ValueError(f"{path} gives a value to {name}, which is for the command line alone: delete it there")
     return texts
 
 

@@ -155,14 +155,14 @@ def sweep(path):
 
 
 @contextlib.contextmanager
-def naming(path):
+def naming(path, remedy="make room, or write elsewhere"):
     """Have an error that the system reports say which file could not be written, and what to do."""
     try:
         yield
     except OSError as error:
         if error.errno is None:  # not the system's, and a sentence already
             raise
-        raise OSError(f"{path} cannot be written ({error.strerror}): make room, or write elsewhere") from None
+        raise OSError(f"{path} cannot be written ({error.strerror}): {remedy}") from None
 
 
 @contextlib.contextmanager

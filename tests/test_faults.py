@@ -206,7 +206,7 @@ def test_a_prompt_may_fill_the_context_and_one_token_more_slides(folder, n_promp
 
 
 @pytest.mark.parametrize("place", ["weights.read_hparams", "safetensors.read", "weights.read_encoder"])
-def test_ctrl_c_while_a_model_is_loaded_gives_130_and_is_quiet(folder, place):
+def test_ctrl_c_while_a_model_is_loaded_gives_130_and_one_line(folder, place):
     code = f"""
 import os, signal
 from picogpt import safetensors, weights
@@ -215,7 +215,7 @@ from picogpt.__main__ import main
 main()
 """
     done = run_python("-c", code, "Once", "--model", folder, timeout=30)
-    assert done == (128 + signal.SIGINT, "", "")
+    assert done == (128 + signal.SIGINT, "", "picogpt: interrupted\n")
 
 
 def test_ctrl_c_amid_a_save_leaves_nothing_half_written(tmp_path):
