@@ -9,6 +9,6 @@ import sys
 __version__ = "0.1.0"
 
 if sys.argv[:1] == ["-m"]:  # `python -m picogpt...` begins: while it imports the rest, Ctrl-C is one line
-    from picogpt import interrupt
+    from picogpt.system import interrupt
 
     interrupt.handle(interrupt.at_once)

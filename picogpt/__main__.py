@@ -6,7 +6,7 @@ import sys
 def main():
     """Run the command line. All is imported here so that Ctrl-C is one line even while that takes place."""
     try:
-        from picogpt import interrupt
+        from picogpt.system import interrupt
 
         interrupt.handle(interrupt.at_once)
         from picogpt import cli

@@ -62,12 +62,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from picogpt import command, machine, weights
-from picogpt.data import from_utf8
+from picogpt.checkpoints import weights
+from picogpt.checkpoints.released import URLS
 from picogpt.generate import check_settings, stop_at, stream, until
-from picogpt.guess import DraftModel, Lookup
-from picogpt.released import URLS
-from picogpt.shapes import n_params
+from picogpt.params.shapes import n_params
+from picogpt.speed.guess import DraftModel, Lookup
+from picogpt.system import command, machine
+from picogpt.text.data import from_utf8
 
 log = logging.getLogger("picogpt")
 ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 
-from picogpt.decode import next_logits
-from picogpt.guess import Lookup
 from picogpt.ops import softmax
+from picogpt.speed.decode import next_logits
+from picogpt.speed.guess import Lookup
 
 
 def keep_top_k(logits, k):

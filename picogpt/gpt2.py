@@ -1,9 +1,8 @@
 """GPT-2: from token ids to the logits of the next token, a function of a nested dict of arrays.
 
-`params` has the shape of `shapes.param_shapes` and OpenAI's names. Each part of the model takes its
+`params` is a tree of arrays under OpenAI's names, see `params.shapes`. Each part of the model takes its
 own arrays as keyword arguments, so a call reads `self_attention(x, **attn)` and a signature lists
-what is learned. The only thing that cannot be read off the arrays is `n_head`. Descendants of GPT-2 have
-arrays that it has not, which arrive as `**tricks`: see tricks.py.
+what is learned. The only thing that cannot be read off the arrays is `n_head`.
 
 The optional `acts` list shows the inside. A call appends to it one dict for each block and a last one
 for the model itself; what an operation made stands there under the operation's name, the residual
@@ -11,17 +10,11 @@ stream as "x". `grad.py` walks back along it.
 """
 
 import functools
-import math
 
 import numpy as np
 
-from picogpt.erf import gelu_erf
 from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear, positions
-from picogpt.shapes import param_shapes
-from picogpt.tree import flatten, nest
-from picogpt.tricks import before_attention, gelu_quick
-
-GELUS = {"tanh": gelu, "erf": gelu_erf, "quick": gelu_quick}
+from picogpt.seam import overridable
 
 
 class KVCache:
@@ -37,9 +30,7 @@ class KVCache:
         shape = (len(params["blocks"]), 2, batch, n_head, n_ctx or most, n_embd // n_head)
         self.kv = np.empty_like(params["wte"], shape=shape)  # [n_layer, 2, B, H, n_ctx, D]
         self.length = 0
-        mixes = "time_mixing" in params["blocks"][0]["attn"]
-        halves = (shape[0], batch, shape[-2] + 1, n_embd // 2) if mixes else (0, batch)
-        self.halves = np.empty_like(params["wte"], shape=halves)  # that of token i at i + 1, see `recall`
+        self.more = {}  # by layer: what other models remember besides keys and values
 
     def extend(self, layer, k, v):
         """Add the k and v [B, H, T, D] of the new tokens; return those of all tokens, [B, H, S, D]."""
@@ -48,11 +39,10 @@ class KVCache:
         self.kv[layer, 1, :, :, self.length : S] = v
         return self.kv[layer, :, :, :, :S]
 
-    def recall(self, layer, half):
-        """Add half the channels, [B, T, C // 2], of the new tokens; return those one token earlier."""
-        S = self.length + half.shape[1]
-        self.halves[layer, :, self.length + 1 : S + 1] = half
-        return self.halves[layer, :, self.length : S]
+
+def embed(ids, places, wte, wpe):
+    """Look up each token, and add where it stands: ids [B, T], places [T] or [B, T] -> [B, T, C]."""
+    return wte[ids] + wpe[places] if wpe.size else wte[ids]  # `positions: none` leaves wpe empty
 
 
 def split_heads(x, n_head):
@@ -67,49 +57,38 @@ def merge_heads(x):
     return x.swapaxes(1, 2).reshape(B, T, H * D)
 
 
-def keep_all(place, shape):
-    """Draw no dropout."""
+def no_dropout(place, shape):
+    """Drop nothing: what the parts of the model call when nobody trains them."""
 
 
-def self_attention(
-    x, c_attn, c_proj, n_head, mask=None, remember=None, draw=keep_all, act=None, around=(),
-    adapter=None, **tricks,
-):  # fmt: skip
+@overridable
+def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, draw=no_dropout, act=None):
     """Let every token look at the tokens before it and take from them what its heads ask for.
 
-    x [B, T, C] -> [B, T, C]. `remember(k, v)` adds the keys and values to a cache and returns all.
+    x [B, T, C] -> [B, T, C]. A `cache` has the keys and values of the tokens before these.
     """
     act = {} if act is None else act
-    if tricks:
-        x, mask, act["time"] = before_attention(x, mask, *around, **tricks)
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
     q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
-    if remember:
-        k, v = remember(k, v)  # [B, H, S, D]
+    if cache:
+        k, v = cache.extend(layer, k, v)  # [B, H, S, D]
     act["keep_probs"] = draw("attention", (*q.shape[:-1], k.shape[-2]))
-    act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"], act.get("time")))  # [B, T, C]
+    act["heads"] = merge_heads(attention(q, k, v, mask, act["keep_probs"]))  # [B, T, C]
     act.update(q=q, k=k, v=v)
-    return adapt(linear(act["heads"], **c_proj), adapter, act, "adapter_attn")
+    return linear(act["heads"], **c_proj)
 
 
-def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **tricks):
+@overridable
+def feed_forward(x, c_fc, c_proj, act=None):
     """Let every token work alone on what it has gathered: [B, T, C] -> [B, T, 4C] -> [B, T, C]."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = GELUS[next(iter(tricks), "tanh")](act["c_fc"])
-    return adapt(linear(act["gelu"], **c_proj), adapter, act, "adapter_mlp")
-
-
-def adapt(x, adapter, act, name):
-    """Add to what a layer puts out, x, what a narrow feed-forward layer makes of it; see adapters.py."""
-    if adapter is None:
-        return x
-    act[name] = dict(ln_2=x)  # where the way back looks for what a feed-forward layer took
-    return x + feed_forward(x, **adapter, act=act[name])
+    act["gelu"] = gelu(act["c_fc"])
+    return linear(act["gelu"], **c_proj)
 
 
 def transformer_block(
-    x, ln_1, attn, ln_2, mlp, n_head, mask=None, remember=None, draw=keep_all, act=None, around=()
+    x, ln_1, attn, ln_2, mlp, n_head, mask=None, cache=None, layer=0, draw=no_dropout, act=None
 ):
     """Add to the residual stream the output of attention, then that of the feed-forward layer.
 
@@ -119,7 +98,7 @@ def transformer_block(
     act["x"] = x
     act["ln_1"] = layer_norm(x, **ln_1)
     y = self_attention(
-        act["ln_1"], **attn, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act, around=around
+        act["ln_1"], **attn, n_head=n_head, mask=mask, cache=cache, layer=layer, draw=draw, act=act
     )
     act["keep_attn"] = draw("stream", y.shape)
     x = x + dropout(y, act["keep_attn"])
@@ -136,7 +115,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     Parameters
     ----------
     ids : integers [B, T]
-    params : tree of arrays, see `shapes.param_shapes`
+    params : tree of arrays, see `params.shapes.param_shapes`
     n_head : int
     cache : KVCache, optional
         Holds the tokens before these. The call adds these to it.
@@ -162,28 +141,15 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
 
     Mirrors `model` of OpenAI's gpt-2/src/model.py (Radford et al. 2019).
     """
-    beside = functools.partial(np.asarray, like=params["wte"])  # where the model is, this array shall be
-    ids, pad = beside(ids), None if pad is None else np.asarray(pad)
-    check(ids, params, n_head, cache, pad, p_drop, rng)
-    past, T = cache.length if cache else 0, ids.shape[1]
-    p = dict(zip(("embedding", "attention", "stream"), one_or_three(p_drop), strict=True))
-
-    def draw(place, shape):
-        return dropout_mask(shape, params["wte"].dtype, p[place], rng)
-
-    x = params["wte"][ids]  # [B, T, C]
-    if params["wpe"].size:
-        places = beside(positions(past, T, pad))  # [T] or [B, T]
-        x = x + params["wpe"][places]
+    ids, places, mask, draw = prepare(ids, params, n_head, cache, pad, p_drop, rng)
+    T = ids.shape[1]
+    x = embed(ids, places, params["wte"], params["wpe"])  # [B, T, C]
     keep = draw("embedding", x.shape)
     x = dropout(x, keep)
-    mask = None if T == 1 and pad is None else beside(causal_mask(T, past + T, x.dtype, pad))
     for layer, block in enumerate(params["blocks"]):
         act = {}
-        remember = functools.partial(cache.extend, layer) if cache else None
-        around = past, pad, functools.partial(cache.recall, layer) if cache else None
         x = transformer_block(
-            x, **block, n_head=n_head, mask=mask, remember=remember, draw=draw, act=act, around=around
+            x, **block, n_head=n_head, mask=mask, cache=cache, layer=layer, draw=draw, act=act
         )
         if acts is not None:
             acts.append(act)
@@ -195,6 +161,23 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
     if acts is not None:
         acts.append(dict(x=x, ln_f=normed, keep=keep, mask=mask))
     return linear(normed, params.get("lm_head", params["wte"]).T)
+
+
+def prepare(ids, params, n_head, cache, pad, p_drop, rng):
+    """Check what `gpt2` is given; return the ids, their places, the mask, and who draws the dropouts.
+
+    The arrays come to lie where the model is, perhaps on a graphics processor.
+    """
+    beside = functools.partial(np.asarray, like=params["wte"])
+    ids, pad, dtype = beside(ids), None if pad is None else np.asarray(pad), params["wte"].dtype
+    check(ids, params, n_head, cache, pad, p_drop, rng)
+    past, T = cache.length if cache else 0, ids.shape[1]
+    p = dict(zip(("embedding", "attention", "stream"), one_or_three(p_drop), strict=True))
+
+    def draw(place, shape):
+        return dropout_mask(shape, dtype, p[place], rng)
+
+    return ids, beside(positions(past, T, pad)), beside(causal_mask(T, past + T, dtype, pad)), draw
 
 
 def one_or_three(p_drop):
@@ -227,22 +210,3 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
     drops = one_or_three(p_drop)
     if len(drops) != 3 or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")
-
-
-def init_params(hparams, rng, dtype=np.float32):
-    """Draw the parameters of an untrained model.
-
-    Weights are N(0, 0.02), gains 1, biases 0 (Radford et al. 2018, section 4.1). The projections that
-    add to the residual stream, two in each block, are smaller by sqrt(2 n_layer), so that the sum of
-    all they add has the same variance at any depth (Radford et al. 2019, section 2.3).
-    """
-
-    def draw(path, shape):
-        if path.endswith((".b", ".g")):
-            return np.full(shape, float(path.endswith(".g")), dtype)
-        shrink = 1 / math.sqrt(2 * hparams["n_layer"]) if path.endswith("c_proj.w") else 1.0
-        if ".time_weighting." in path:
-            return np.ones(shape, dtype)
-        return (0.02 * shrink * rng.standard_normal(shape)).astype(dtype)
-
-    return nest({path: draw(path, shape) for path, shape in flatten(param_shapes(**hparams)).items()})

@@ -14,27 +14,30 @@ import math
 
 import numpy as np
 
-from picogpt.erf import gelu_erf_backward
 from picogpt.gpt2 import gpt2, merge_heads, split_heads
 from picogpt.ops import attention_probs, cross_entropy, dropout, linear, row_dot, softmax
-from picogpt.tricks import before_attention, before_attention_backward, gelu_quick_backward
+from picogpt.seam import overridable
 
 
 def gelu_backward(dy, x):
     """With t = tanh(u), u = sqrt(2 / pi) * (x + 0.044715 * x^3), the forward is y = x / 2 * (1 + t).
 
     dx = dy * ((1 + t) / 2 + x / 2 * (1 - t^2) * du/dx),   du/dx = sqrt(2 / pi) * (1 + 3 * 0.044715 * x^2)
+
+    The code takes x and 1/2 out of the brackets, and makes dx in place, from the inside outwards:
+
+    dx = dy / 2 * (x du/dx * (1 - t^2) + t + 1),   u = (a c x^2 + c) x,   x du/dx = (3 a c x^2 + c) x
     """
-    c, a = math.sqrt(2 / math.pi), 0.044715
+    a, c = 0.044715, math.sqrt(2 / math.pi)
     xx = x * x
     t = np.tanh((xx * (a * c) + c) * x)
-    slope = (xx * (3 * a * c) + c) * x  # x * du/dx
-    slope *= 1 - t * t
-    slope += t
-    slope += 1
-    slope *= 0.5
-    slope *= dy
-    return slope
+    dx = (xx * (3 * a * c) + c) * x
+    dx *= 1 - t * t
+    dx += t
+    dx += 1
+    dx *= 0.5
+    dx *= dy
+    return dx
 
 
 def softmax_backward(dy, y):
@@ -56,9 +59,9 @@ def layer_norm_backward(dy, x, g, b=None, eps=1e-5):
     removes both from x, so no gradient flows along them. dy, x [..., C] -> [..., C].
     """
     C = x.shape[-1]
-    n = x - x.mean(axis=-1, keepdims=True)
-    std = np.sqrt(row_dot(n, n) * (1 / C) + eps)
-    n /= std
+    centred = x - x.mean(axis=-1, keepdims=True)
+    std = np.sqrt(row_dot(centred, centred) * (1 / C) + eps)
+    n = np.divide(centred, std, out=centred)  # in the same memory
     dn = g * dy
     dx = dn - dn.mean(axis=-1, keepdims=True)
     dx -= n * (row_dot(n, dn) * (1 / C))
@@ -88,22 +91,19 @@ def dropout_backward(dy, keep):
     return dropout(dy, keep)
 
 
-def attention_backward(dy, q, k, v, mask=None, keep=None, time=None):
+def attention_backward(dy, q, k, v, mask=None, keep=None):
     """With p = softmax(s) and s = q k^T / sqrt(D) + mask, the forward is y = p v.
 
     dv = p^T dy, dp = dy v^T, ds by softmax, dq = ds k / sqrt(D), dk = ds^T q / sqrt(D)
 
-    p [.., T, S] is computed again rather than kept: all layers' would be most of the memory. With factors
-    `time`, p * time takes the place of p, and dtime = p * dp, summed over the batch, follows the others.
+    p [.., T, S] is computed again rather than kept: all layers' would be most of the memory.
     """
     probs = attention_probs(q, k, mask)  # [B, H, T, S]
-    factored = probs if time is None else probs * time
-    dv = dropout(factored, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
+    dv = dropout(probs, keep).swapaxes(-1, -2) @ dy  # [B, H, S, D]
     dprobs = dropout_backward(dy @ v.swapaxes(-1, -2), keep)
-    dscores = softmax_backward(dprobs if time is None else dprobs * time, probs)
+    dscores = softmax_backward(dprobs, probs)
     scale = 1 / math.sqrt(q.shape[-1])
-    dqkv = (dscores @ k) * scale, dscores.swapaxes(-1, -2) @ (q * scale), dv
-    return dqkv if time is None else (*dqkv, (dprobs * probs).sum(axis=0))
+    return (dscores @ k) * scale, dscores.swapaxes(-1, -2) @ (q * scale), dv
 
 
 def cross_entropy_backward(dloss, logits, targets):
@@ -127,57 +127,40 @@ def embedding_backward(dy, ids, dw):
     np.add.at(dw, ids, dy)
 
 
-def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None, adapter=None, **tricks):
+@overridable
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
-    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_attn")
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    x = act["ln_1"]
-    if tricks:
-        x, mask, _ = before_attention(x, mask, **tricks)
-    dq, dk, dv, *dtime = attention_backward(
-        split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"], act.get("time")
+    dq, dk, dv = attention_backward(  # [B, H, T, D] each
+        split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
     )
     dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
-    dx, dc_attn = linear_backward(dqkv, x, **c_attn)
-    if tricks:
-        dx, tricks = before_attention_backward(dx, *dtime, **tricks)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj, **tricks, **dadapter)
+    dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
 
 
-def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **tricks):
+@overridable
+def feed_forward_backward(dy, act, c_fc, c_proj):
     """Back through c_proj, gelu and c_fc. -> dx [B, T, C], gradients."""
-    dy, dadapter = adapt_backward(dy, act, adapter, "adapter_mlp")
     dgelu, dc_proj = linear_backward(dy, act["gelu"], **c_proj)
-    dc_fc = GELU_BACKWARDS[next(iter(tricks), "tanh")](dgelu, act["c_fc"])
-    dx, dc_fc = linear_backward(dc_fc, act["ln_2"], **c_fc)
-    return dx, dict(c_fc=dc_fc, c_proj=dc_proj, **tricks, **dadapter)  # an empty array is its own gradient
+    dx, dc_fc = linear_backward(gelu_backward(dgelu, act["c_fc"]), act["ln_2"], **c_fc)
+    return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
 
 
-GELU_BACKWARDS = {"tanh": gelu_backward, "erf": gelu_erf_backward, "quick": gelu_quick_backward}
-
-
-def adapt_backward(dy, act, adapter, name):
-    """Back through an adapter, if there is one, and past it. -> dx [B, T, C], gradients."""
-    if adapter is None:
-        return dy, {}
-    dx, dadapter = feed_forward_backward(dy, act[name], **adapter)
-    return dy + dx, dict(adapter=dadapter)
-
-
-def transformer_block_backward(dx, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
-    """Back through the feed-forward layer, then attention. -> dx [B, T, C], gradients.
+def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
+    """Back through the feed-forward layer, then attention. dy [B, T, C] -> dx [B, T, C], gradients.
 
     Where the forward adds a branch to the stream, the way back forks: the gradient goes through the
     branch, and past it unchanged. That second way is why deep models train at all.
     """
-    dy, dmlp = feed_forward_backward(dropout_backward(dx, act["keep_mlp"]), act, **mlp)
-    dy, dln_2 = layer_norm_backward(dy, act["x_mid"], **ln_2)
-    dx = dx + dy
-    dy, dattn = self_attention_backward(
-        dropout_backward(dx, act["keep_attn"]), act, **attn, n_head=n_head, mask=mask
-    )
-    dy, dln_1 = layer_norm_backward(dy, act["x"], **ln_1)
-    return dx + dy, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
+    dmlp_out = dropout_backward(dy, act["keep_mlp"])
+    dnormed_mid, dmlp = feed_forward_backward(dmlp_out, act, **mlp)
+    dbranch_mid, dln_2 = layer_norm_backward(dnormed_mid, act["x_mid"], **ln_2)
+    dx_mid = dy + dbranch_mid
+    dattn_out = dropout_backward(dx_mid, act["keep_attn"])
+    dnormed, dattn = self_attention_backward(dattn_out, act, **attn, n_head=n_head, mask=mask)
+    dbranch, dln_1 = layer_norm_backward(dnormed, act["x"], **ln_1)
+    return dx_mid + dbranch, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
 
 
 def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from processes import Done
 
-from picogpt import command, machine
-from picogpt.tree import nest, tree_map
+from picogpt.params.tree import nest, tree_map
+from picogpt.system import command, machine
 
 try:
     import hypothesis

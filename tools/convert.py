@@ -28,16 +28,16 @@ import json
 import sys
 from pathlib import Path
 
-import llmc
 import numpy as np
-import state_dict
-import tf_bundle
+from formats import llmc, state_dict, tf_bundle
 
-from picogpt import bpe, bundle, command, data, hf_bpe, huggingface, safetensors, weights
-from picogpt.chars import CharEncoder
-from picogpt.files import atomic_write
-from picogpt.shapes import OPTIONS, param_shapes
-from picogpt.tree import flatten, walk
+from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.params.shapes import OPTIONS, param_shapes
+from picogpt.params.tree import flatten, walk
+from picogpt.system import command
+from picogpt.system.files import atomic_write
+from picogpt.text import bpe, data, hf_bpe
+from picogpt.text.chars import CharEncoder
 
 PYTORCH_MODEL = "pytorch_model.bin"
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt import command
-from picogpt.files import atomic_write
-from picogpt.journal import LOG, read_log
+from picogpt.system import command
+from picogpt.system.files import atomic_write
+from picogpt.train.journal import LOG, read_log
 
 log = logging.getLogger("picogpt")
 CURVES = {  # of an update's record: the title of its axes, and whether they are logarithmic

@@ -1,7 +1,7 @@
 """`python -m picogpt.exercises`: see ladder.py."""
 
-from picogpt import command
 from picogpt.exercises.ladder import exercises
+from picogpt.system import command
 
 if __name__ == "__main__":
     command.run(exercises)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from picogpt.exercises.cases import BLOCK, IDS, TRIANGLE, Case, Rung, model, normal
-from picogpt.tree import flatten, nest
+from picogpt.params.tree import flatten, nest
 
 TARGETS = np.array([[16, 3, 0, 7, -1, 2, 1], [5, 1, 14, 0, 9, -1, 4]])  # [B, T]
 BY_DIFFERENCES = "found by finite differences of the forward pass"

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from picogpt.shapes import param_shapes
-from picogpt.tree import flatten, nest
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import flatten, nest
 
 
 class Case(NamedTuple):

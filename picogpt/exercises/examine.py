@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.exercises.lay_out import LADDER, MODULES, lines_of, source
-from picogpt.tree import tree_map
+from picogpt.params.tree import tree_map
 
 FLOAT64 = (
     "The numbers are float64 for float32 inputs: somewhere is a NumPy scalar such as np.sqrt(2), or an array"

@@ -28,9 +28,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from picogpt import command
 from picogpt.exercises import lay_out
 from picogpt.exercises.lay_out import LADDER, SOURCES
+from picogpt.system import command
 
 LIMIT = 30  # seconds for a rung; the slowest takes a fifth of that
 UNWRITTEN = "is not written yet"

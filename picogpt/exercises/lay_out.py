@@ -5,7 +5,7 @@ import functools
 from pathlib import Path
 
 from picogpt.exercises import backward, forward, learning, operations
-from picogpt.files import atomic_write
+from picogpt.system.files import atomic_write
 
 SOURCES = Path(__file__).parents[1]
 LADDER = {rung.name: rung for part in (operations, forward, backward, learning) for rung in part.RUNGS}

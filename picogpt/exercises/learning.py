@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from picogpt.exercises.cases import Case, Rung, normal
-from picogpt.tree import flatten, tree_map
+from picogpt.params.tree import flatten, tree_map
 
 TEXT = " there was a great many years ago, and the King's daughter was very"  # what the bundled model adds
 
@@ -298,7 +298,7 @@ def sorter_cases():
         return new_ids(c, temperature=3.0, finished=lambda ids: ids[-1] % 3 == 0)
 
     def text(c):
-        from picogpt import weights  # only here: it takes longer than most rungs
+        from picogpt.checkpoints import weights  # only here: it takes longer than most rungs
 
         params, hparams, encoder = weights.load(weights.shipped("tales"))
         [ids] = c.generate(params, hparams["n_head"], [encoder.encode("Once upon a time")], 15)

@@ -32,13 +32,14 @@ import functools
 
 import numpy as np
 
-from picogpt import command, trainer, weights
-from picogpt.chars import CharEncoder
-from picogpt.checks import check_hparams
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
-from picogpt.gpt2 import init_params
-from picogpt.projects import runs
-from picogpt.shapes import n_params
+from picogpt.params.checks import check_hparams
+from picogpt.params.init import init_params
+from picogpt.params.shapes import n_params
+from picogpt.system import command
+from picogpt.text.chars import CharEncoder
+from picogpt.train import runs, trainer
 
 PLAY_MATH = {
     "trained on": "9000/9000",

@@ -32,16 +32,18 @@ import types
 
 import numpy as np
 
-from picogpt import command, data, trainer, weights
-from picogpt.chars import CharEncoder
-from picogpt.checks import check_hparams
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
-from picogpt.gpt2 import init_params
 from picogpt.grad import loss_and_grads
-from picogpt.prepare import encode_splits
-from picogpt.projects import runs
-from picogpt.shapes import n_params
-from picogpt.tree import tree_map
+from picogpt.params.checks import check_hparams
+from picogpt.params.init import init_params
+from picogpt.params.shapes import n_params
+from picogpt.params.tree import tree_map
+from picogpt.system import command
+from picogpt.text import data
+from picogpt.text.chars import CharEncoder
+from picogpt.train import runs, trainer
+from picogpt.train.prepare import encode_splits
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(

@@ -29,14 +29,16 @@ import math
 
 import numpy as np
 
-from picogpt import command, trainer, weights
-from picogpt.checks import check_hparams
-from picogpt.files import atomic_write
+from picogpt.checkpoints import weights
 from picogpt.generate import sample
-from picogpt.gpt2 import KVCache, gpt2, init_params
+from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
-from picogpt.projects import runs
-from picogpt.shapes import n_params
+from picogpt.params.checks import check_hparams
+from picogpt.params.init import init_params
+from picogpt.params.shapes import n_params
+from picogpt.system import command
+from picogpt.system.files import atomic_write
+from picogpt.train import runs, trainer
 
 CLASSES, SIDE = 10, 8
 PROTOCOL = "bits per pixel, as its place in the palette; pictures 0 to 1436 trained on, the others held out"

@@ -30,12 +30,13 @@ import functools
 
 import numpy as np
 
-from picogpt import command, trainer, weights
-from picogpt.chars import CharEncoder
-from picogpt.checks import check_hparams
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
-from picogpt.gpt2 import init_params
-from picogpt.projects import runs
+from picogpt.params.checks import check_hparams
+from picogpt.params.init import init_params
+from picogpt.system import command
+from picogpt.text.chars import CharEncoder
+from picogpt.train import runs, trainer
 
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",

@@ -37,14 +37,16 @@ import time
 
 import numpy as np
 
-from picogpt import bpe_train, command, data, trainer, weights
-from picogpt.checks import check_hparams
+from picogpt.checkpoints import weights
 from picogpt.generate import generate
-from picogpt.gpt2 import init_params
-from picogpt.prepare import byte_pairs, encode_splits
-from picogpt.projects import runs
-from picogpt.shapes import n_params
-from picogpt.shards import batch_loss
+from picogpt.params.checks import check_hparams
+from picogpt.params.init import init_params
+from picogpt.params.shapes import n_params
+from picogpt.speed.shards import batch_loss
+from picogpt.system import command
+from picogpt.text import bpe_train, data
+from picogpt.train import runs, trainer
+from picogpt.train.prepare import byte_pairs, encode_splits
 
 NANOGPT = {
     "bits per byte": f"{1.88 / math.log(2):.3f} (nanoGPT's recipe for a CPU: tinyshakespeare's characters)"

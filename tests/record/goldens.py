@@ -4,7 +4,7 @@
     python tests/record/goldens.py
 
 It imports nothing of picogpt; the ids are tiktoken's. tests/references/tales then has the same files as
-tests/references/published, for tools/verify.py and its tests. To be run again when the model has changed.
+tests/references/published, for tools/verify and its tests. To be run again when the model has changed.
 """
 
 import hashlib

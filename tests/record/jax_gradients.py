@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from picogpt import erf, gpt2, ops, tricks
-from picogpt.tree import flatten, nest, tree_map
+from picogpt import gpt2, ops
+from picogpt.descendants import erf, tricks
+from picogpt.params.tree import flatten, nest, tree_map
 
 REFERENCES = Path(__file__).parents[1] / "references"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from picogpt.shapes import SIZES, param_shapes
-from picogpt.tree import walk
+from picogpt.params.shapes import SIZES, param_shapes
+from picogpt.params.tree import walk
 
 VOCAB_BPE = Path(__file__).parents[2] / "models" / "gpt2-bpe" / "vocab.bpe"
 

@@ -1,4 +1,4 @@
-"""Record a file written by the safetensors library, of the arrays in tests/test_safetensors.py.
+"""Record a file written by the safetensors library, of the arrays in tests/checkpoints/test_safetensors.py.
 
 pip install safetensors
 python tests/record/safetensors_file.py

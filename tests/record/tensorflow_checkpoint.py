@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from picogpt.shapes import param_shapes
-from picogpt.tree import walk
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import walk
 
 HPARAMS = {"n_vocab": 17, "n_ctx": 11, "n_embd": 12, "n_head": 3, "n_layer": 2}
 REFERENCES = Path(__file__).parents[1] / "references"

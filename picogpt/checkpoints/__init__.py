@@ -1,0 +1,1 @@
+"""Models on disk and on the network: every format, read and written."""

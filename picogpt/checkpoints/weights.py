@@ -1,0 +1,223 @@
+"""A model's folder: its weights, hyper-parameters and tokenizer; where to find it, how to read and save it.
+
+Three kinds of folders hold a model. OpenAI's, as downloaded:
+
+    hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
+
+picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
+parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. And
+Hugging Face's, which has a config.json and no hparams.json, see huggingface.py. The tokenizer is vocab.bpe
+or Hugging Face's files (bytes), or chars.json (characters); a model of neither kind of text has none.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+
+from picogpt.checkpoints import bundle, huggingface, safetensors
+from picogpt.checkpoints.released import DATA, fetch_gpt2
+from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
+from picogpt.params.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, param_shapes
+from picogpt.params.tree import flatten, nest, walk
+from picogpt.system.files import atomic_write
+from picogpt.text import bpe, chars, hf_bpe
+
+WEIGHTS = "model.safetensors"
+OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
+
+
+def load(model, models_dir="models", source="openai", offline=False):
+    """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
+
+    A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
+    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. What does not fit
+    together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
+    """
+    folder = find(model, models_dir, source, offline)
+    hparams = read_hparams(folder)
+    encoder = read_encoder(folder, hparams)
+    return read_params(folder, hparams), hparams, encoder
+
+
+def load_with_encoder(model, models_dir="models", source="openai", offline=False):
+    """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
+    params, hparams, encoder = load(model, models_dir, source, offline)
+    if encoder is None:
+        raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
+    return params, hparams, encoder
+
+
+def find(model, models_dir="models", source="openai", offline=False):
+    """Return the folder of a model, given as a size ("124M", "gpt2") or as one; fetch what a size lacks.
+
+    "tales" is the bundled model, unless there is a folder of that name.
+    """
+    name = str(model)
+    size = HUGGING_FACE_NAMES.get(name, name)
+    if size in SIZES:
+        names = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+        there = filter(is_complete, (Path(models_dir, name) for name in names))
+        return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
+    if name and Path(name).is_dir():
+        return Path(name)
+    if name == "tales":
+        return shipped(name)
+    if name in OLD_NAMES:
+        raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
+    if name and Path(name).is_file():
+        raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
+    given = name or repr(name)
+    raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+
+
+def is_complete(folder):
+    """Return whether `folder` has all files of a model with GPT-2's tokenizer, in one of the three kinds."""
+
+    def has(*names):
+        return all((folder / name).is_file() for name in names)
+
+    openai = has("hparams.json", "vocab.bpe", "model.ckpt.index", DATA)
+    ours = has("hparams.json", "vocab.bpe", WEIGHTS)
+    return openai or ours or has(huggingface.CONFIG, WEIGHTS, hf_bpe.VOCAB, hf_bpe.MERGES)
+
+
+def shipped(name):
+    """Return a folder that comes with picogpt: "tales", the bundled model, or "gpt2-bpe", its tokenizer."""
+    here = Path(__file__).parents[1]
+    installed = here / "models" / name
+    return installed if installed.is_dir() else here.parent / "models" / name
+
+
+def is_hugging_faces(folder):
+    """Return whether `folder` is of Hugging Face's kind."""
+    return Path(folder, huggingface.CONFIG).is_file() and not Path(folder, "hparams.json").is_file()
+
+
+def read_hparams(folder):
+    """Return the hyper-parameters in hparams.json, or in Hugging Face's config.json, checked."""
+    theirs = is_hugging_faces(folder)
+    path = Path(folder, huggingface.CONFIG if theirs else "hparams.json")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
+    try:
+        hparams = dict(json.loads(path.read_text(encoding="utf-8")))
+        hparams = huggingface.hparams_of(hparams) if theirs else hparams
+        check_hparams(hparams)
+        hparams = without_usual(hparams)
+        if theirs or not Path(folder, WEIGHTS).is_file():  # ours tell with which n_head they were saved
+            check_released(hparams)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be used: {error}") from None
+    return hparams
+
+
+def without_usual(hparams):
+    """Return the five hyper-parameters of every model, and of the OPTIONS those that differ from GPT-2's."""
+    differing = {key: hparams[key] for key in OPTIONS if hparams.get(key, OPTIONS[key]) != OPTIONS[key]}
+    return {key: hparams[key] for key in SIZES["124M"]} | differing
+
+
+def read_encoder(folder, hparams):
+    """Return the tokenizer in `folder`, or None; its vocabulary must be the model's."""
+    if Path(folder, "chars.json").is_file():
+        encoder = chars.CharEncoder.load(folder)
+    elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
+        encoder = bpe.load_encoder(folder)
+    elif Path(folder, hf_bpe.VOCAB).is_file() or Path(folder, hf_bpe.ALL_IN_ONE).is_file():
+        encoder = hf_bpe.load_encoder(folder)
+    else:
+        return None
+    if encoder.n_vocab != hparams["n_vocab"]:
+        raise ValueError(
+            f"the tokenizer in {folder} has {encoder.n_vocab} tokens, but the model has"
+            f" n_vocab {hparams['n_vocab']}: they are not of one model"
+        )
+    return encoder
+
+
+def read_params(folder, hparams):
+    """Return the tree of parameters, checked; all are views of one array, see `safetensors.read`."""
+    if is_hugging_faces(folder):
+        return lay_out(huggingface.read(folder, hparams), hparams, folder)
+    if not Path(folder, WEIGHTS).is_file():
+        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder)
+    tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
+    check(tensors, hparams, folder)
+    saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
+    if saved and saved[1] != str(hparams["n_head"]):  # which no shape would tell
+        raise ValueError(
+            f"{folder} has weights of n_head {saved[1]}, but hparams.json has {hparams['n_head']}: correct it"
+        )
+    return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))})
+
+
+def lay_out(arrays, hparams, source):
+    """Return {path: array} as the tree of parameters, views of one new array; half precision is widened.
+
+    The arrays may be mapped from a file, and transposed: each number is read once, and nothing else is made.
+    """
+    check_hparams(hparams)
+    check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16))
+    flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
+    for path, shape in walk(param_shapes(**hparams)):
+        begin, end = end, end + math.prod(shape)
+        tensors[path] = flat[begin:end].reshape(shape)
+        if arrays[path].dtype == safetensors.BF16:
+            bits = tensors[path].view(np.uint32)
+            bits[...] = arrays[path]["bf16"]
+            bits <<= 16
+        else:
+            tensors[path][...] = arrays[path]
+    check_finite(tensors, source)
+    return nest(tensors)
+
+
+def from_checkpoint_names(tensors):
+    """Return OpenAI's variables as {path in the tree: array}.
+
+    OpenAI computed the linear layers as convolutions of width 1; that axis, the first of three, is dropped.
+
+    >>> conv = {"model/h0/mlp/c_fc/w": np.ones((1, 2, 8)), "model/wte": np.ones((5, 2))}
+    >>> {path: array.shape for path, array in from_checkpoint_names(conv).items()}
+    {'blocks.0.mlp.c_fc.w': (2, 8), 'wte': (5, 2)}
+    """
+    renamed = {}
+    for name, array in tensors.items():
+        path = re.sub(r"^h(\d+)\.", r"blocks.\1.", name.removeprefix("model/").replace("/", "."))
+        renamed[path] = array[0] if array.ndim == 3 and len(array) == 1 else array
+    return renamed
+
+
+def to_checkpoint_names(tensors):
+    """Return {path in the tree: array} as OpenAI's variables: the inverse of `from_checkpoint_names`."""
+    renamed = {}
+    for path, array in tensors.items():
+        name = "model/" + re.sub(r"^blocks\.", "h", path).replace(".", "/")
+        renamed[name] = array[None] if name.endswith("/w") else array
+    return renamed
+
+
+def save(folder, params, hparams, encoder=None):
+    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    save_params(folder, params, hparams)
+    save_hparams(folder, hparams, encoder)
+
+
+def save_hparams(folder, hparams, encoder=None):
+    """Write hparams.json, and the tokenizer's files beside it."""
+    with atomic_write(Path(folder, "hparams.json")) as file:
+        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
+    if encoder is not None:
+        encoder.save(folder)
+
+
+def save_params(folder, params, hparams):
+    """Write model.safetensors, after a check that it could be read again; return its path."""
+    check(params, hparams)
+    metadata = {"format": "picogpt", "hparams": json.dumps(hparams)}
+    safetensors.write(Path(folder, WEIGHTS), flatten(params), metadata)
+    return Path(folder, WEIGHTS)

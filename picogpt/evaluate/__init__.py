@@ -1,0 +1,1 @@
+"""Measuring a model: `python -m picogpt.evaluate`."""

@@ -1,0 +1,1 @@
+"""Looking inside: `python -m picogpt.explain`."""

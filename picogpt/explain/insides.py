@@ -1,0 +1,90 @@
+"""What a model does while it reads a text: where it looks, what each layer adds, what it would say by then.
+
+All of it comes from `acts`, which `gpt2([ids], params, n_head, acts=acts)` leaves for one text of T tokens.
+`explain.py` shows it.
+"""
+
+import numpy as np
+
+from picogpt.descendants.parts import adapt
+from picogpt.descendants.tricks import banded, places_of
+from picogpt.gpt2 import feed_forward, merge_heads, split_heads, transformer_block
+from picogpt.ops import attention_probs, layer_norm, linear
+
+
+def attention_maps(params, acts):
+    """Return how much each token attends to each token, in every layer and head: [n_layer, H, T, T].
+
+    Rows are the tokens that look, and sum to 1. The learned factors of time-weighting are not in it.
+    """
+    maps = []
+    for block, act in zip(params["blocks"], acts, strict=False):
+        mask, band = acts[-1]["mask"], block["attn"].get("band")
+        if band is not None:
+            mask = banded(mask, places_of(mask), len(band))
+        maps.append(attention_probs(act["q"], act["k"], mask)[0])
+    return np.stack(maps)
+
+
+def streams(acts):
+    """Return the residual stream before the first block and after each: [n_layer + 1, T, C]."""
+    return np.stack([act["x"][0] for act in acts])
+
+
+def contributions(params, acts, ids):
+    """Return {who: what it adds to the residual stream}, each [T, C]; their sum is the stream at its end."""
+    added = {"token embedding": params["wte"][ids]}
+    if params["wpe"].size:
+        added["position embedding"] = params["wpe"][: len(ids)]
+    for n, (block, act) in enumerate(zip(params["blocks"], acts, strict=False), start=1):
+        added[f"attention {n}"] = project(act["heads"], **block["attn"])[0]
+        added[f"feed-forward {n}"] = project(act["gelu"], **block["mlp"])[0]
+    return added
+
+
+def project(x, c_proj, adapter=None, **others):
+    """Do what attention and the feed-forward layer end with: [.., C] or [.., 4C] -> [.., C]."""
+    return adapt(linear(x, **c_proj), adapter, {}, "adapter")
+
+
+def read_out(params, x):
+    """Return the logits that the model's end makes of a residual stream: [..., C] -> [..., V].
+
+    For the stream after a middle layer that is the "logit lens" (nostalgebraist 2020): what the model would
+    say if it had to stop there.
+    """
+    return linear(layer_norm(x, **params["ln_f"]), params.get("lm_head", params["wte"]).T)
+
+
+def streams_without_heads(params, acts, n_head, layer):
+    """Return the stream at the model's end, had one head of `layer` put out zeros: [H, T, C], for each head.
+
+    From where its layer projects the heads, the model is computed again: a batch, in whose every row
+    another head is off.
+    """
+    act, block = acts[layer], params["blocks"][layer]
+    heads = split_heads(act["heads"], n_head)  # [1, H, T, D]
+    on = 1 - np.eye(n_head, dtype=heads.dtype)[:, :, None, None]
+    x = act["x"] + project(merge_heads(heads * on), **block["attn"])  # [H, T, C]
+    x = x + feed_forward(layer_norm(x, **block["ln_2"]), **block["mlp"])
+    for block in params["blocks"][layer + 1 :]:
+        x = transformer_block(x, **block, n_head=n_head, mask=acts[-1]["mask"])
+    return x
+
+
+def likeliest(logits, k):
+    """Return the ids of the k largest logits of each row, the largest first: [..., V] -> [..., k]."""
+    return np.argsort(-logits, axis=-1, kind="stable")[..., :k]
+
+
+def log_sum_rest(logits, kept, temperatures):
+    """Return ln of the sum of e^((logit - largest) / temperature) over all but the `kept` ids of each row.
+
+    logits [T, V], kept [T, k] -> [T, number of temperatures]. With it, the probabilities of the kept are
+    exact at each of these temperatures without the others; it is -inf where there are no others.
+    """
+    shifted = (logits - logits.max(axis=-1, keepdims=True)).astype(np.float64)
+    np.put_along_axis(shifted, kept, -np.inf, axis=-1)
+    sums = np.stack([np.exp(shifted / t).sum(axis=-1) for t in temperatures], axis=-1)
+    with np.errstate(divide="ignore"):
+        return np.log(sums)

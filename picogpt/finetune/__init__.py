@@ -1,0 +1,1 @@
+"""Fine-tuning: `python -m picogpt.finetune` and `python -m picogpt.finetune.classify`."""

@@ -1,0 +1,145 @@
+"""What a fine-tuning changes: the whole model, arrays chosen by name, low-rank updates, adapters.
+
+The trainer moves whatever stands in state["params"]. Here that is {path: array}, arrays of the model itself,
+which it changes in place, and {path: {"a": array, "b": array}} for a matrix with a low-rank update. Nothing
+else of the model is touched: it stays as it is, bit for bit, and the optimiser keeps no moments for it.
+"""
+
+import fnmatch
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from picogpt.checkpoints import weights
+from picogpt.finetune import adapters, lora
+from picogpt.params.tree import flatten, walk
+from picogpt.system import command
+from picogpt.train import trainer
+
+log = logging.getLogger("picogpt")
+HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
+MATRICES = "blocks.*.w"  # that LoRA updates
+RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled model; larger ones want less
+    (False, False): 5e-4,
+    (True, False): 1e-2,
+    (False, True): 5e-3,
+    (True, True): 5e-3,
+}
+
+
+def check_flags(flags):
+    """End the program if --lora_on was given and has no effect."""
+    if flags["lora_on"] != MATRICES and not flags["lora"]:
+        command.usage_error("--lora_on has no effect without --lora")
+
+
+def begin(params, hparams, rng, train=None, rank=0, lora_on=MATRICES, n_adapter=0):
+    """Return (params, hparams, trained): the model, with adapters if asked for, and what of it is trained.
+
+    train : names, see `choose`; None is all, or, with LoRA or adapters, only these
+    rank : of LoRA on the matrices `lora_on`; 0 is none
+    n_adapter : channels of the adapters; 0 is none
+
+    A classifier's head, where there is one, is always trained.
+    """
+    if n_adapter:
+        params, hparams = adapters.insert(params, hparams, n_adapter, rng)
+    if train is None:
+        train = "" if rank or n_adapter else "*"
+    trained = choose(params, train)
+    if n_adapter:
+        trained |= choose(params, "*.adapter.*")
+    if rank:
+        trained |= lora.start(choose(params, lora_on), rank, rng)
+    if HEAD in params:
+        trained |= choose(params, f"{HEAD}.*")
+    if not trained:
+        raise ValueError("nothing is to be trained: name arrays, such as blocks.3.*, or all of them with *")
+    return params, hparams, trained
+
+
+def fingerprint(params):
+    """Return the sha256 of all weights, which tells a model from another of the same shape."""
+    digest = hashlib.sha256()
+    for _, array in walk(params):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def choose(params, patterns):
+    """Return {path: array} of the model's own arrays whose paths match one of the patterns.
+
+    >>> import numpy as np
+    >>> list(choose({"wte": np.ones(2), "ln_f": {"g": np.ones(3), "b": np.ones(4)}}, "ln_f.*,w?e"))
+    ['wte', 'ln_f.g', 'ln_f.b']
+    """
+    flat, chosen = flatten(params), set()
+    for pattern in filter(None, patterns.split(",")):
+        matching = {path for path in flat if fnmatch.fnmatchcase(path, pattern)}
+        if not matching:
+            raise ValueError(f"{pattern} names no array; the model has {', '.join(list(flat)[:5])} ...")
+        chosen |= matching
+    return {path: array for path, array in flat.items() if path in chosen and array.size}
+
+
+def low_rank_of(trained):
+    """Return the low-rank updates among what is trained."""
+    return {path: leaf for path, leaf in trained.items() if isinstance(leaf, dict)}
+
+
+def in_use(params, trained):
+    """Let the model compute with what has been trained: `with in_use(params, trained): ...`"""
+    return lora.merged(params, low_rank_of(trained))
+
+
+def save(folder, params, hparams, encoder, trained):
+    """Merge low-rank updates for good, write the model's folder, and beside it the updates themselves."""
+    low_rank = low_rank_of(trained)
+    lora.merge(params, low_rank)
+    weights.save(folder, {name: params[name] for name in params if name != HEAD}, hparams, encoder)
+    if low_rank:
+        lora.save(Path(folder, LORA), low_rank)
+
+
+def gradients_of(params, gradients):
+    """Return the gradients that the trainer asks for: of what is trained, from those of the whole model.
+
+    gradients(params, batch, p_drop, rng) -> loss, a tree like `params`, as `trainer.language_model` gives it.
+    """
+
+    def of_trained(trained, batch, p_drop, rng):
+        with in_use(params, trained):
+            loss, grads = gradients(params, batch, p_drop, rng)
+        flat = flatten(grads)
+        return loss, {
+            path: lora.backward(flat[path], **leaf) if isinstance(leaf, dict) else flat[path]
+            for path, leaf in trained.items()
+        }
+
+    return of_trained
+
+
+def recipe(flags, steps):
+    """Return the settings of the training, see trainer.py; without --lr the rate suits what is trained."""
+    lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
+    return trainer.recipe(
+        steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"]
+    )
+
+
+def share(params, trained):
+    """Return how much is trained, and what AdamW's moments, two numbers for each one trained, take."""
+    n_trained = sum(array.size for _, array in walk(trained))
+    n_all = sum(array.size for _, array in walk(params)) + sum(w.size for _, w in walk(low_rank_of(trained)))
+    n_bytes = [2 * sum(array.nbytes for _, array in walk(tree)) for tree in (trained, params)]
+    log.info(
+        "training %s of %s parameters (%.2f %%); the optimiser's state takes %.2f MB, and would %.2f for all",
+        f"{n_trained:,}", f"{n_all:,}", 100 * n_trained / n_all, *(n / 1e6 for n in n_bytes),
+    )  # fmt: skip
+    return {
+        "trained parameters": n_trained,
+        "parameters": n_all,
+        "bytes of optimiser state": n_bytes[0],
+    }

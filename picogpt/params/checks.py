@@ -1,0 +1,96 @@
+"""Whether hyper-parameters and parameters are those of a GPT-2: if not, one sentence that says why."""
+
+import json
+
+import numpy as np
+
+from picogpt.params.shapes import OPTIONS, SIZES, param_shapes
+from picogpt.params.tree import flatten
+
+ALLOWED = dict(  # options that are one of a few
+    bias=(True, False),
+    tied=(True, False),
+    gelu=("tanh", "erf", "quick"),
+    time_weighting=("none", "full", "circulant"),
+    time_mixing=(True, False),
+    positions=(True, False),
+)
+MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
+
+
+def check_hparams(hparams):
+    """Raise ValueError unless the hyper-parameters are whole numbers of which a model can be built."""
+    for key in SIZES["124M"]:
+        if type(hparams.get(key)) is not int or hparams[key] < 1:
+            raise ValueError(f"{key} is {hparams.get(key, 'missing')}, but must be a whole number from 1 on")
+    if hparams["n_layer"] > MAX_LAYERS:
+        raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")
+    if hparams["n_embd"] % hparams["n_head"]:
+        raise ValueError(
+            f"n_embd {hparams['n_embd']} does not split into n_head {hparams['n_head']} equal heads"
+        )
+    for key, allowed in ALLOWED.items():
+        value = hparams.get(key, OPTIONS[key])
+        if type(value) is not type(OPTIONS[key]) or (value not in allowed):
+            raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
+    for key in ("band", "adapter"):
+        value = hparams.get(key, 0)
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")
+
+
+def check_released(hparams):
+    """Raise ValueError for a released model's sizes with another n_head: it would compute, but nonsense."""
+    for size, released in SIZES.items():
+        n_head, right = hparams["n_head"], released["n_head"]
+        if n_head != right and hparams | {"n_head": right} == released:
+            raise ValueError(f"n_head is {n_head}, but {size}, of these sizes, has {right}: correct it")
+
+
+def check(params, hparams, source="the model"):
+    """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 GPT-2 without a NaN.
+
+    `source`, say the folder they are from, begins the sentence.
+    """
+    check_hparams(hparams)
+    check_shapes(flatten(params), hparams, source, (np.float32,))
+    check_finite(flatten(params), source)
+
+
+def check_shapes(arrays, hparams, source, dtypes):
+    """Raise ValueError unless {path: array} are the arrays of a GPT-2, each of one of the `dtypes`."""
+    shapes = flatten(param_shapes(**hparams))
+    if lacking := shapes.keys() - arrays.keys():
+        raise ValueError(
+            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
+        )
+    if extra := arrays.keys() - shapes.keys():
+        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
+    for path, shape in shapes.items():
+        array = arrays[path]
+        if array.shape != shape:
+            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
+        if array.dtype not in dtypes:
+            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
+
+
+def check_finite(arrays, source):
+    """Raise ValueError if {path: array} has a number that is none."""
+    for path, array in arrays.items():
+        if not is_finite(array):
+            raise ValueError(f"{source} has NaN or infinity in {path}: download, convert or train it again")
+
+
+def named(paths):
+    """Return one of `paths`, and how many more there are.
+
+    >>> named({"wte"}), named({"b", "a", "c"})
+    ('wte', 'a (and 2 more tensors)')
+    """
+    return min(paths) + (f" (and {len(paths) - 1} more tensors)" if len(paths) > 1 else "")
+
+
+def is_finite(array):
+    """Return whether all numbers are finite: their sum tells, much faster, unless it alone overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

@@ -1,0 +1,27 @@
+"""The parameters of an untrained model."""
+
+import math
+
+import numpy as np
+
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import flatten, nest
+
+
+def init_params(hparams, rng, dtype=np.float32):
+    """Draw the parameters of an untrained model.
+
+    Weights are N(0, 0.02), gains 1, biases 0 (Radford et al. 2018, section 4.1). The projections that
+    add to the residual stream, two in each block, are smaller by sqrt(2 n_layer), so that the sum of
+    all they add has the same variance at any depth (Radford et al. 2019, section 2.3).
+    """
+
+    def draw(path, shape):
+        if path.endswith((".b", ".g")):
+            return np.full(shape, float(path.endswith(".g")), dtype)
+        shrink = 1 / math.sqrt(2 * hparams["n_layer"]) if path.endswith("c_proj.w") else 1.0
+        if ".time_weighting." in path:
+            return np.ones(shape, dtype)
+        return (0.02 * shrink * rng.standard_normal(shape)).astype(dtype)
+
+    return nest({path: draw(path, shape) for path, shape in flatten(param_shapes(**hparams)).items()})

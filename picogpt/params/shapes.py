@@ -1,0 +1,102 @@
+"""The architecture as a table of shapes: which arrays a GPT-2 consists of, for given hyper-parameters.
+
+`hparams` are OpenAI's (hparams.json): n_vocab, n_ctx, n_embd, n_head, n_layer. A descendant of GPT-2 that
+differs from it says so by more of them, which are left out where they are as in OPTIONS.
+"""
+
+import math
+
+from picogpt.descendants.parts import more_shapes
+from picogpt.params.tree import walk
+
+
+def gpt2_hparams(n_embd, n_head, n_layer):
+    """Return the hyper-parameters of one of OpenAI's models; vocabulary and context are the same in all."""
+    return dict(n_vocab=50257, n_ctx=1024, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
+
+
+SIZES = {
+    "124M": gpt2_hparams(n_embd=768, n_head=12, n_layer=12),
+    "355M": gpt2_hparams(n_embd=1024, n_head=16, n_layer=24),
+    "774M": gpt2_hparams(n_embd=1280, n_head=20, n_layer=36),
+    "1558M": gpt2_hparams(n_embd=1600, n_head=25, n_layer=48),
+}
+HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M", "gpt2-xl": "1558M"}
+OPTIONS = {
+    "bias": True,  # whether linear layers and layer norms add one
+    "tied": True,  # whether the token embedding is the output head too
+    "gelu": "tanh",  # or erf, the exact one; or quick, with a sigmoid
+    "time_weighting": "none",  # full or circulant: learned factors of attention, by place
+    "time_mixing": False,  # whether attention sees half the channels one token late
+    "positions": True,  # whether there is a position embedding
+    "band": 0,  # how many tokens every second layer looks back, itself included; 0: all
+    "adapter": 0,  # channels of the adapters, see adapters.py; 0: there are none
+}
+
+
+def param_shapes(
+    n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh",
+    time_weighting="none", time_mixing=False, positions=True, band=0, adapter=0,
+):  # fmt: skip
+    """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
+
+    Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
+    `n_head` shapes no layer: the heads lie side by side in the columns of c_attn. An option that learns
+    nothing is in the tree as an empty array, whose presence turns it on and whose length is its number:
+    `erf` or `quick`, `time_mixing`, `band`; and `wpe` itself, which has n_ctx rows even without numbers.
+
+    >>> shapes = param_shapes(**SIZES["124M"])
+    >>> shapes["wte"], shapes["wpe"], len(shapes["blocks"])
+    ((50257, 768), (1024, 768), 12)
+    >>> shapes["blocks"][0]["attn"]
+    {'c_attn': {'w': (768, 2304), 'b': (2304,)}, 'c_proj': {'w': (768, 768), 'b': (768,)}}
+    >>> shapes["blocks"][0]["mlp"]
+    {'c_fc': {'w': (768, 3072), 'b': (3072,)}, 'c_proj': {'w': (3072, 768), 'b': (768,)}}
+    >>> shapes["ln_f"]
+    {'g': (768,), 'b': (768,)}
+    """
+
+    def linear(n_in, n_out):
+        return dict(w=(n_in, n_out)) | (dict(b=(n_out,)) if bias else {})
+
+    def norm():
+        return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
+
+    def feed_forward(n):
+        return dict(c_fc=linear(n_embd, n), c_proj=linear(n, n_embd))
+
+    def block(layer):
+        attn = dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd))
+        mlp = feed_forward(4 * n_embd)
+        narrow = feed_forward(adapter) if adapter else {}
+        more = more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, narrow)
+        return dict(ln_1=norm(), attn=attn | more["attn"], ln_2=norm(), mlp=mlp | more["mlp"])
+
+    params = dict(
+        wte=(n_vocab, n_embd),  # token embedding, and the output head
+        wpe=(n_ctx, n_embd if positions else 0),  # position embedding
+        blocks=[block(layer) for layer in range(n_layer)],
+        ln_f=norm(),
+    )
+    return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
+
+
+def without_padding(n_vocab):
+    """Return how many tokens a vocabulary has; GPT-2's is padded by some to a rounder number.
+
+    The tokens of the padding are none, so a model is read without them: its vocabulary is then that of its
+    tokenizer, no sampling can draw them, and the logits of the others stay what they are.
+
+    >>> without_padding(50304), without_padding(65)
+    (50257, 65)
+    """
+    return 50257 if n_vocab == 50304 else n_vocab
+
+
+def n_params(hparams):
+    """Return how many numbers a model holds.
+
+    >>> [n_params(SIZES[size]) for size in SIZES]
+    [124439808, 354823168, 774030080, 1557611200]
+    """
+    return sum(math.prod(shape) for _, shape in walk(param_shapes(**hparams)))

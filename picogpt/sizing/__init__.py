@@ -1,0 +1,1 @@
+"""Published shapes, and what a model costs: `python -m picogpt.sizing`."""

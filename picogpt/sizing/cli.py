@@ -1,0 +1,196 @@
+"""What a model costs: its parameters, arithmetic and memory, and days of training.
+
+usage: python -m picogpt.sizing [NAME] [flags]
+
+Computes all from the hyper-parameters; the model itself is not needed. Without a NAME and flags, it lists
+the models that have a name.
+
+  NAME                a model by name, such as gpt2 or gpt3-175B; 124M, 355M, 774M, 1558M; or a folder
+  --n_vocab N --n_ctx N --n_embd N --n_head N --n_layer N --bias BOOL --tied BOOL --positions BOOL
+  --gelu NAME --time_weighting NAME --time_mixing BOOL --band N --adapter N
+                      what is otherwise than NAME says, or all of it. See picogpt.train, and of the
+                      channels of adapters --adapters of picogpt.finetune
+  --batch_size N      sequences of n_ctx tokens at a time, for memory (1)
+  --flops X           what the hardware can do, in FLOPs per second (312e12: an A100 in bfloat16)
+  --mfu X             which share of it training uses (0.3)
+  --tokens X          how many tokens to train on (what Chinchilla's law finds best for this size)
+
+Exit codes: 0 done, 1 error, 2 wrong usage.
+"""
+
+import math
+from pathlib import Path
+
+from picogpt.checkpoints import weights
+from picogpt.params.checks import check_hparams
+from picogpt.params.shapes import OPTIONS, SIZES, n_params, param_shapes
+from picogpt.params.tree import walk
+from picogpt.sizing.presets import PRESETS
+from picogpt.system import command
+
+FLOAT = 4  # bytes
+
+
+def sizing(
+    name: str = "",
+    *,
+    n_vocab: int | None = None,
+    n_ctx: int | None = None,
+    n_embd: int | None = None,
+    n_head: int | None = None,
+    n_layer: int | None = None,
+    bias: bool | None = None,
+    tied: bool | None = None,
+    positions: bool | None = None,
+    gelu: str | None = None,
+    time_weighting: str | None = None,
+    time_mixing: bool | None = None,
+    band: int | None = None,
+    adapter: int | None = None,
+    batch_size: int = 1,
+    flops: float = 312e12,
+    mfu: float = 0.3,
+    tokens: float | None = None,
+):
+    """Print what a model costs, as the docstring of this module says."""
+    given = {key: value for key, value in locals().items() if key in SIZES["124M"] | OPTIONS}
+    changes = {key: value for key, value in given.items() if value is not None}
+    for flag, value in dict(batch_size=batch_size, flops=flops, mfu=mfu, tokens=tokens).items():
+        if value is not None and not 0 < value < math.inf:
+            command.usage_error(f"--{flag} must be more than 0 and not infinite, not {value}")
+    if not name and not changes:
+        print("\n".join(catalogue()))
+        return
+    hparams = find_hparams(name) | changes
+    if missing := [f"--{key}" for key in SIZES["124M"] if key not in hparams]:
+        command.usage_error(f"{name or 'a model'} needs {', '.join(missing)} too")
+    check_hparams(hparams)
+    print("\n".join(report(hparams, batch_size, flops, mfu, tokens)))
+
+
+def find_hparams(name):
+    """Return the hyper-parameters of a name, or of a folder, as far as it has any; {} for no name."""
+    if not name or name in PRESETS:
+        return PRESETS.get(name, {})
+    if name in SIZES:
+        return SIZES[name]
+    if Path(name).is_dir() or name in weights.OLD_NAMES:
+        return weights.read_hparams(weights.find(name))
+    raise ValueError(f"{name!r} is neither a folder nor a model's name; the names are {', '.join(PRESETS)}")
+
+
+def catalogue():
+    """Yield the lines of the list of all names."""
+    yield f"{'name':12s} {'layers':>6s} {'heads':>5s} {'channels':>8s} {'context':>7s} {'parameters':>15s}"
+    for name, hparams in PRESETS.items():
+        whole = "n_ctx" in hparams
+        count = f"{n_params(hparams):,}" if whole else "by its text"
+        sizes = f"{hparams['n_layer']:6d} {hparams['n_head']:5d} {hparams['n_embd']:8d}"
+        yield f"{name:12s} {sizes} {hparams['n_ctx'] if whole else '':>7} {count:>15s}"
+
+
+def report(hparams, batch_size=1, flops=312e12, mfu=0.3, tokens=None):
+    """Yield the lines that say what a model costs."""
+    parameters, memory, arithmetic = count(hparams), bytes_needed(hparams, batch_size), count_flops(hparams)
+    N, T = parameters["all"], hparams["n_ctx"]
+    yield ", ".join(f"{key} {value}" for key, value in hparams.items())
+    yield "\nparameters"
+    yield from (f"  {part:28s} {n:23,d}" for part, n in parameters.items())
+    yield f"\nFLOPs, for one sequence of {T:,} tokens"
+    yield from (f"  {part:28s} {n:23,d}" for part, n in arithmetic.items())
+    yield f"\nmemory in MB, in float32, for {batch_size} x {T:,} tokens"
+    yield from (f"  {part:28s} {n / 1e6:23,.1f}" for part, n in memory.items())
+    best = best_tokens(N)
+    tokens = tokens or best
+    days = 6 * N * tokens / (flops * mfu) / 86400
+    share = f"{tokens / N:.1f} for each parameter; Chinchilla's best: {best:.4g}"
+    yield f"\ntraining on {tokens:.4g} tokens ({share})"
+    yield f"  {'FLOPs (6 N D)':28s} {6 * N * tokens:23.4g}"
+    yield f"  {'days':28s} {days:23,.4g}   at {mfu:g} of {flops:.4g} FLOPs per second"
+    yield f"  {'loss':28s} {loss(N, tokens):23.3f}   nats per token, of Chinchilla's data and tokens"
+
+
+def count(hparams):
+    """Return {part: its parameters}; the blocks, and the rest, are what is left without embeddings."""
+    of = {path: math.prod(shape) for path, shape in walk(param_shapes(**hparams))}
+    parts = {"token embedding": of["wte"], "position embedding": of["wpe"]}
+    parts["blocks"] = sum(n for path, n in of.items() if path.startswith("blocks."))
+    parts["final norm"] = sum(n for path, n in of.items() if path.startswith("ln_f."))
+    parts["output head of its own"] = of.get("lm_head", 0)
+    parts["all"] = n_params(hparams)
+    parts["all but positions"] = parts["all"] - of["wpe"]  # nanoGPT's count
+    parts["all but embeddings"] = parts["all but positions"] - of["wte"]
+    return parts
+
+
+def count_flops(hparams):
+    """Return {part: the FLOPs of its matrix products} for one sequence of n_ctx tokens, two per product.
+
+    Attention counts as if all tokens looked at all; the way back as two forwards, as in nanoGPT. The estimate
+    of Chowdhery et al. 2022, appendix B, takes 6 for each parameter and token, positions' left out, and 12 C
+    for each layer, token and token looked at.
+    """
+    C, L, T = hparams["n_embd"], hparams["n_layer"], hparams["n_ctx"]
+    parts = {
+        "queries, keys, values": L * 2 * T * C * 3 * C,
+        "attention": L * 2 * (2 * T * T * C),
+        "attention's projection": L * 2 * T * C * C,
+        "feed-forward": L * 2 * T * C * 4 * C * 2,
+        "adapters": L * 2 * (2 * T * C * hparams.get("adapter", 0) * 2),
+        "output head": 2 * T * C * hparams["n_vocab"],
+    }
+    forward = sum(parts.values())
+    palm = (6 * count(hparams)["all but positions"] + 12 * L * C * T) * T
+    return parts | {
+        "forward": forward,
+        "forward and backward": 3 * forward,
+        "the same, by PaLM's estimate": palm,
+    }
+
+
+def bytes_needed(hparams, batch_size=1):
+    """Return {part: bytes in float32} of training all of it on and of generating `batch_size` sequences.
+
+    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each before
+    and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and after gelu. The
+    model keeps x and ln_f; the logits stand beside their derivative.
+    """
+    C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
+    n = hparams.get("adapter", 0)
+    block = 16 * C + (2 * (C + 2 * n) if n else 0)
+    weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
+    activations, logits = rows * (block * L + 2 * C), rows * 2 * V
+    mixed = FLOAT * batch_size * L * (T + 1) * (C // 2) if hparams.get("time_mixing") else 0
+    cache = rows * 2 * L * C + mixed
+    return {
+        "weights": weight,
+        "gradients": weight,
+        "AdamW's moments": 2 * weight,
+        "activations": activations,
+        "logits, their derivative": logits,
+        "training": 4 * weight + activations + logits,
+        "key-value cache": cache,
+        "generating": weight + cache,
+    }
+
+
+def best_tokens(n):
+    """Return how many tokens to train n parameters on, to spend a given amount of arithmetic best.
+
+    A line through the logarithms of Hoffmann et al. 2022, table A3, as nanoGPT's scaling_laws.ipynb fits it.
+
+    >>> f"{best_tokens(124e6):.2e}"
+    '2.29e+09'
+    """
+    return 10 ** (1.04096 * math.log10(n) + 0.93539)
+
+
+def loss(n, tokens):
+    """Return the loss, in nats per token, that n parameters reach on so many tokens.
+
+    1.69 + 406.4 / n^0.34 + 410.7 / tokens^0.28 (Hoffmann et al. 2022, section 3.3)
+
+    >>> round(loss(70e9, 1.4e12), 2)  # Chinchilla itself
+    1.94
+    """
+    return 1.69 + 406.4 / n**0.34 + 410.7 / tokens**0.28

@@ -1,0 +1,196 @@
+"""From a function with keyword arguments to a command: its flags, its help, its errors in one line.
+
+python-fire makes the call from the flags. It is made for exploring, though: left alone it would evaluate
+a prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
+the words are checked here first and written out as --flag=value, and fire is told how to read each.
+
+The parameters before `*` in the function's signature may be given by place, all of them as flags. An
+annotation (int, float, str, bool, list) says how to read one; the flag of a list may be repeated. The
+help is the docstring of the function's module.
+"""
+
+import difflib
+import inspect
+import json
+import logging
+import sys
+import typing
+import warnings
+
+import fire
+
+from picogpt.system import interrupt, terminal
+from picogpt.system.files import read_json
+
+log = logging.getLogger("picogpt")
+LONGEST = 1000  # characters of an error
+
+
+def run(function, argv=None, aliases=None, name="picogpt", config=None):
+    """Call `function` with the flags in `argv` and end the program.
+
+    `aliases` maps short names to parameters; `config`: see `read_flags`. Exit codes: 0 done, or the
+    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted, 143 by SIGTERM. stderr
+    gets errors as "name: sentence".
+    """
+    with interrupt.handled(), terminal.streams():
+        handler = logging.StreamHandler()
+        handler.setFormatter(terminal.Formatter(f"{name}: %(message)s"))
+        logging.basicConfig(handlers=[handler], force=True)
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # of NumPy: what comes of NaN is an error, in one line
+        sys.exit(code_of(function, argv, aliases or {}, config))
+
+
+def code_of(function, argv, aliases, config):
+    """Call `function` with the flags in `argv`; say what goes wrong, and return the exit code."""
+    try:
+        argv = sys.argv[1:] if argv is None else argv
+        flags = read_flags(function, argv, aliases, config)
+        typed = [flag_name(word) for word in argv if word.startswith("-")]
+        shown = {aliases.get(word, word): word for word in typed}
+        parsers = {
+            name: parser(shown.get(name, name), p.annotation) for name, p in parameters(function).items()
+        }
+        fire.decorators.SetParseFns(**parsers)(function)
+        fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        terminal.discard(sys.stdout)
+    except KeyboardInterrupt as error:
+        log.error("%s", str(error) or "interrupted")
+        return getattr(error, "code", 130)
+    except (ValueError, OSError, ArithmeticError, MemoryError, RecursionError, NotImplementedError) as error:
+        log.error(sentence(error))  # the last: of the exercises
+        terminal.discard(sys.stdout)
+        return 1
+    return 0
+
+
+def sentence(error):
+    """Return what an error says, without the system's number for it, which means nothing to most.
+
+    It is one line, whatever a file's names or text may be that it quotes, and of a length to be read.
+    """
+    said = str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        said = "there is not enough memory"
+    elif isinstance(error, OSError) and error.strerror:
+        said = f"{error.filename or 'stdout or stderr'}: {error.strerror}"
+    if len(said) > LONGEST:
+        said = f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
+
+
+def usage_error(message):
+    """Say what is wrong with the flags, and end the program with code 2."""
+    log.error("%s (--help shows all flags)", message)
+    sys.exit(2)
+
+
+def parameters(function):
+    """Return {name: inspect.Parameter} of a function."""
+    return inspect.signature(function).parameters
+
+
+def read_flags(function, argv, aliases, config=None):
+    """Return {parameter: its value as a string} for the words of a command line; a list's as JSON.
+
+    A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
+    taken by place. config({parameter: value}) -> a JSON file of flags that hold where the words give none,
+    or None; or such a file and the flags that it may not give.
+    """
+    known, words, given, places = parameters(function), list(argv), {}, []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            places += words
+            break
+        if word in ("-h", "--help"):
+            print(inspect.getdoc(inspect.getmodule(function)))
+            sys.exit(0)
+        if not word.startswith("-") or word == "-":
+            places.append(word)
+            continue
+        flag, has_value, value = word.partition("=")
+        name = flag_parameter(flag, known, aliases)
+        if not has_value and known[name].annotation is bool:
+            value = "true"
+        elif not has_value:
+            value = words.pop(0) if words else usage_error(f"{flag} needs a value")
+        give(given, name, value, known)
+    by_place = [name for name, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(places) > len(by_place):
+        usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
+    for name, value in zip(by_place, places, strict=False):
+        give(given, name, value, known)
+    if config and (file := config(given)):
+        path, never = file if isinstance(file, tuple) else (file, ())
+        given = read_config(path, known, never) | given
+    for name, p in known.items():
+        if p.default is p.empty and name not in given:
+            usage_error(f"{name.upper()} is missing")
+    return given
+
+
+def flag_name(word):
+    """Return the name of the flag in a word such as --top-k=3: top_k."""
+    return word.partition("=")[0].lstrip("-").replace("-", "_")
+
+
+def flag_parameter(flag, known, aliases):
+    """Return the parameter that a word such as --top-k means."""
+    name = aliases.get(flag_name(flag), flag_name(flag))
+    if name not in known:
+        near = difflib.get_close_matches(name, [*known, *aliases, "help"], n=1)
+        hint = f"did you mean --{near[0]}?" if near else "a text that begins with - goes after --"
+        usage_error(f"there is no flag {flag}; {hint}")
+    return name
+
+
+def give(given, name, value, known):
+    """Note one value of one parameter."""
+    if known[name].annotation is list:
+        given[name] = json.dumps([*json.loads(given.get(name, "[]")), value])
+    elif name in given:
+        usage_error(f"--{name} is given twice")
+    else:
+        given[name] = value
+
+
+def read_config(path, known, never=()):
+    """Return the flags in a JSON file as `read_flags` returns those of a command line; none may be in `never`."""
+    try:
+        flags = read_json(path)
+        texts = {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
+        }
+    except FileNotFoundError:
+        raise
+    except (ValueError, AttributeError):
+        raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
+    for name in texts:
+        if name not in known:
+            raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")
+        if name in never:
+            raise ValueError(
+                f"{path} gives a value to {name}, which is for the command line alone: delete it there"
+            )
+    return texts
+
+
+def parser(name, annotation):
+    """Return the function that turns the text of a flag into its value, or ends the program."""
+    kind = next(iter(typing.get_args(annotation)), annotation)  # int of int | None
+    kinds = {int: "a whole number", float: "a number", bool: "true or false"}
+
+    def parse(text):
+        try:
+            if kind is bool:
+                return {"true": True, "false": False}[text.lower()]
+            return json.loads(text) if kind is list else kind(text)
+        except (ValueError, KeyError):
+            return usage_error(f"--{name} takes {kinds[kind]}, not {text!r}")
+
+    return parse

@@ -1,0 +1,111 @@
+"""From the settings of a training to where it begins, or goes on: text, tokenizer, model, state and folder.
+
+`c` holds the settings of train.py as attributes; what follows from them is added here.
+"""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from picogpt.checkpoints import weights
+from picogpt.params.checks import check, check_hparams
+from picogpt.params.init import init_params
+from picogpt.params.shapes import OPTIONS, n_params
+from picogpt.system.files import atomic_write
+from picogpt.text import data
+from picogpt.text.bpe import load_encoder
+from picogpt.text.chars import CharEncoder
+from picogpt.train import trainer
+from picogpt.train.schedule import planned_tokens
+from picogpt.train.state import STATE, load_state, save_state
+
+log = logging.getLogger("picogpt")
+SETTINGS = "settings.json"  # the flags, in the folder of the training
+SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
+del SHAPE["adapter"]  # which a model gets later, see adapters.py
+
+
+def prepare(c, folder):
+    """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
+    if c.resume or not c.eval_only:
+        check_folder(folder, c.resume)
+    if c.resume and not Path(c.file).exists():
+        raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
+    text = data.read_text(c.file)
+    if not text:
+        raise ValueError(f"{c.file} is empty: give a text to train on")
+    c.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    resumes = c.resume and (folder / STATE).exists()
+    if c.eval_only and c.resume and not resumes:
+        raise ValueError(f"{folder} holds no training: --out names the folder of one, to evaluate its model")
+    if resumes:
+        hparams = weights.read_hparams(folder)
+        encoder = weights.read_encoder(folder, hparams)
+        if encoder is None:
+            raise ValueError(
+                f"{folder} has lost its tokenizer: copy it there, or begin again with another --out"
+            )
+    else:
+        params, hparams, encoder = new_model(c, text)
+    c.batch_tokens = c.batch_size * hparams["n_ctx"]
+    if c.warmup_tokens and not c.decay_tokens:
+        c.decay_tokens = planned_tokens(c)
+    state = load_state(folder / STATE, c) if resumes else trainer.begin(params, c.seed)
+    check(state["params"], hparams, folder / STATE if resumes else "the model")
+    log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
+    return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
+
+
+def check_folder(folder, resume):
+    """Raise ValueError rather than write over a training or a model, unless it is one just begun."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --out names a folder")
+    models = [weights.WEIGHTS, "model.ckpt.index"]
+    if not (folder / SETTINGS).exists():
+        models.append("hparams.json")
+    if (folder / STATE).exists():
+        if not resume:
+            raise ValueError(f"{folder} holds a training: --resume continues it, --out names another folder")
+    elif any((folder / name).exists() for name in models):
+        raise ValueError(f"{folder} holds a model that was not trained there: --out names another folder")
+
+
+def new_model(c, text):
+    """Return the parameters of a model before its training, its hparams and its tokenizer."""
+    if c.init:
+        return weights.load_with_encoder(c.init)
+    encoder = CharEncoder.from_text(text) if c.tokenizer == "chars" else byte_pairs(c.tokenizer, c.n_vocab)
+    hparams = dict(n_vocab=encoder.n_vocab) | {name: getattr(c, name) for name in SHAPE}
+    check_hparams(hparams)
+    hparams = weights.without_usual(hparams)
+    return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
+
+
+def byte_pairs(tokenizer, n_vocab):
+    """Return the byte-pair encoding that --tokenizer names; n_vocab tokens of it, 0 for all."""
+    return load_encoder(weights.shipped("gpt2-bpe") if tokenizer == "gpt2" else tokenizer, n_vocab or None)
+
+
+def encode_splits(text, encoder, val_share, n_ctx):
+    """Return the ids of the training and of the held-out text, each long enough for a window or empty."""
+    train_ids, val_ids = (data.encode(part, encoder) for part in data.split(text, val_share))
+    log.info("%s tokens to train on, %s held out", f"{len(train_ids):,}", f"{len(val_ids):,}")
+    for ids, what in ((train_ids, "training"), (val_ids, "held-out")):
+        if len(ids) <= n_ctx and not (what == "held-out" and val_share == 0):
+            raise ValueError(
+                f"the {what} text has {len(ids)} tokens, and a window takes {n_ctx + 1}:"
+                " give a longer file or a smaller --n_ctx"
+            )
+    return train_ids, val_ids
+
+
+def save_beginning(folder, flags, state, c, hparams, encoder):
+    """Write what a training has before its first model; last the state, which says that all is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / SETTINGS) as file:
+        file.write(json.dumps(flags, indent=2).encode() + b"\n")
+    weights.save_hparams(folder, hparams, encoder)
+    save_state(folder / STATE, state, c)

@@ -1,0 +1,242 @@
+"""What the projects share: how a run begins, or goes on, its training, and its result.
+
+    run = open_run(adder, locals())                         checks flags and folder, and writes nothing yet
+    state = start(run, params, c)                           the beginning or, with --resume, what was saved
+    records = train(run, state, c, draw, gradients, look)   writes settings.json, log.jsonl, and states
+    finish(run, results, published)                         writes result.json
+
+A run that was killed, whenever that was, resumes to the same bytes: what leads to a state is made again from
+the flags, which are in settings.json, then the arrays that are trained get what the state has.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shlex
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from picogpt.params.tree import flatten, tree_map, walk
+from picogpt.system import command, machine
+from picogpt.system.files import atomic_write
+from picogpt.text import data
+from picogpt.train import journal, parallel, trainer
+from picogpt.train.prepare import SETTINGS
+from picogpt.train.state import STATE, layout, load_state, save_state
+
+log = logging.getLogger("picogpt")
+DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
+SHAKESPEARE = DATA / "tinyshakespeare.txt"
+SAVE_EVERY = 30  # seconds
+AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
+AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
+AT_LEAST |= dict(n_layer=1, n_head=1, n_embd=1, n_vocab=1)
+
+
+def flags_file(project):
+    """Return the `config` of a project's command: with --resume, the flags that the run began with."""
+    usual = command.parameters(project)["out"].default
+
+    def saved(flags):
+        path = Path(flags.get("out", usual), SETTINGS)
+        return path if flags.get("resume", "").lower() == "true" and path.exists() else None
+
+    return saved
+
+
+def open_run(project, flags):
+    """Return a run of the function `project`, if its flags and its folder will do.
+
+    It has project, flags, settings (these, and what a state depends on), folder, resume, began and the text
+    of FILE. ValueError rather than write over what the folder holds, or resume where there is no state.
+    """
+    flags = dict(flags)
+    folder, resume = Path(flags["out"]), flags.pop("resume")
+    check_settings(flags)
+    if any(mark in os.environ for mark in parallel.MPIEXEC):
+        raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
+    check_folder(folder, resume)
+    for name, flag in (("file", "FILE"), ("test", "--test")):
+        path = Path(flags.get(name, ""))
+        if path.parent == DATA and not path.exists():
+            raise FileNotFoundError(f"the installed package has no {path.name}: give a file as {flag}")
+    settings, text = dict(flags), None
+    if "file" in flags:
+        text = data.read_text(flags["file"])
+        if not text:
+            raise ValueError(f"{flags['file']} is empty: give a text to train on")
+        settings["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    machine.set_threads(settings["threads"])
+    machine.keep_memory()
+    log.setLevel(logging.INFO)
+    began = time.monotonic()
+    return SimpleNamespace(
+        project=project, flags=flags, settings=settings, folder=folder, resume=resume, began=began, text=text
+    )
+
+
+def check_folder(folder, resume):
+    """Raise ValueError unless a run may begin, or go on, in the folder."""
+    saved = (folder / STATE).exists()
+    if resume and not saved:
+        raise ValueError(f"{folder} holds no state to resume from: begin without --resume")
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: name a folder with --out")
+    if saved and not resume:
+        raise ValueError(f"{folder} holds a run: --resume goes on with it, or name another folder with --out")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ValueError(f"{folder} holds other files: name another folder with --out")
+
+
+def check_settings(flags):
+    """End the program, naming the flag, if a number is out of its range."""
+    flags = given(flags)
+    for name, least in AT_LEAST.items():
+        if not least <= flags.get(name, least) < 2**31:
+            command.usage_error(f"--{name} must be at least {least} and less than 2**31, not {flags[name]}")
+    for name in ("dropout", "val_share"):
+        if not 0 <= flags.get(name, 0) < 1:
+            command.usage_error(f"--{name} must be at least 0 and less than 1, not {flags[name]}")
+
+
+def given(flags):
+    """Return the flags that were given."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def start(run, params, c):
+    """Return the state of a training by the recipe `c`: new or, with --resume, as saved.
+
+    `params` are trained in place, and a saved state is put into them. The time that its updates have taken
+    counts as this run's.
+    """
+    run.settings |= vars(c)
+    state = trainer.begin(params, run.settings["seed"])
+    if not run.resume:
+        return state
+    saved = load_state(run.folder / STATE, SimpleNamespace(**run.settings))
+    arrays = dict(params=state["params"], moments=state["moments"])
+    saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
+    if layout(arrays) != layout(saved_arrays):
+        raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
+    path, step = run.folder / journal.LOG, saved["step"]
+    done = [record for record in journal.read_log(path) if record["step"] <= step]
+    if len(done) < step:
+        raise ValueError(
+            f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
+        )
+    run.began -= sum(record["seconds"] for record in done)
+    for name, array in walk(arrays):
+        array[...] = saved_arrays[name]
+    return saved | arrays
+
+
+def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
+    """Make the updates that are left, see `trainer.updates`; return the records of all, see journal.py.
+
+    look(step) adds to a record what is to be known of the model then. The state is saved at first, about
+    every half minute, and at last, which is early if time.monotonic() has passed `end`.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    if not run.resume:
+        flags = {name: value for name, value in given(run.flags).items() if name != "out"}
+        with atomic_write(run.folder / SETTINGS) as file:
+            file.write(json.dumps(flags, indent=2).encode() + b"\n")
+    with (
+        logging_redirect_tqdm(),
+        tqdm(total=c.steps, initial=state["step"], unit="step", dynamic_ncols=True) as progress,
+        journal.open_log(run.folder, state["step"]) as file,
+    ):
+        saved = save(run, state, file)
+        for record in trainer.updates(state, c, draw, gradients):
+            if found := look(record["step"]):
+                said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
+                log.info("step %d: %s", record["step"], said)
+            journal.write(file, record | found)
+            shown = f"loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
+            progress.set_postfix_str(shown, refresh=False)
+            progress.update()
+            if time.monotonic() >= end:
+                break
+            if time.monotonic() >= saved + SAVE_EVERY:
+                saved = save(run, state, file)
+        save(run, state, file)
+    return journal.read_log(run.folder / journal.LOG)
+
+
+def save(run, state, file):
+    """Save the state, once the log that it counts on is on the disk; return when that was."""
+    journal.settle(file)
+    arrays = tree_map(to_cpu, dict(params=state["params"], moments=state["moments"]))
+    save_state(run.folder / STATE, state | arrays, SimpleNamespace(**run.settings))
+    return time.monotonic()
+
+
+def to_cpu(array):
+    """Return an array in the processor's memory, where one of CuPy's is not."""
+    return array.get() if hasattr(array, "get") else array
+
+
+def finish(run, results, published):
+    """Print the results, and write them to result.json with all that led to them and what others report.
+
+    Files are named as seen from the current folder, in which the command can be given again.
+    """
+    here = f"{Path.cwd()}/"
+    settings = {k: v.removeprefix(here) if isinstance(v, str) else v for k, v in run.settings.items()}
+    record = dict(
+        project=run.project.__name__,
+        command=command_of(run).replace(here, ""),
+        seconds=round(time.monotonic() - run.began, 1),
+        settings=settings,
+        results=results,
+        published=published,
+    )
+    with atomic_write(run.folder / "result.json") as file:
+        file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
+    for what, result in results.items():
+        print(*lines(what, result), sep="\n")
+        if what in published:
+            print(*lines("published", published[what], "  "), sep="\n")
+
+
+def command_of(run):
+    """Return the command that began the run, with the flags that are not the usual ones."""
+    words = ["python", "-m", f"picogpt.projects.{run.project.__name__}"]
+    for name, parameter in command.parameters(run.project).items():
+        value = run.flags.get(name)
+        if value not in (None, parameter.default):
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
+
+
+def lines(what, result, indent=""):
+    """Yield the lines that tell a result; the entries of a dict have lines of their own.
+
+    >>> print(*lines("loss", {100: 4.27058744430542, 200: 3.5}), sep="\\n")
+    loss:
+      100: 4.2706
+      200: 3.5
+    """
+    if isinstance(result, dict):
+        yield f"{indent}{what}:"
+        for name, value in result.items():
+            yield from lines(name, value, indent + "  ")
+    else:
+        yield f"{indent}{what}: {result:.5g}" if isinstance(result, float) else f"{indent}{what}: {result}"
+
+
+def listed(mistakes, n=20):
+    """Return mistakes as one text: the first n, and how many more there are.
+
+    >>> listed(["1 + 1 = 3", "2 + 2 = 5"], n=1), listed([])
+    ('1 + 1 = 3; ... and 1 more', 'none')
+    """
+    more = [f"... and {len(mistakes) - n} more"] if len(mistakes) > n else []
+    return "; ".join([*mistakes[:n], *more]) or "none"

@@ -1,0 +1,86 @@
+"""The state of a training: all that its next step depends on, in one file, from which it goes on bit for bit.
+
+A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
+took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The
+settings of the training lie beside it in the file, as a training with others would not be the same one.
+"""
+
+import hashlib
+import json
+import logging
+
+import numpy as np
+
+from picogpt.checkpoints import safetensors
+from picogpt.params.tree import flatten, nest, walk
+from picogpt.system.files import parse_json
+
+log = logging.getLogger("picogpt")
+STATE = "state.safetensors"  # its name in the folder of the training
+# What may be another when a training resumes. It changes no number of it, or only the last bits; but another
+# device draws other dropout from there on.
+FREE = {"file", "out", "resume", "config", "eval_only", "max_minutes", "sample_every", "threads"}
+FREE |= {"minutes", "device", "prompt", "n_sample", "test"}  # of the projects
+
+# Settings that tell a content by its hash, and what it is:
+CONTENTS = dict(sha256="another text", model_sha256="another model")
+
+
+def save_state(path, state, settings):
+    """Write all that the next step depends on into one file, in one piece."""
+    tensors = flatten(dict(params=state["params"], **state["moments"]))
+    rest = {name: state[name] for name in ("step", "tokens", "best")}
+    rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(settings))
+    rest = json.dumps(rest)
+    safetensors.write(path, tensors, {"state": rest, "sha256": checksum(tensors, rest)})
+
+
+def checksum(tensors, rest):
+    """Return the sha256, in hex, of all that a state says: its arrays, with names and shapes, and the rest."""
+    digest = hashlib.sha256(rest.encode())
+    for name, array in tensors.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
+
+
+def load_state(path, settings):
+    """Read what `save_state` wrote; refuse to go on with other settings or another text."""
+    try:
+        tensors, metadata = safetensors.read(path)
+        if "sha256" not in metadata:
+            log.warning(
+                "%s has no checksum, as those of earlier versions: whether it is whole is not known", path
+            )
+        elif metadata["sha256"] != checksum(tensors, metadata["state"]):
+            raise ValueError
+        rest, trees, rng = parse_json(metadata["state"]), nest(tensors), np.random.default_rng()
+        rng.bit_generator.state = rest["rng"]
+        moments = dict(m=trees["m"], v=trees["v"])
+        state = dict(params=trees["params"], moments=moments, rng=rng)
+        state |= {name: rest[name] for name in ("step", "tokens", "best")}
+        before = dict(rest["settings"])
+        if not layout(trees["params"]) == layout(trees["m"]) == layout(trees["v"]):
+            raise ValueError
+        if [type(rest[name]) for name in ("step", "tokens", "best")] != [int, int, float]:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
+    for name, value in fixed(settings).items():
+        if value != (old := before.get(name)):
+            what = CONTENTS.get(name, f"no --{name}" if old is None else f"--{name} {old}")
+            other = "another --out"
+            if name == "steps" and hasattr(settings, "init"):  # as train.py's have
+                other += f", where --init {path.parent} goes on from its model"
+            raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use {other}")
+    return state
+
+
+def layout(tree):
+    """Return {path: (shape, type of number)} of a tree of arrays."""
+    return {path: (array.shape, array.dtype) for path, array in walk(tree)}
+
+
+def fixed(settings):
+    """Return the settings that must stay the same when a training resumes."""
+    return {name: value for name, value in vars(settings).items() if name not in FREE}

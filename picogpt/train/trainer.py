@@ -1,0 +1,171 @@
+"""The training itself: draw a batch, find the gradients, make a step, and now and then look how it goes.
+
+`c` holds the settings of train.py as attributes; `state` is what the next step depends on, see state.py.
+"""
+
+import contextlib
+import functools
+import logging
+import math
+import time
+import types
+
+import numpy as np
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from picogpt.checkpoints import weights
+from picogpt.generate import generate
+from picogpt.params.tree import tree_map
+from picogpt.speed.shards import add, batch_gradients, batch_loss
+from picogpt.system.machine import keep_memory
+from picogpt.text import data
+from picogpt.train import journal, optim, parallel, schedule
+from picogpt.train.parallel import ALONE
+from picogpt.train.state import STATE, save_state
+
+log = logging.getLogger("picogpt")
+MEASURE_EVERY = 10  # steps between those whose update's length is measured
+
+
+def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
+    """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
+    keep_memory()
+    started, first = time.monotonic(), comm.rank == 0
+    draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
+    gradients = language_model(hparams["n_head"], comm)
+    bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
+    with (
+        logging_redirect_tqdm(),
+        bar(total=schedule.planned_tokens(c), initial=state["tokens"], disable=not first) as progress,
+        journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
+    ):
+        save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm)
+        save()
+        for record in updates(state, c, draw, gradients, comm):
+            step = record["step"]
+            if first:
+                journal.write(file, record)
+                shown = f"step {step}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
+                progress.set_postfix_str(shown, refresh=False)
+                progress.update(state["tokens"] - progress.n)
+            if first and c.sample_every and step % c.sample_every == 0:
+                log.info("sample: %s", sample_text(state, hparams, encoder))
+            if step % c.eval_every == 0 or step == c.steps:
+                save()
+                time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
+                if parallel.share(comm, time_is_up) and step < c.steps:
+                    log.info("the time is up: --resume goes on from step %d", step)
+                    break
+
+
+def recipe(**changes):
+    """Return the settings of a training, as train.py's own are, but for `changes`.
+
+    Tokens count only if `batch_tokens` says how many a batch has; it is read after a batch is drawn.
+    """
+    c = dict(steps=2000, accumulate=1, ramp_tokens=0, batch_tokens=0, dropout=0.0)
+    c |= dict(lr=2e-3, min_lr=2e-4, warmup=100, warmup_tokens=0, decay_tokens=0, schedule="cosine")
+    c |= dict(weight_decay=0.1, decay="matrices", beta1=0.9, beta2=0.99, clip=1.0)
+    return types.SimpleNamespace(**c | changes)
+
+
+def begin(params, seed):
+    """Return the state of a training before its first step. `params` is trained in place."""
+    rng = np.random.default_rng([seed, 1])  # of batches and dropout
+    return dict(params=params, moments=optim.adamw_init(params), step=0, tokens=0, rng=rng, best=math.inf)
+
+
+def language_model(n_head, comm=ALONE):
+    """Return the gradients that `updates` asks for: of the next token, for batches of (ids, targets)."""
+
+    def gradients(params, batch, p_drop, rng):
+        return batch_gradients(params, *batch, n_head, p_drop, rng, comm.rank, comm.size)
+
+    return gradients
+
+
+def updates(state, c, draw, gradients, comm=ALONE):
+    """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
+
+    draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
+    like `params`; of many processes, each one's summand of these. So whatever learns by gradients is trained
+    here.
+    """
+    while state["step"] < c.steps:
+        yield update(state, c, draw, gradients, comm)
+
+
+def update(state, c, draw, gradients, comm=ALONE):
+    """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
+    started = time.monotonic()
+    losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
+    for _ in range(n):
+        batch = draw(rng=state["rng"])
+        loss, new = gradients(state["params"], batch, c.dropout, state["rng"])
+        grads = add(grads, new)
+        losses.append(float(loss))
+    computed = time.monotonic()
+    loss, grads = parallel.total_gradients(comm, sum(losses) / n, grads)
+    communication = time.monotonic() - computed
+    if n > 1:
+        tree_map(lambda g: np.multiply(g, 1 / n, out=g), grads)
+    norm = optim.clip(grads, c.clip)
+    if not math.isfinite(norm):
+        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr")
+    tokens = state["tokens"] + n * c.batch_tokens
+    lr = schedule.rate(c, state["step"], tokens)
+    state |= dict(step=state["step"] + 1, tokens=tokens)
+    ratio = optim.adamw_step(
+        state["params"], grads, state["moments"], state["step"], lr,
+        betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
+        measure=state["step"] % MEASURE_EVERY == 0,
+    )  # fmt: skip
+    record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
+    record["seconds"] = round(time.monotonic() - started, 6)
+    return record if comm is ALONE else record | dict(communication=round(communication, 6))
+
+
+def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):
+    """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
+    rng = np.random.default_rng([c.seed, 2])
+    losses = np.zeros(c.eval_batches)
+    for i in range(c.eval_batches):
+        x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
+        if i % comm.size == comm.rank:
+            losses[i] = batch_loss(params, x, y, n_head)
+    parallel.total(comm, losses)
+    return float(sum(losses)) / len(losses)
+
+
+def evaluate_splits(params, c, hparams, splits, comm=ALONE):
+    """Return the losses on the training and on the held-out text; NaN where there is no text."""
+    return [
+        evaluate(params, hparams["n_head"], ids, hparams["n_ctx"], c, comm) if len(ids) else math.nan
+        for ids in splits
+    ]
+
+
+def save_progress(state, c, hparams, encoder, splits, folder, file, comm=ALONE):
+    """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
+
+    In this order, so that a training killed in between does the missing part again when it resumes.
+    """
+    train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
+    if comm.rank:
+        return
+    log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
+    journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
+    if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
+        weights.save(folder, state["params"], hparams, encoder)
+    state["best"] = min(state["best"], val_loss)
+    journal.settle(file)
+    save_state(folder / STATE, state, c)
+
+
+def sample_text(state, hparams, encoder, n=100):
+    """Return `n` tokens of the model's text, begun as its documents are; the training's rng is not used."""
+    n_new = min(n, hparams["n_ctx"])
+    prompts, n_head = [[encoder.start]], hparams["n_head"]
+    [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
+    return encoder.decode(ids)

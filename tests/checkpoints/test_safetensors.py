@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt.checkpoints import safetensors
+from picogpt.system import files
+
+RECORDED = Path(__file__).parents[1] / "references" / "safetensors"
+
+
+def tensors():
+    rng = np.random.default_rng(0)
+    return {
+        "wte": rng.normal(size=(17, 12)).astype(np.float32),
+        "blocks.0.ln_1.g": rng.normal(size=12).astype(np.float32),
+        "empty": np.zeros((0, 3), np.float32),
+        "scalar": np.array(2.5, np.float32),
+    }
+
+
+def other_types():
+    kinds = ["f8", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1"]
+    return {kind: np.arange(5).astype(kind) for kind in kinds} | {"?": np.array([True, False])}
+
+
+def bfloat16():
+    return {"ones": np.array([0x3F80, 0xBF80], np.uint16).view(safetensors.BF16)}
+
+
+def assert_same(ours, theirs):
+    assert set(ours) == set(theirs)
+    for name, array in ours.items():
+        assert array.dtype == theirs[name].dtype, name
+        assert array.shape == theirs[name].shape, name
+        assert array.tobytes() == theirs[name].tobytes(), name
+
+
+def file_of(path, header, data=b""):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + data)
+    return path
+
+
+@pytest.mark.parametrize("written", [tensors(), other_types(), bfloat16(), {}])
+def test_what_is_written_is_read(tmp_path, written):
+    path = tmp_path / "model.safetensors"
+    safetensors.write(path, written, {"format": "picogpt", "note": "ü"})
+    for read in (safetensors.read, safetensors.read_mapped):
+        found, metadata = read(path)
+        assert_same(found, written)
+        assert list(found) == list(written)
+        assert metadata == {"format": "picogpt", "note": "ü"}
+
+
+def test_tensors_are_writable_views_of_one_array(tmp_path):
+    safetensors.write(tmp_path / "a", tensors())
+    found, metadata = safetensors.read(tmp_path / "a")
+    assert len({id(array.base) for array in found.values()}) == 1
+    found["wte"] += 1
+    assert metadata == {}
+
+
+def test_arrays_with_gaps_or_the_other_byte_order_are_written_right(tmp_path):
+    square = np.arange(12, dtype=np.float32).reshape(3, 4)
+    safetensors.write(tmp_path / "a", {"t": square.T, "big": square.astype(">f4")})
+    assert_same(safetensors.read(tmp_path / "a")[0], {"t": square.T.copy(), "big": square})
+
+
+def test_the_recorded_file_of_the_library_is_read():
+    found, metadata = safetensors.read(RECORDED / "library.safetensors")
+    assert_same(found, tensors() | other_types())
+    assert metadata == {"format": "np"}
+
+
+def test_the_library_reads_ours_and_we_read_the_librarys(tmp_path):
+    library = pytest.importorskip("safetensors.numpy")
+    arrays = tensors() | other_types()
+    safetensors.write(tmp_path / "ours", arrays, {"format": "picogpt"})
+    assert_same(library.load_file(tmp_path / "ours"), arrays)
+    library.save_file(arrays, tmp_path / "theirs", metadata={"format": "np"})
+    assert_same(safetensors.read(tmp_path / "theirs")[0], arrays)
+    assert_same(library.load_file(RECORDED / "library.safetensors"), arrays)
+
+
+@pytest.mark.parametrize("read", [safetensors.read, safetensors.read_mapped])
+@pytest.mark.parametrize("n_left", [0, 5, 8, 100, -1])
+def test_a_cut_file_is_reported(tmp_path, n_left, read):
+    path = tmp_path / "cut.safetensors"
+    safetensors.write(path, tensors())
+    path.write_bytes(path.read_bytes()[:n_left])
+    with pytest.raises(ValueError, match=r"cut\.safetensors .*download it again"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        (b"{]", "Expecting"),
+        (b"\xff\xff", "decode"),
+        (b"[1]", ""),
+        ({"a": 1}, "not subscriptable"),
+        ({"a": {"dtype": "F32", "shape": [1]}}, "data_offsets"),
+        ({"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}}, "type F8_E4M3"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "gap or an overlap"),
+        ({"a": {"dtype": "F32", "shape": [1.0], "data_offsets": [0, 4]}}, "shape"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, -4]}}, "shape"),
+        ({k: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for k in "ab"}, "gap or an overlap"),
+        ({"a": {"dtype": "F32", "shape": [], "data_offsets": [4, 8]}}, "gap or an overlap"),
+    ],
+)
+def test_a_damaged_header_is_reported(tmp_path, header, says):
+    path = file_of(tmp_path / "bad.safetensors", header, bytes(8))
+    with pytest.raises(ValueError, match=rf"header of .*bad\.safetensors is damaged.*{says}.*.*again"):
+        safetensors.read(path)
+
+
+def test_a_type_that_the_format_lacks_is_reported_and_nothing_is_left(tmp_path):
+    with pytest.raises(ValueError, match="cannot hold 'z', an array of complex64"):
+        safetensors.write(tmp_path / "a", {"z": np.zeros(2, np.complex64)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), files.atomic_write(tmp_path / "a") as file:
+        file.write(b"new, but not all of")
+        raise KeyboardInterrupt
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+
+
+def test_mapping_a_missing_file_says_so_and_an_empty_one_is_empty(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing is missing"):
+        files.map_file(tmp_path / "nothing")
+    (tmp_path / "empty").touch()
+    assert files.map_file(tmp_path / "empty").size == 0

@@ -1,0 +1,98 @@
+"""Questions in files of JSON lines, and how answers are counted."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+
+from picogpt.evaluate import tasks
+from picogpt.text.chars import CharEncoder
+
+ENCODER = CharEncoder(" abcdefgh")
+ROW = functools.partial(tasks.row, encoder=ENCODER, window=8, start=[])
+
+
+def read(tmp_path, task, *lines, row=ROW):
+    path = tmp_path / "questions.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return tasks.read_questions(path, task, row)
+
+
+def scored(*log_probs, likeliest=True):
+    return np.array(log_probs), np.full(len(log_probs), likeliest)
+
+
+def test_a_row_ends_with_the_ending_and_keeps_the_newest_of_the_context():
+    assert ROW("ab", " c") == ([1, 2, 0, 3], 2)
+    assert tasks.row("ab", " c", ENCODER, window=8, start=[8]) == ([8, 1, 2, 0, 3], 2)
+    assert tasks.row("", "c", ENCODER, window=8, start=[8]) == ([8, 3], 1)
+    ids, n = tasks.row("abcdefgh", " cd", ENCODER, window=4, start=[8])
+    assert (ENCODER.decode(ids), n) == ("gh cd", 3)  # the model reads 4 of them, the last it only answers
+
+
+def test_lambada_asks_for_what_follows_the_last_space(tmp_path):
+    [(rows, endings, label)] = read(tmp_path, "lambada", {"text": "a b cd", "more": 1}, "")
+    assert (rows, endings, label) == ([([1, 0, 2, 0, 3, 4], 3)], [" cd"], 0)
+
+
+def test_a_word_is_right_if_all_its_tokens_are_the_likeliest():
+    answers = [[scored(-1.0, -2.0)], [(np.array([-0.5, -0.5]), np.array([True, False]))]]
+    measures = tasks.lambada([None, None], answers)
+    assert measures == dict(accuracy=0.5, perplexity=pytest.approx(np.exp((3.0 + 1.0) / 2)))
+
+
+def test_hellaswag_s_format_is_read(tmp_path):
+    line = {"ind": 4, "ctx_a": "x", "ctx": "ab", "endings": ["c", "de", "f", "g"], "label": 3}
+    for label in (3, "3"):
+        [(rows, endings, right)] = read(tmp_path, "choice", line | {"label": label})
+        assert rows[:2] == [([1, 2, 0, 3], 2), ([1, 2, 0, 4, 5], 3)]
+        assert (endings, right) == (["c", "de", "f", "g"], 3)
+
+
+def test_a_choice_is_measured_by_sum_by_token_and_by_character():
+    endings = ["a", "bcdefgh", "abcd"]
+    by_sum, by_token, by_character = scored(-3.0), scored(-1.2, -1.2, -1.2, -1.2), scored(-1.5, -1.7)
+    answers = [[by_sum, by_character, by_token]]  # sums -3, -3.2, -4.8
+    for label, right in enumerate([(1, 0, 0), (0, 0, 1), (0, 1, 0)]):
+        measures = tasks.choice([(None, endings, label)], answers)
+        assert tuple(measures.values()) == right
+    assert list(measures) == ["acc", "acc_per_token", "acc_per_character"]
+
+
+LINE = {"ctx": "ab", "endings": ["c", "d"], "label": 0}
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "says"),
+    [
+        ("lambada", "{", "is not JSON: Expecting property name"),
+        ("lambada", "[1]", "cannot be used: it needs a text under 'text'"),
+        ("lambada", {"txt": "a b"}, "has no 'text'"),
+        ("lambada", {"text": 3}, "cannot be used: it needs a text under 'text'"),
+        ("lambada", {"text": "ab"}, "cannot be used: its text needs a last word after a space"),
+        ("lambada", {"text": "ab "}, "cannot be used: its text needs a last word after a space"),
+        ("lambada", {"text": "a xyz"}, "cannot be used: the model does not know 'x'"),
+        ("lambada", {"text": "a bcdefghab"}, "cannot be used: ' bcdefghab'... has 10 tokens, more than a"),
+        ("choice", {"ctx": "ab", "label": 0}, "has no 'endings'"),
+        ("choice", LINE | {"endings": "cd"}, "its endings must be several texts"),
+        ("choice", LINE | {"endings": ["c"]}, "its endings must be several texts"),
+        ("choice", LINE | {"endings": ["c", ""]}, "its endings must be several texts"),
+        ("choice", LINE | {"endings": ["c", 1]}, "its endings must be several texts"),
+        ("choice", LINE | {"ctx": None}, "it needs a text under 'ctx'"),
+        ("choice", LINE | {"ctx": ""}, "' c' has nothing before it"),
+        ("choice", LINE | {"label": 2}, "its label is 2, but the endings are 0 to 1"),
+        ("choice", LINE | {"label": ""}, "its label is '', but the endings are 0 to 1"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path, task, line, says):
+    good = {"lambada": {"text": "a b"}, "choice": LINE}[task]
+    with pytest.raises(ValueError, match=r"questions\.jsonl, line 3 ") as error:
+        read(tmp_path, task, good, "", line, good)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize("task", ["lambada", "choice"])
+def test_a_file_without_questions_is_reported(tmp_path, task):
+    with pytest.raises(ValueError, match=r"questions\.jsonl has no questions"):
+        read(tmp_path, task, "", " ")

@@ -1,0 +1,432 @@
+"""The page says what the model says: its data compared in Python, and what a real browser shows of them.
+
+The tests with a browser need playwright (`pip install -e ".[browser]"`) and a Chromium that is installed.
+"""
+
+import base64
+import itertools
+import json
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from processes import run_python
+
+from picogpt.checkpoints import weights
+from picogpt.explain import cli as explain
+from picogpt.explain import insides
+from picogpt.generate import keep_top_k, keep_top_p
+from picogpt.gpt2 import gpt2
+from picogpt.ops import softmax
+from picogpt.params.init import init_params
+from picogpt.text.chars import CharEncoder
+
+REPOSITORY = Path(__file__).parents[2]
+PROMPT, N = "Once upon a time there was a", 6
+
+
+def run(*argv):
+    return run_python("-m", "picogpt.explain", *argv, folder=REPOSITORY)
+
+
+def read_page(path):
+    """Return the data in a page, its arrays as NumPy's."""
+
+    def unpack(tree):
+        if "base64" in tree:
+            flat = np.frombuffer(base64.b64decode(tree["base64"]), "<" + tree["dtype"])
+            return flat.reshape(tree["shape"])
+        return tree
+
+    page = path.read_text(encoding="utf-8")
+    content = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
+    return json.loads(content, object_hook=unpack)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A page of the bundled model, made by the command; its data; and what the model itself says."""
+    path = tmp_path_factory.mktemp("explain") / "page.html"
+    code, out, err = run(PROMPT, "--n", N, "--out", path)
+    assert (code, out) == (0, "")
+    assert err.startswith(f"picogpt: {path} is written, ")
+    params, hparams, encoder = weights.load("models/tales" if Path("models/tales").is_dir() else "tales")
+    data, acts = read_page(path), []
+    logits = gpt2([data["ids"]], params, hparams["n_head"], acts=acts)[0]
+    return SimpleNamespace(
+        path=path, data=data, params=params, hparams=hparams, encoder=encoder, acts=acts, logits=logits
+    )
+
+
+# ---- the data -------------------------------------------------------------------------------------------
+
+
+def test_the_tokens_are_the_prompts_and_the_likeliest_after_it(made):
+    ids, prompt = made.data["ids"], made.encoder.encode(PROMPT)
+    assert ids[: len(prompt)] == prompt
+    assert made.data["n_prompt"] == len(prompt)
+    assert ids[len(prompt) :] == made.logits.argmax(axis=-1)[len(prompt) - 1 : -1].tolist()
+    assert bytes.fromhex("".join(made.data["bytes"])).decode() == made.encoder.decode(ids)
+    assert "".join(made.data["texts"][str(i)] for i in ids) == made.encoder.decode(ids)
+
+
+def test_logits_and_sums_give_the_models_probabilities_at_every_temperature(made):
+    """To the 2e-5 by which float32 logits of two processes may differ, which a low temperature multiplies."""
+    top = made.data["top"]
+    logits = np.take_along_axis(made.logits, top["ids"], axis=-1)
+    np.testing.assert_allclose(top["logits"], logits, atol=2e-5, rtol=0)
+    for n, temperature in enumerate(made.data["temperatures"]):
+        sums = np.exp((top["logits"].astype(float) - top["logits"][:, :1]) / temperature)
+        probs = sums / (sums.sum(axis=-1) + np.exp(top["rest"][:, n]))[:, None]
+        exact = np.take_along_axis(softmax(made.logits / np.float64(temperature)), top["ids"], axis=-1)
+        np.testing.assert_allclose(probs, exact, rtol=4e-5 / temperature, atol=1e-12)
+
+
+def test_attention_is_the_models_to_one_of_255(made):
+    rows, columns = np.tril_indices(len(made.data["ids"]))
+    maps = insides.attention_maps(made.params, made.acts)[..., rows, columns]
+    np.testing.assert_allclose(made.data["attention"] / 255, maps, atol=0.5001 / 255)
+
+
+def test_the_lens_ends_with_the_models_own_answer(made):
+    probs, lens = softmax(made.logits), made.data["lens"]
+    assert lens["ids"][-1, :, 0].tolist() == made.logits.argmax(axis=-1).tolist()
+    best = np.take_along_axis(probs, lens["ids"][-1], axis=-1)
+    np.testing.assert_allclose(lens["probs"][-1], best, rtol=1e-4)
+    follows = probs[np.arange(len(probs) - 1), made.data["ids"][1:]]
+    np.testing.assert_allclose(lens["watched"][-1, :-1, 0], follows, rtol=1e-4)
+    np.testing.assert_allclose(lens["watched"][-1, :, 1], probs.max(axis=-1), rtol=1e-4)
+
+
+def test_shares_add_up_to_one_and_sums_to_the_stream(made):
+    stream = made.data["stream"]
+    np.testing.assert_allclose(stream["share"].sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_allclose(stream["sums"][-1], np.linalg.norm(made.acts[-1]["x"][0], axis=-1), rtol=1e-4)
+
+
+def test_heads_off_is_the_model_with_these_rows_of_c_proj_zero(made):
+    H, ids, ablation = made.hparams["n_head"], made.data["ids"], made.data["ablation"]
+    for layer, head in [(0, 1), (2, 3)]:
+        w = made.params["blocks"][layer]["attn"]["c_proj"]["w"]
+        rows = slice(head * len(w) // H, (head + 1) * len(w) // H)
+        before = w[rows].copy()
+        w[rows] = 0
+        probs = softmax(gpt2([ids], made.params, H)[0])
+        w[rows] = before
+        watched = np.take_along_axis(probs, made.data["watched"], axis=-1)
+        np.testing.assert_allclose(ablation["after"][layer, head], watched, rtol=1e-3, atol=1e-6)
+        assert ablation["says"][layer, head].tolist() == probs.argmax(axis=-1).tolist()
+
+
+def test_a_page_is_under_2_megabytes_for_32_tokens_of_12_layers_of_12_heads():
+    """As many numbers as 124M's, and as many texts of the longest kind as there could be."""
+    hparams = dict(n_vocab=2880, n_ctx=32, n_embd=24, n_head=12, n_layer=12)
+    params = init_params(hparams, np.random.default_rng(0))
+    encoder = weights.read_encoder(weights.shipped("tales"), hparams)
+    ids = np.random.default_rng(0).integers(2880, size=32).tolist()
+    data = explain.gather(params, hparams, encoder, ids, 32, "random")
+    template = Path(explain.__file__).with_suffix(".html").stat().st_size
+    texts = 32 * (explain.KEPT + 13 * 5 + 144) * len('"50256":" recommendation",')
+    assert template + len(json.dumps(data | dict(texts={}))) + texts < 2_000_000
+
+
+def test_a_text_that_looks_like_markup_cannot_leave_the_data(tmp_path):
+    encoder = CharEncoder.from_text("</script><!-- & {{title}}")
+    hparams = dict(n_vocab=encoder.n_vocab, n_ctx=64, n_embd=12, n_head=3, n_layer=2)
+    params = init_params(hparams, np.random.default_rng(0))
+    ids = encoder.encode("</script><!--")
+    data = explain.gather(params, hparams, encoder, ids, 3, "</script>&")
+    path = explain.write_page(tmp_path / "page.html", data)
+    page = path.read_text(encoding="utf-8")
+    assert page.count("</script>") == 2  # the data's and the program's
+    assert "<title>Inside &lt;/script&gt;&amp;</title>" in page
+    data = read_page(path)
+    assert "".join(data["texts"][str(i)] for i in data["ids"]) == "</script><!--"
+    assert data["top"]["rest"].max() == -np.inf  # the whole vocabulary is in the page
+
+
+def test_the_page_loads_nothing(made):
+    page = made.path.read_text(encoding="utf-8")
+    head = page.split('id="data"')[0]
+    assert "default-src 'none'" in head
+    assert not re.search(r"<(link|img|iframe|script[^>]*\ssrc)|url\(|@import", head)
+
+
+# ---- the command ----------------------------------------------------------------------------------------
+
+
+def test_text_shows_tokens_the_likeliest_and_attention(made):
+    code, out, err = run(PROMPT, "--n", N, "--text")
+    assert (code, err) == (0, "")
+    ids, probs = made.data["ids"], softmax(made.logits)
+    lines = out.splitlines()
+    for t, i in enumerate(ids):
+        words = lines[t + 1].split()
+        assert words[:2] == [str(t), str(i)]
+        best = probs[t].argmax()
+        assert f"  {explain.quoted(made.encoder, best)} {probs[t, best]:.1%}" in lines[t + 1]
+    maps = insides.attention_maps(made.params, made.acts).mean(axis=1)
+    start = next(n for n, line in enumerate(lines) if "layer 1" in line)
+    for t in range(len(ids)):
+        drawn = "".join(explain.SHADES[round(9 * np.sqrt(w))] for w in maps[0, t])
+        assert lines[start + 1 + t][14 : 14 + len(ids)].rstrip() == drawn.rstrip()
+
+
+def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(made):
+    assert [explain.quoted(made.encoder, i) for i in made.encoder.encode("é\n")] == [
+        r"'\xc3'",
+        r"'\xa9'",
+        r"'\n'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["a", "--n", "-1"], 2, "--n must not be negative, as is -1"),
+        (["a", "--n", "300"], 1, "tokens of the prompt and 300 new ones are more than the 128 that a page"),
+        (["a", "--model", "nothing"], 1, "nothing is neither a folder nor a size of GPT-2"),
+        (["a", "--out", "no/such/folder.html"], 1, "No such file or directory"),
+        (["a", "--threads", "-1"], 2, "--threads must not be negative"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_explained_is_said(argv, code, says):
+    got, out, err = run(*argv)
+    assert (got, out) == (code, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_empty_prompt_begins_a_text_and_open_shows_the_page(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(explain.webbrowser, "open", opened.append)
+    explain.explain("", n=0, out=str(tmp_path / "one.html"), open=True)
+    assert opened == [(tmp_path / "one.html").as_uri()]
+    assert len(read_page(tmp_path / "one.html")["ids"]) == 1
+
+
+# ---- the browser ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs an installed Chromium: apt install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, made):
+    """Return a function that opens the page; what it complains of, or loads, fails the test in the end."""
+    contexts, wrong = [], []
+
+    def open_page(path=made.path, width=1280, height=900, scheme="light"):
+        context = browser.new_context(viewport=dict(width=width, height=height), color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: request.url != path.as_uri() and wrong.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def expected(logits, temperature, k, p, rule):
+    """Return the probabilities of the next token as generate.py has them."""
+    if temperature == 0:
+        return np.eye(len(logits))[logits.argmax()]
+    logits = logits.astype(np.float64)[None] / temperature
+    return softmax(keep_top_p(keep_top_k(logits, k), p, rule))[0]
+
+
+@pytest.mark.parametrize(
+    ("temperature", "k", "p", "rule"),
+    [(1, 0, 1, "openai"), (0.5, 0, 1, "openai"), (2, 0, 1, "hf"), (0, 0, 1, "openai"), (1, 5, 1, "openai"),
+     (0.8, 40, 0.5, "openai"), (0.8, 40, 0.5, "hf"), (0.05, 0, 0.9, "hf"), (1.3, 200, 0.01, "openai")],
+)  # fmt: skip
+def test_the_sliders_show_what_sampling_would_draw_from(open_page, made, temperature, k, p, rule):
+    page = open_page()
+    page.locator("#temperature").fill(str(round(temperature * 20)))
+    page.locator("#top-k").fill(str(k))
+    page.locator("#top-p").fill(str(round(p * 100)))
+    page.locator("#rule").select_option(rule)
+    page.locator("#more").click()
+    for t in (0, 4, len(made.data["ids"]) - 1):
+        page.locator("#tokens button").nth(t).click()
+        rows = page.locator("#next-rows tr").evaluate_all(
+            "rows => rows.map(row => [row.dataset.id, row.dataset.p, row.cells[2].textContent])"
+        )
+        exact = expected(made.logits[t], temperature, k, p, rule)
+        assert len(rows) == explain.KEPT + 1
+        for i, full, shown in rows[:-1]:
+            assert float(full) == pytest.approx(exact[int(i)], abs=2e-6)
+            assert shown == ("–" if exact[int(i)] == 0 else f"{100 * float(full):.2f}%")
+        others = 1 - sum(exact[int(i)] for i, _, _ in rows[:-1])
+        assert float(rows[-1][1]) == pytest.approx(others, abs=2e-5)
+
+
+def test_where_top_p_cuts_among_tokens_that_are_left_out_the_page_says_so(open_page, made):
+    page = open_page()
+    page.locator("#tokens button").nth(0).click()
+    page.locator("#temperature").fill("40")
+    page.locator("#top-p").fill("90")
+    says = page.locator("#next-says").inner_text()
+    assert "may be off by up to" in says
+    exact = expected(made.logits[0], 2, 0, 0.9, "openai")
+    shown = page.locator("#next-rows tr").first.get_attribute("data-p")
+    off = float(re.search(r"up to ([\d.]+)%", says)[1]) / 100
+    assert float(shown) == pytest.approx(exact.max(), rel=2 * off + 1e-5)
+
+
+def test_hovering_over_a_token_shows_it_in_every_panel_and_leaving_shows_the_chosen_one(open_page, made):
+    page, t = open_page(), 3
+    chosen = made.data["n_prompt"] - 1
+    assert page.locator("#moment").inner_text().startswith(f"After token {chosen},")
+    page.locator("#tokens button").nth(t).hover()
+    assert page.locator("#moment").inner_text().startswith(f"After token {t},")
+    assert page.locator("#box-list li").nth(t).get_attribute("class").endswith("chosen")
+    assert page.locator("#next-rows tr").first.get_attribute("data-id") == str(made.logits[t].argmax())
+    assert page.locator("#weights li").count() == t + 1
+    assert page.locator("#whole thead .chosen").get_attribute("data-t") == str(t)
+    last = page.locator("#stream-rows tr").last.locator("td").last.inner_text()
+    assert float(last) == pytest.approx(np.linalg.norm(made.acts[-1]["x"][0, t]), abs=0.01)
+    page.mouse.move(600, 800)
+    assert page.locator("#moment").inner_text().startswith(f"After token {chosen},")
+
+
+def test_a_head_enlarges_and_its_cells_say_their_weights(open_page, made):
+    page, (layer, head), t = open_page(), (1, 2), 6
+    page.locator("#tokens button").nth(t).click()
+    page.locator(".map").nth(layer * made.hparams["n_head"] + head).click()
+    assert page.locator("#head-name").inner_text() == "Layer 2, head 3"
+    probs = insides.attention_maps(made.params, made.acts)[layer, head]
+    shown = page.locator("#weights li").evaluate_all("items => items.map(item => +item.dataset.weight)")
+    np.testing.assert_allclose(shown, probs[t, : t + 1], atol=0.5001 / 255)
+    frame = page.evaluate("frameOfLarge()")
+    x, y = (frame["left"] + n * frame["cell"] for n in (2.5, 4.5))
+    page.locator("#large").hover(position=dict(x=x, y=y))
+    said = page.locator("#head-says").inner_text()
+    assert said.startswith("Token 4,")
+    assert " looks at token 2," in said
+    assert float(said.split()[-1].rstrip("%")) / 100 == pytest.approx(probs[4, 2], abs=0.003)
+    page.locator("#large").click(position=dict(x=x, y=y))
+    assert page.locator("#moment").inner_text().startswith("After token 4,")
+
+
+@pytest.mark.parametrize("watch", [0, 1])
+def test_heads_off_and_lens_show_the_watched_token(open_page, made, watch):
+    page, t = open_page(), 5
+    page.locator("#tokens button").nth(t).click()
+    page.locator("#off .watch").select_option(str(watch))
+    assert page.locator("#lens .watch").input_value() == str(watch)
+    before = made.data["lens"]["watched"][:, t, watch]
+    lens = page.locator("#lens-rows td:last-child").all_inner_texts()
+    assert lens == [f"{100 * p:.2f}%" for p in before.astype(float)]
+    after = made.data["ablation"]["after"][:, :, t, watch]
+    shown = [float(cell.replace("−", "-")) for cell in page.locator("#off-table button").all_inner_texts()]
+    np.testing.assert_allclose(shown, 100 * (after.astype(float) - before[-1]).ravel(), atol=0.0501)
+
+
+def test_everything_can_be_done_by_keyboard(open_page, made):
+    page, T = open_page(), len(made.data["ids"])
+    press = page.keyboard.press
+
+    def focused(what):
+        return page.evaluate(f"document.activeElement.{what}")
+
+    for _ in range(30):
+        press("Tab")
+        if focused("getAttribute('role')") == "radio":
+            break
+    chosen = made.data["n_prompt"] - 1
+    assert focused("getAttribute('aria-label')").startswith(f"token {chosen},")
+    keys = dict(ArrowRight=chosen + 1, End=T - 1, ArrowLeft=T - 2, Home=0, ArrowUp=0, ArrowDown=1)
+    for key, t in keys.items():
+        press(key)
+        assert focused("getAttribute('aria-label')").startswith(f"token {t},")
+        assert page.locator("#tokens [aria-checked=true]").inner_text().startswith(str(t))
+    seen = []
+    while focused("tagName") != "BODY":
+        assert page.evaluate("document.activeElement.matches(':focus-visible')")
+        seen.append(focused("id") or focused("className") or focused("tagName"))
+        press("Tab")
+    wanted = "more temperature top-k top-p rule map watch whole-box unfold SUMMARY"
+    assert set(wanted.split()) <= set(seen)
+    page.locator(".map").first.focus()
+    press("ArrowDown")
+    press("ArrowRight")
+    assert page.locator("#head-name").inner_text() == "Layer 2, head 2"
+    page.locator("#temperature").focus()
+    press("ArrowLeft")
+    assert page.locator("#temperature-out").inner_text() == "0.95"
+    page.locator("#unfold").focus()
+    press("Enter")
+    assert page.locator("#steps details:not([open])").count() == 0
+
+
+@pytest.mark.parametrize("width", [320, 390, 800])
+def test_nothing_scrolls_sideways_on_a_phone(open_page, width):
+    page = open_page(width=width, height=844)
+    page.locator("#more").click()
+    page.locator("#unfold").click()
+    for t in range(3):
+        page.locator("#tokens button").nth(t).click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_control_and_picture_has_a_name(open_page):
+    page = open_page()
+    nameless = page.evaluate("""
+        [...document.querySelectorAll("button, select, input, [role=img], [role=region], [role=radiogroup]")]
+          .filter(e => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length))
+          .map(e => e.outerHTML)""")
+    assert nameless == []
+    silent = page.evaluate("""
+        [...document.querySelectorAll("canvas, svg")]
+          .filter(e => !e.closest("[aria-hidden=true]"))
+          .filter(e => !(e.getAttribute("role") === "img" && e.getAttribute("aria-label")))
+          .map(e => e.outerHTML)""")
+    assert silent == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_background(open_page, scheme):
+    """By 4.5 to 1, as WCAG 2.1 asks in 1.4.3."""
+    page = open_page(scheme=scheme)
+
+    def luminance(name):
+        style = "getComputedStyle(document.documentElement)"
+        colour = page.evaluate(f"{style}.getPropertyValue('--{name}').trim()")
+        rgb = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    assert (luminance("paper") < 0.5) == (scheme == "dark")
+    pairs = itertools.product(("ink", "soft", "accent", "less"), ("paper", "wash"))
+    for front, back in [*pairs, ("on-accent", "accent")]:
+        low, high = sorted((luminance(front), luminance(back)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (front, back)
+
+
+def test_a_single_token_of_a_model_of_characters_is_shown_too(open_page, tmp_path):
+    encoder = CharEncoder.from_text("ab\n\t<é")
+    hparams = dict(n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions=False)
+    params = init_params(hparams, np.random.default_rng(0))
+    data = explain.gather(params, hparams, encoder, [2], 1, "chars")
+    page = open_page(explain.write_page(tmp_path / "page.html", data))
+    assert page.locator("#next-rows tr").count() == 6
+    assert "time-weighting" in page.locator("#weighted").inner_text()

@@ -1,0 +1,108 @@
+"""The command: a text, or examples, in; a model that opens, a log and a result out."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import run_python
+
+from picogpt.checkpoints import weights
+from picogpt.finetune import lora, tuning
+from picogpt.finetune.cli import finetune
+from picogpt.gpt2 import gpt2
+from picogpt.params.init import init_params
+from picogpt.params.tree import walk
+from picogpt.text import chars
+
+HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
+SETTINGS = dict(steps=4, batch_size=3, eval_every=2, warmup=1, threads=1)
+
+
+@pytest.fixture
+def base(tmp_path):
+    """A model of a few characters."""
+    encoder = chars.CharEncoder.from_text("\n abcdefghij-AILRTabelxt")
+    hparams = dict(n_vocab=encoder.n_vocab) | HPARAMS
+    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    return str(tmp_path / "base")
+
+
+@pytest.fixture
+def text(tmp_path):
+    (tmp_path / "text.txt").write_text("abc def\nghi jab\n" * 60, encoding="utf-8")
+    return str(tmp_path / "text.txt")
+
+
+def read(out):
+    return json.loads(Path(out, "result.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("way", [{}, dict(train="blocks.1.*"), dict(lora=2), dict(adapters=4)], ids=str)
+def test_it_leaves_a_better_model_that_opens(way, base, text, tmp_path):
+    out = tmp_path / "out"
+    finetune(text, model=base, out=str(out), prompt="abc", **SETTINGS | dict(steps=30, eval_every=20), **way)
+    result = read(out)
+    assert result["results"]["held-out loss after"] < result["results"]["held-out loss before"]
+    assert result["project"] == "finetune"
+    assert result["settings"]["lora"] == way.get("lora", 0)
+    assert result["settings"]["lr"] == tuning.RATES["lora" in way, "adapters" in way]
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in log] == list(range(1, 31))
+    assert "val_loss" in log[19]
+    done = run_python("-m", "picogpt", "abc", "--model", out, "--n", "5")
+    assert (done.code, len(done.out)) == (0, 5 + 1)
+
+
+def test_the_same_seed_gives_the_same_model(base, text, tmp_path):
+    files = []
+    for name in "ab":
+        finetune(text, model=base, out=str(tmp_path / name), lora=2, dropout=0.1, **SETTINGS)
+        files.append((tmp_path / name / "model.safetensors").read_bytes())
+    assert files[0] == files[1]
+
+
+def test_the_saved_updates_make_the_saved_model_of_the_base(base, text, tmp_path):
+    finetune(text, model=base, out=str(tmp_path / "out"), lora=2, **SETTINGS)
+    params, _, _ = weights.load(base)
+    lora.merge(params, lora.load(tmp_path / "out" / "lora.safetensors"))
+    tuned, _, _ = weights.load(tmp_path / "out")
+    assert [w.tobytes() for _, w in walk(params)] == [w.tobytes() for _, w in walk(tuned)]
+    assert not np.array_equal(gpt2([[1]], weights.load(base)[0], 3), gpt2([[1]], tuned, 3))
+
+
+def test_it_learns_from_examples_to_answer_and_to_stop(base, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    lines = [json.dumps(dict(prompt=a + b, completion=b + a)) for a in "abcdef" for b in "abcdef"] * 2
+    path.write_text("\n".join(lines), encoding="utf-8")
+    settings = SETTINGS | dict(steps=150, batch_size=24, eval_every=150)
+    finetune(str(path), model=base, out=str(tmp_path / "out"), lr=0.02, template="{prompt}-", **settings)
+    results = read(tmp_path / "out")["results"]
+    assert results["held-out loss after"] < 0.5 * results["held-out loss before"]
+    assert re.fullmatch(
+        "ef-[a-f][a-f]", results["sample"]
+    )  # the first one held out, two letters, and the end
+
+
+@pytest.mark.parametrize("flag", ["--steps=0", "--lora=-1", "--val_share=1", "--lr=inf", "--batch_size=0"])
+def test_a_number_out_of_range_is_a_usage_error(flag, tmp_path):
+    done = run_python("-m", "picogpt.finetune", "--out", tmp_path / "out", flag)
+    assert done.code == 2
+    assert flag.split("=")[0] in done.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--template=label", "--template has no effect on a text: FILE must be a .jsonl of examples"),
+        ("--val_share=0", "--val_share must be more than 0: the result is that of what is held out"),
+    ],
+)
+def test_a_flag_that_leaves_nothing_to_do_or_to_test_is_a_usage_error(
+    flag, said, text, tmp_path, call_command
+):
+    done = call_command(finetune, text, flag, "--out", tmp_path / "out")
+    assert done == (2, "", f"picogpt: {said} (--help shows all flags)\n")
+    assert not (tmp_path / "out").exists()

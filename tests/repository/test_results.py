@@ -1,0 +1,79 @@
+"""docs/results.md says what the runs' own files say, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from processes import run_python
+
+from docs import results
+
+RUN = dict(
+    project="sorter",
+    command="python -m picogpt.projects.sorter",
+    seconds=61.0,
+    settings={},
+    results={"right of 729": 729, "loss": {"0": 1.0641, "100": 0.1471}, "by model": {"a": {"n": 1}, "b": {}}},
+    published={"right of 729": "all", "loss": {"0": 1.06, "200": 0.05}},
+)
+
+
+def test_the_page_is_made_from_the_records():
+    page = (results.DOCS / "results.md").read_text(encoding="utf-8")
+    assert page == results.page(results.recorded())
+    for path in (results.DOCS / "results").glob("*.json"):
+        assert json.loads(path.read_text(encoding="utf-8"))["command"] in page
+
+
+@pytest.mark.parametrize(
+    "path", sorted((results.DOCS / "results").glob("*.json")), ids=lambda path: path.stem
+)
+def test_every_published_figure_stands_beside_one_of_ours(path):
+    record = json.loads(path.read_text(encoding="utf-8"))
+    assert record["published"].keys() <= record["results"].keys()
+
+
+def test_a_section_has_every_figure_beside_the_published_one():
+    text = results.section(RUN)
+    assert "\n61 seconds.\n" in text
+    assert "| right of 729 | 729 | all |" in text
+    assert "|  | 0 | 100 | 200 |\n|---|---|---|---|\n| here | 1.0641 | 0.1471 |  |\n" in text
+    assert "\n| published | 1.06 |  | 0.05 |\n" in text
+    assert "|  | n |\n|---|---|\n| a | 1 |\n| b |  |" in text
+
+
+def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    for folder in ("sorter", "long"):
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        (tmp_path / "runs" / folder / "result.json").write_text(json.dumps(RUN), encoding="utf-8")
+    results.take(sorted((tmp_path / "runs").glob("*/result.json")))
+    assert [path.name for path in sorted((tmp_path / "results").iterdir())] == [
+        "sorter-long.json",
+        "sorter.json",
+    ]
+    assert results.recorded() == [RUN, RUN]
+
+
+@pytest.mark.parametrize(
+    ("word", "code", "says"),
+    [
+        ("--hlep", 2, "there is no flag --hlep"),
+        ("nowhere.json", 1, "nowhere.json: No such file"),
+        (__file__, 1, "test_results.py is no result of a run: give the result.json of one"),
+    ],
+)
+def test_a_wrong_call_is_one_line(word, code, says):
+    done = run_python(Path(__file__).parents[2] / "tools" / "docs" / "results.py", word)
+    assert done.code == code
+    assert done.err.startswith("results: ") and done.err.count("\n") == 1
+    assert says in done.err
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "1", '{"project": "sorter"}'])
+def test_what_is_no_result_is_named_and_nothing_taken(content, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "DOCS", tmp_path)
+    (tmp_path / "result.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"result\.json is no result of a run"):
+        results.take([tmp_path / "result.json"])
+    assert list((tmp_path / "results").iterdir()) == []

@@ -1,0 +1,72 @@
+"""From text to batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt.checkpoints.weights import shipped
+from picogpt.text import data
+from picogpt.text.bpe import load_encoder
+from picogpt.text.chars import CharEncoder
+
+SHAKESPEARE = Path(__file__).parents[1] / "data" / "tinyshakespeare.txt"
+
+
+@pytest.fixture(scope="module")
+def shakespeare():
+    return data.read_text(SHAKESPEARE)
+
+
+def test_nanogpts_character_split_has_its_published_sizes(shakespeare):
+    encoder = CharEncoder.from_text(shakespeare)
+    sizes = [len(data.encode(part, encoder)) for part in data.split(shakespeare, 0.1)]
+    assert (encoder.n_vocab, sizes) == (65, [1_003_854, 111_540])
+
+
+def test_nanogpts_bpe_split_has_its_published_sizes(shakespeare):
+    encoder = load_encoder(shipped("gpt2-bpe"))
+    assert [len(data.encode(part, encoder)) for part in data.split(shakespeare, 0.1)] == [301_966, 36_059]
+
+
+def test_endoftext_lines_become_the_id_before_each_document():
+    encoder = load_encoder(shipped("gpt2-bpe"))
+    ids = data.encode("One.\n<|endoftext|>\nTwo\n\nlines.\n<|endoftext|>\n", encoder)
+    assert ids.dtype == np.uint16
+    assert encoder.decode(ids.tolist()) == "<|endoftext|>One.<|endoftext|>Two\n\nlines."
+    assert ids.tolist().count(encoder.eot) == 2
+
+
+def test_a_batch_is_made_of_windows_and_what_follows_them():
+    ids = np.arange(1000, 1020, dtype=np.uint16)
+    x, y = data.random_batch(ids, batch_size=500, n_ctx=4, rng=np.random.default_rng(0))
+    assert x.shape == y.shape == (500, 4)
+    np.testing.assert_array_equal(y, x + 1)
+    np.testing.assert_array_equal(x, x[:, :1] + np.arange(4))
+    assert set(x[:, 0].tolist()) == set(range(1000, 1016))  # every place a window fits, and no other
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no text file .*none\.txt"):
+        data.read_text(tmp_path / "none.txt")
+    (tmp_path / "latin.txt").write_bytes("Märchen".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.txt is not UTF-8 text: byte 1 is 0xe4"):
+        data.read_text(tmp_path / "latin.txt")
+
+
+def test_a_marker_inside_a_line_is_text():
+    assert list(data.documents("The <|endoftext|> mark.\n<|endoftext|>\nTwo.")) == [
+        "The <|endoftext|> mark.",
+        "Two.",
+    ]
+
+
+def test_the_split_cuts_no_marker():
+    text = "aaaa\n<|endoftext|>\nbbbb\n"
+    for share in np.linspace(0.05, 0.95, 50):
+        assert [part.count("<|endoftext|>") for part in data.split(text, share)] in ([1, 0], [0, 1])
+
+
+def test_windows_line_ends_and_byte_order_marks_are_no_text(tmp_path):
+    (tmp_path / "windows.txt").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    assert data.read_text(tmp_path / "windows.txt") == "one\ntwo"

@@ -1,0 +1,164 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import run_python
+
+from picogpt.checkpoints import weights
+from picogpt.params.tree import flatten
+from picogpt.text import chars
+
+REPOSITORY = Path(__file__).parents[2]
+TENSORFLOW = REPOSITORY / "tests" / "references" / "tf_checkpoint"
+TOOL = REPOSITORY / "tools" / "convert.py"
+ON_A_FULL_DISK = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    folder = Path(shutil.copytree(TENSORFLOW, tmp_path / "checkpoint"))
+    chars.CharEncoder("abcdefghijklmnopq").save(folder)
+    return folder
+
+
+def convert(*args):
+    """Run the tool; return its exit code and what it says on stderr."""
+    code, out, said = run_python(TOOL, *args)
+    assert out == ""
+    return code, said
+
+
+def assert_is_the_checkpoint(folder):
+    converted, hparams, encoder = weights.load(folder)
+    read, read_hparams, _ = weights.load(TENSORFLOW)
+    assert hparams == read_hparams
+    assert encoder.encode("q") == [16]
+    for path, array in flatten(converted).items():
+        np.testing.assert_array_equal(array, flatten(read)[path])
+
+
+def test_a_checkpoint_becomes_one_file_beside_it(checkpoint):
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    code, said = convert(checkpoint)
+    assert (code, said) == (0, f"{checkpoint / 'model.safetensors'}: 28 tensors\n")
+    after = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    assert after.pop("model.safetensors")
+    assert after == before
+    for path in checkpoint.glob("model.ckpt*"):
+        path.unlink()
+    assert_is_the_checkpoint(checkpoint)
+
+
+def test_another_folder_gets_all_that_a_model_needs(checkpoint, tmp_path):
+    assert convert(checkpoint, "--out", tmp_path / "new" / "one")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "new" / "one").iterdir())
+    assert names == ["chars.json", "hparams.json", "model.safetensors"]
+    assert_is_the_checkpoint(tmp_path / "new" / "one")
+
+
+def test_tensorflow_gives_the_same_file(checkpoint, tmp_path):
+    pytest.importorskip("tensorflow")
+    assert convert(checkpoint)[0] == 0
+    assert convert(checkpoint, "--out", tmp_path / "tf", "--reader", "tf")[0] == 0
+    assert (checkpoint / "model.safetensors").read_bytes() == (
+        tmp_path / "tf" / "model.safetensors"
+    ).read_bytes()
+
+
+def damage(folder, name, change):
+    (folder / name).write_bytes(change((folder / name).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("hparams.json", lambda b: json.dumps(json.loads(b) | {"n_head": 5}).encode(), "equal heads"),
+        ("model.ckpt.index", lambda b: b[:100], "model.ckpt.index cannot be used"),
+        ("model.ckpt.data-00000-of-00001", lambda b: b[:100], "is cut short"),
+        ("model.ckpt.data-00000-of-00001", lambda b: b[:-1] + b"!", "is damaged"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, change, says):
+    damage(checkpoint, name, change)
+    code, said = convert(checkpoint)
+    assert code == 1
+    assert said.startswith("convert: ")
+    assert says in said
+    assert said.count("\n") == 1
+    assert not list(checkpoint.glob("model.safetensors*"))
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (
+            ["nowhere"],
+            1,
+            "convert: nowhere is neither a folder nor a size of GPT-2;"
+            " the sizes are 124M, 355M, 774M, 1558M\n",
+        ),
+        (
+            [TENSORFLOW, "--reader", "torch"],
+            2,
+            "convert: --reader must be bundle or tf, not torch (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "gguf"],
+            2,
+            "convert: --to must be picogpt or hf or tf or llmc, not gguf (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "hf"],
+            2,
+            "convert: --out is missing: the folder that the new files go to (--help shows all flags)\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "hf", "--out", TENSORFLOW],
+            1,
+            f"convert: {TENSORFLOW} has a model already (hparams.json): --out names another folder\n",
+        ),
+        (
+            [TENSORFLOW, "--to", "hf", "--out", __file__],
+            1,
+            f"convert: {__file__} is a file: --out names the folder that the new files go to\n",
+        ),
+        (
+            [TENSORFLOW, "--out", "out", "--tokenizer", "nowhere"],
+            1,
+            "convert: nowhere is missing: --tokenizer names a tokenizer's folder, or a text\n",
+        ),
+        (
+            [TENSORFLOW, "--out", "out", "--tokenizer", REPOSITORY / "docs"],
+            1,
+            f"convert: {REPOSITORY / 'docs'} has no tokenizer: give --tokenizer a folder that has one\n",
+        ),
+    ],
+)
+def test_a_wrong_call_is_one_line(args, code, says):
+    assert convert(*args) == (code, says)
+
+
+def test_without_tensorflow_its_reader_says_how_to_get_it(checkpoint):
+    blocked = "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:];"
+    blocked += f"sys.path.insert(0, {str(TOOL.parent)!r});"  # as when it is run by name
+    code = f"{blocked} runpy.run_path({str(TOOL)!r}, run_name='__main__')"
+    done = run_python("-c", code, TOOL, checkpoint, "--reader", "tf")
+    assert done.code == 1
+    assert done.err == 'convert: --reader tf needs TensorFlow: pip install -e ".[tf]"\n'
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the limit is POSIX's")
+@pytest.mark.parametrize("kind", ["picogpt", "hf", "tf", "llmc"])
+def test_after_a_full_disk_the_same_call_succeeds(kind, tmp_path):
+    words = [TOOL, "tales", "--to", kind, "--out", tmp_path / "out"]
+    full = run_python("-c", ON_A_FULL_DISK, *words)
+    assert (full.code, full.err.count("\n")) == (1, 1)
+    assert "make room" in full.err
+    assert run_python(*words).code == 0

@@ -1,0 +1,181 @@
+"""Many processes train as one does; none goes on when another is gone."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt.checkpoints import safetensors
+from picogpt.train import journal, parallel
+
+REPOSITORY = Path(__file__).parents[2]
+BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+MPIEXEC = shutil.which("mpiexec", path=BESIDE)
+FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
+FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
+
+needs_mpi = pytest.mark.skipif(
+    not (MPIEXEC and importlib.util.find_spec("mpi4py")),
+    reason='needs mpiexec and mpi4py: pip install "picogpt[mpi]"',
+)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    whole = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")
+    path.write_text(whole[:20_000], encoding="utf-8")
+    return path
+
+
+def start(n, *argv, folder, program=("-m", "picogpt.train")):
+    """Start a program in `n` processes, or in one without mpiexec."""
+    words = [*([MPIEXEC, "-n", str(n)] if n > 1 else []), sys.executable, *program, *map(str, argv)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def run(n, *argv, **where):
+    """Run it to its end; return the exit code and all it said."""
+    process = start(n, *argv, **where)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, (out + err).decode()
+
+
+def is_running(pid):
+    """Return whether there is a process of that number that does anything, or may."""
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat")  # of Linux: an ended process whose end nobody asked for is a Z there
+        return not (stat.exists() and stat.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def losses(folder):
+    """Return (step, losses) of all that a training has logged."""
+    records = journal.read_log(folder / journal.LOG)
+    return [[r[key] for key in ("step", "loss", "train_loss", "val_loss") if key in r] for r in records]
+
+
+@needs_mpi
+@pytest.mark.parametrize("n", [2, 4])
+def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n):
+    flags = [text, *FLAGS, "--steps=14", "--accumulate=2"]
+    for processes, name in ((1, "one"), (n, "many")):
+        code, said = run(processes, *flags, f"--out={name}", folder=tmp_path)
+        assert code == 0, said
+    one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
+    assert [len(record) for record in one] == [len(record) for record in many]
+    assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {
+        path.name for path in (tmp_path / "many").iterdir()
+    }
+    assert said.count("step 14: ") == 1
+    updates = [r for r in journal.read_log(tmp_path / "many" / journal.LOG) if "loss" in r]
+    assert all(0 < record["communication"] < record["seconds"] for record in updates)
+
+
+@needs_mpi
+def test_a_training_resumes_with_another_number_of_processes(text, tmp_path):
+    flags = [text, *FLAGS, "--steps=28"]
+    assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
+    code, said = run(3, *flags, "--out=part", "--max_minutes=1e-9", folder=tmp_path)
+    assert (code, "the time is up: --resume goes on from step 7" in said) == (0, True)
+    code, said = run(2, "--out=part", "--resume", folder=tmp_path)  # for as short a time
+    assert (code, "the time is up: --resume goes on from step 14" in said) == (0, True)
+    code, said = run(1, "--out=part", "--resume", "--max_minutes=0", folder=tmp_path)
+    assert code == 0, said
+    whole, part = losses(tmp_path / "whole"), losses(tmp_path / "part")
+    assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(whole, part, strict=True)) < 1e-5
+
+
+@needs_mpi
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
+def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_path, signal_):
+    note = tmp_path / "note.py"  # each process writes down who it is
+    note.write_text(
+        "import os; from picogpt import command, train\n"
+        "open('pid' + os.environ['PMI_RANK'], 'w').write(str(os.getpid()))\n"
+        "command.run(train.train)"
+    )
+    process = start(2, text, *FLAGS, "--steps=1000000", "--out=model", folder=tmp_path, program=[note])
+    while not (tmp_path / "model" / "model.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in range(2)]
+    if signal_ == signal.SIGKILL:
+        os.kill(pids[1], signal_)
+    else:
+        process.send_signal(signal_)  # as Ctrl-C does
+    said = b"".join(process.communicate(timeout=30))
+    assert process.returncode == {signal.SIGKILL: 9, signal.SIGINT: 130}[signal_]
+    assert b"Traceback" not in said
+    if signal_ == signal.SIGKILL:
+        assert b"Killed (signal 9)" in said
+    deadline = time.monotonic() + 10
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(map(is_running, pids))
+    _, metadata = safetensors.read(tmp_path / "model" / "state.safetensors")
+    assert metadata
+    code, said = run(2, "--out=model", "--resume", "--max_minutes=1e-9", folder=tmp_path)
+    assert (code, "the time is up" in said) == (0, True)
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [("ValueError('broken')", 1, "picogpt: rank 1: broken\n"), ("KeyError('x')", 1, "rank 1 failed:")],
+)
+def test_an_error_in_one_process_ends_them_all_and_is_told(text, tmp_path, error, code, said):
+    (tmp_path / "broken.py").write_text(
+        "import os; from picogpt import command, optim, train\n"
+        "def fail(*_): raise " + error + "\n"
+        "if os.environ['PMI_RANK'] == '1': optim.clip = fail\n"
+        "command.run(train.train)"
+    )
+    got = run(2, text, *FLAGS, "--out=model", folder=tmp_path, program=["broken.py"])
+    assert (got[0], said in got[1]) == (code, True)
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--keep=all"], 2, "picogpt: --keep must be best or last, not all"),
+        (["--batch_size=1"], 2, "picogpt: --batch_size 1 leaves nothing for some of 2 processes"),
+        (["--init=nowhere"], 1, "picogpt: nowhere is neither"),
+    ],
+)
+def test_what_is_wrong_in_all_processes_is_said_once(text, tmp_path, flags, code, said):
+    got, err = run(2, text, "--out=model", *flags, folder=tmp_path)
+    assert (got, err.count(said)) == (code, 1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_mpiexec_a_process_is_alone(monkeypatch):
+    for name in parallel.MPIEXEC:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)  # cannot be imported
+    with parallel.together() as comm:
+        assert (comm.rank, comm.size) == (0, 1)
+        assert parallel.share(comm, 5) == 5
+        assert parallel.total_gradients(comm, 2.0, "grads") == (2.0, "grads")
+    with pytest.raises(KeyError), parallel.together():
+        raise KeyError
+
+
+def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):
+    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ValueError, match=r"mpiexec needs mpi4py.*pip install"):
+        parallel.world()

@@ -1,0 +1,436 @@
+"""The trainer: it learns, it resumes bit for bit, it refuses what cannot work."""
+
+import contextlib
+import functools
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picogpt.checkpoints import safetensors, weights
+from picogpt.generate import generate
+from picogpt.gpt2 import gpt2
+from picogpt.ops import cross_entropy
+from picogpt.params.init import init_params
+from picogpt.params.tree import flatten, tree_map
+from picogpt.system import command, files
+from picogpt.text import data
+from picogpt.train import cli as train
+from picogpt.train import journal, prepare, schedule, trainer
+
+REPOSITORY = Path(__file__).parents[2]
+SHAKESPEARE = REPOSITORY / "tests" / "data" / "tinyshakespeare.txt"
+TINY = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=4"]
+TINY += ["--warmup=5", "--eval_every=7", "--eval_batches=2", "--sample_every=25"]
+SHORT, LONG = [*TINY, "--steps=60"], [*TINY, "--steps=300"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "short.txt"
+    path.write_text(SHAKESPEARE.read_text(encoding="utf-8")[:20_000], encoding="utf-8")
+    return path
+
+
+def start(*argv, folder):
+    """Start `python -m picogpt.train` in a process of its own, in `folder`."""
+    words = [sys.executable, "-m", "picogpt.train", *map(str, argv)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        words, cwd=folder, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def run(*argv, folder):
+    """Run it to its end; return the exit code and stderr. stdout stays empty."""
+    process = start(*argv, folder=folder)
+    out, err = process.communicate()
+    assert out == b""
+    return process.returncode, err.decode()
+
+
+def contents(folder):
+    """Return what a folder holds, less what a killed process has left behind and the times in the log."""
+    found = {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.suffix != ".tmp"}
+    if "log.jsonl" in found:
+        found["log.jsonl"] = [
+            {key: value for key, value in record.items() if key != "seconds"}
+            for record in journal.read_log(folder / "log.jsonl")
+        ]
+    return found
+
+
+def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, "--lr=0.01", folder=tmp_path)
+    assert code == 0, said
+    assert sorted(contents(tmp_path / "model")) == [
+        "chars.json",
+        "hparams.json",
+        "log.jsonl",
+        "model.safetensors",
+        "settings.json",
+        "state.safetensors",
+    ]
+    params, hparams, encoder = weights.load(tmp_path / "model")
+    held_out = data.encode(data.split(data.read_text(text), 0.1)[1], encoder)
+    x, y = data.random_batch(held_out, 64, hparams["n_ctx"], np.random.default_rng(0))
+    loss = cross_entropy(gpt2(x, params, hparams["n_head"]), y)
+    assert loss < 0.8 * math.log(hparams["n_vocab"])  # an untrained model is as good as a guess: ln V
+    first_loss = float(re.search("step 0: .* held-out loss (.*)", said)[1])
+    assert first_loss == pytest.approx(math.log(hparams["n_vocab"]), abs=0.05)
+    assert "sample: " in said
+    assert "tok/s" in said
+    assert len(generate(params, hparams["n_head"], [[encoder.start]], 5)[0]) == 5
+
+
+FLAGS = [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags):
+    code, said = run(text, "--out=whole", *LONG, *flags, folder=tmp_path)
+    assert code == 0, said
+    rng, codes, state = np.random.default_rng(len(flags)), [], tmp_path / "killed" / "state.safetensors"
+    for _ in range(3):
+        before = state.stat().st_mtime_ns if state.exists() else None
+        process = start(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
+        while process.poll() is None and (not state.exists() or state.stat().st_mtime_ns == before):
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        codes.append(process.returncode)
+    assert -signal.SIGKILL in codes
+    code, said = run(text, "--out=killed", *LONG, *flags, "--resume", folder=tmp_path)
+    assert code == 0, said
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
+    c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
+    train.train(str(text), out=str(tmp_path / "whole"), **c)
+    move, n_moves = files.move_into_place, 0
+    for k in range(50):
+        for before in (True, False):
+            n_moves = 0
+
+            def move_or_die(*args, k=k, before=before):
+                nonlocal n_moves
+                n_moves += 1
+                if not (n_moves == k + 1 and before):
+                    move(*args)
+                if n_moves == k + 1:
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(files, "move_into_place", move_or_die)
+            with contextlib.suppress(KeyboardInterrupt):
+                train.train(str(text), out=str(tmp_path / "killed"), **c)
+            monkeypatch.setattr(files, "move_into_place", move)
+            train.train(str(text), out=str(tmp_path / "killed"), resume=True, **c)
+            assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+            shutil.rmtree(tmp_path / "killed")
+        if n_moves < k + 1:  # there are no more files to die at
+            break
+    assert k >= 13  # settings, sizes, tokenizer, state, log; then a state and mostly a model at 0, 3, 6 and 9
+
+
+def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, "--accumulate=2", folder=tmp_path)
+    assert code == 0, said
+    records = journal.read_log(tmp_path / "model" / "log.jsonl")
+    updates = [record for record in records if "loss" in record]
+    assert [record["step"] for record in updates] == [*range(1, 61)]
+    assert [record["tokens"] for record in updates] == [128 * step for step in range(1, 61)]
+    c = trainer.recipe(steps=60, warmup=5)
+    assert [record["lr"] for record in updates] == [schedule.rate(c, step, None) for step in range(60)]
+    for record in updates:
+        measured = {"ratio"} if record["step"] % 10 == 0 else set()
+        assert set(record) == {"step", "tokens", "loss", "lr", "norm", "seconds"} | measured
+        assert 0 < record.get("ratio", 0.01) < 0.1
+        assert record["norm"] > 0
+    evaluations = [record for record in records if "loss" not in record]
+    assert [record["step"] for record in evaluations] == [*range(0, 60, 7), 60]
+    said = re.findall(r"step (\d+): training loss (\S+), held-out loss (\S+)", said)
+    assert said == [
+        (str(record["step"]), f"{record['train_loss']:.4f}", f"{record['val_loss']:.4f}")
+        for record in evaluations
+    ]
+
+
+def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):
+    flags = ["--dropout=0.1", "--schedule=linear", "--warmup_tokens=640", "--decay=linear", "--keep=last"]
+    flags += ["--accumulate=3", "--ramp_tokens=2000", "--eval_every=10"]
+    flags = [*flags, *(flag for flag in LONG if not flag.startswith(("--warmup", "--eval_every")))]
+    assert run(text, "--out=whole", *flags, folder=tmp_path)[0] == 0
+    code, said = run(text, "--out=part", *flags, "--max_minutes=0.0001", folder=tmp_path)
+    assert (code, "the time is up: --resume goes on from step 10" in said) == (0, True)
+    code, said = run("--out=part", "--resume", "--max_minutes=0", folder=tmp_path)
+    assert code == 0, said
+    whole, part = contents(tmp_path / "whole"), contents(tmp_path / "part")
+    settings = json.loads(part.pop("settings.json"))
+    assert settings == json.loads(whole.pop("settings.json")) | dict(max_minutes=0.0001)
+    assert settings["file"] == str(text)
+    assert part == whole
+    assert part["log.jsonl"][-1]["step"] == 300
+    code, said = run("--out=part", "--resume", "--lr=0.5", folder=tmp_path)
+    assert (code, "part was trained with --lr 0.002" in said) == (1, True)
+
+
+def test_the_recipe_of_the_trainer_is_the_commands():
+    usual = {name: p.default for name, p in command.parameters(train.train).items()} | dict(batch_tokens=0)
+    for name, value in vars(trainer.recipe()).items():
+        assert value == (usual["lr"] / 10 if name == "min_lr" else usual[name]), name
+
+
+def test_flags_come_from_a_file_unless_given(text, tmp_path):
+    flags = dict(file=str(text), steps=3, n_layer=1, n_embd=8, lr=1e-05, batch_size=2, eval_batches=1)
+    (tmp_path / "flags.json").write_text(json.dumps(flags))
+    code, said = run("--config=flags.json", "--out=model", "--steps=2", folder=tmp_path)
+    assert code == 0, said
+    settings = json.loads((tmp_path / "model" / "settings.json").read_text())
+    assert settings == settings | flags | dict(steps=2)
+    assert "config" not in settings
+    assert run("--config=model/settings.json", "--out=again", folder=tmp_path)[0] == 0
+    assert contents(tmp_path / "again") == contents(tmp_path / "model")
+    for content, sentence in (
+        ('{"size": 3}', "flags.json gives a value to size, which is no flag (--help shows all)"),
+        ("[3]", 'flags.json does not hold flags as JSON, such as {"lr": 0.001}'),
+        ("lr: 3", 'flags.json does not hold flags as JSON, such as {"lr": 0.001}'),
+    ):
+        (tmp_path / "flags.json").write_text(content)
+        assert run("--config=flags.json", folder=tmp_path) == (1, f"picogpt: {sentence}\n")
+    assert run("--config=nowhere", folder=tmp_path) == (1, "picogpt: nowhere: No such file or directory\n")
+
+
+@pytest.mark.parametrize(("flags", "named"), [([], "runs/model"), (["--out=there"], "there")])
+def test_resuming_where_no_training_is_names_the_folder(flags, named, tmp_path):
+    (tmp_path / "there").mkdir()
+    sentence = f"{named} holds no training to resume: --out names its folder, a FILE begins one"
+    assert run("--resume", *flags, folder=tmp_path) == (1, f"picogpt: {sentence}\n")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+
+
+def test_evaluating_only_says_the_losses_and_writes_nothing(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
+    assert code == 0
+    before = contents(tmp_path / "model")
+    [last] = re.findall("picogpt: step 60: .*", said)
+    code, said = run("--out=model", "--resume", "--eval_only", folder=tmp_path)
+    assert (code, said.splitlines()[-1]) == (0, last)
+    code, said = run(text, "--out=nothing", "--resume", "--eval_only", folder=tmp_path)
+    assert (code, "nothing holds no training: --out names the folder" in said) == (1, True)
+    code, said = run(
+        text, "--init=model", "--eval_only", "--batch_size=4", "--eval_batches=2", folder=tmp_path
+    )
+    best = min(record["val_loss"] for record in before["log.jsonl"] if "val_loss" in record)
+    assert (code, f"held-out loss {best:.4f}" in said) == (0, True)
+    assert contents(tmp_path / "model") == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_model_that_is_kept_is_the_best_or_the_last(text, tmp_path):
+    """With so little text that the loss on what is held out soon rises again."""
+    text, all_of_it = tmp_path / "little.txt", data.read_text(text)
+    text.write_text(all_of_it[:1500])
+    c = dict(n_layer=1, n_head=2, n_embd=32, n_ctx=8, steps=100, eval_every=5, eval_batches=3, lr=0.05)
+    for keep in ("best", "last"):
+        train.train(str(text), out=str(tmp_path / keep), keep=keep, **c)
+        state = safetensors.read(tmp_path / keep / "state.safetensors")[0]
+        model = safetensors.read(tmp_path / keep / "model.safetensors")[0]
+        is_last = all(np.array_equal(model[path], state[f"params.{path}"]) for path in model)
+        assert is_last == (keep == "last")
+    losses = [r["val_loss"] for r in contents(tmp_path / "best")["log.jsonl"] if "val_loss" in r]
+    assert min(losses) < losses[-1]
+    params, hparams, encoder = weights.load(tmp_path / "best")
+    settings = types.SimpleNamespace(seed=1337, eval_batches=3, batch_size=12)
+    ids = data.encode(data.split(data.read_text(text), 0.1)[1], encoder)
+    assert trainer.evaluate(params, hparams["n_head"], ids, 8, settings) == min(losses)
+
+
+def test_a_training_that_resumes_makes_no_new_model(text, tmp_path, monkeypatch):
+    c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=2, eval_batches=1)
+    train.train(str(text), out=str(tmp_path), **c)
+    monkeypatch.setattr(prepare, "init_params", pytest.fail)
+    train.train(str(text), out=str(tmp_path), resume=True, **c)
+    (tmp_path / "chars.json").unlink()
+    with pytest.raises(ValueError, match="has lost its tokenizer"):
+        train.train(str(text), out=str(tmp_path), resume=True, **c)
+
+
+def test_accumulated_small_batches_are_one_large_batch():
+    hparams = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
+    ids = np.random.default_rng(0).integers(0, 17, 200).astype(np.uint16)
+    results = []
+    for accumulate, batch_size in ((1, 6), (3, 2)):
+        params = tree_map(lambda w: w.astype(np.float64), init_params(hparams, np.random.default_rng(1)))
+        draw = functools.partial(data.random_batch, ids, batch_size, hparams["n_ctx"])
+        gradients = trainer.language_model(hparams["n_head"])
+        c = trainer.recipe(accumulate=accumulate, steps=3, lr=1e-2, warmup=0)
+        updates = trainer.updates(trainer.begin(params, 2), c, draw, gradients)
+        results.append(([(record["loss"], record["norm"]) for record in updates], flatten(params)))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-10)
+    for path, leaf in results[0][1].items():
+        np.testing.assert_allclose(leaf, results[1][1][path], rtol=1e-6, atol=1e-12, err_msg=path)
+
+
+def test_training_goes_on_from_another_model(text, tmp_path):
+    assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
+    code, said = run(text, "--init=first", "--out=second", "--steps=1", "--eval_batches=2", folder=tmp_path)
+    assert code == 0, said
+    assert weights.load(tmp_path / "second")[1] == weights.load(tmp_path / "first")[1]
+
+
+def test_options_and_presets_are_flags_of_the_training(text, tmp_path):
+    flags = [
+        "--preset=gpt-nano",
+        "--n_layer=2",
+        "--gelu=quick",
+        "--bias=false",
+        "--tied",
+        "false",
+        "--band=4",
+    ]
+    flags += ["--positions=false", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
+    flags += ["--steps=12", "--eval_every=6", "--eval_batches=1", "--sample_every=6", "--dropout_attn=0.1"]
+    assert run(text, "--out=model", *flags, folder=tmp_path)[0] == 0
+    hparams = json.loads((tmp_path / "model" / "hparams.json").read_text())
+    assert (hparams.pop("n_vocab"), hparams.pop("n_ctx")) == (len(set(data.read_text(text))), 16)
+    options = dict(bias=False, tied=False, gelu="quick", positions=False, band=4)
+    options |= dict(time_weighting="circulant", time_mixing=True)
+    assert hparams == dict(n_layer=2, n_head=3, n_embd=48) | options
+    whole = contents(tmp_path / "model")
+    assert run(text, "--out=again", *flags, folder=tmp_path)[0] == 0
+    assert run(text, "--out=again", *flags, "--resume", folder=tmp_path)[0] == 0
+    assert contents(tmp_path / "again") == whole
+    code, said = run(text, "--out=next", "--init=model", "--steps=1", "--eval_batches=1", folder=tmp_path)
+    assert code == 0, said
+    assert weights.load(tmp_path / "next")[1] == weights.load(tmp_path / "model")[1]
+
+
+def test_no_model_is_written_over(text, tmp_path):
+    assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
+    for name, flags in (("model.safetensors", []), ("hparams.json", ["--resume"]), ("model.ckpt.index", [])):
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / name).write_bytes(b"precious")
+        code, said = run(text, "--out=other", *SHORT, *flags, folder=tmp_path)
+        assert (code, "other holds a model that was not trained there" in said) == (1, True)
+        assert contents(tmp_path / "other") == {name: b"precious"}
+        shutil.rmtree(tmp_path / "other")
+    (tmp_path / "file").write_bytes(b"precious")
+    code, said = run(text, "--out=file", *SHORT, folder=tmp_path)
+    assert (code, said) == (1, "picogpt: file is a file: --out names a folder\n")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", "model", "{}", "3", '{"settings": {}}'])
+def test_a_state_that_is_damaged_is_named(text, tmp_path, content):
+    assert run(text, "--out=model", *SHORT, folder=tmp_path)[0] == 0
+    if content == "model":
+        content = (tmp_path / "model" / "model.safetensors").read_bytes()
+    if isinstance(content, str):
+        safetensors.write(tmp_path / "model" / "state.safetensors", {}, {"state": content})
+    else:
+        (tmp_path / "model" / "state.safetensors").write_bytes(content)
+    code, said = run(text, "--out=model", *SHORT, "--resume", folder=tmp_path)
+    assert code == 1
+    assert said.endswith("is damaged, or no state of a training: delete it and begin again\n")
+
+
+def test_an_interrupted_training_says_130(text, tmp_path):
+    process = start(text, *TINY, "--steps=100000", "--out=model", folder=tmp_path)
+    while not (tmp_path / "model" / "state.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tmp_path):
+    assert run(text, "--out=model", *SHORT, folder=tmp_path)[0] == 0
+    before = contents(tmp_path / "model")
+    code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
+    assert (code, said) == (
+        1,
+        "picogpt: model holds a training: --resume continues it, --out names another folder\n",
+    )
+    code, said = run(text, "--out=model", *SHORT, "--lr=0.5", "--resume", folder=tmp_path)
+    assert (code, "was trained with --lr 0.002" in said) == (1, True)
+    other = tmp_path / "other.txt"
+    shutil.copy(text, other)
+    with other.open("a") as file:
+        file.write("More.")
+    code, said = run(other, "--out=model", *SHORT, "--resume", folder=tmp_path)
+    assert (code, "was trained with another text" in said) == (1, True)
+    assert contents(tmp_path / "model") == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--steps=0"], 2, "--steps must be at least 1 and less than 2**31, not 0"),
+        (["--n_embd=10", "--n_head=3"], 2, "--n_embd 10 does not divide evenly into --n_head 3 heads"),
+        (["--dropout=1"], 2, "--dropout must be at least 0 and less than 1"),
+        (["--lr=-1"], 2, "--lr must not be negative"),
+        (["--init=x", "--n_layer=2"], 2, "--n_layer has no effect with --init"),
+        (["--init=x", "--n_ctx=64"], 2, "--n_ctx has no effect with --init"),
+        (["--init=x", "--gelu=erf"], 2, "--gelu has no effect with --init"),
+        (["--init=x", "--preset=gpt2"], 2, "--preset has no effect with --init"),
+        (["--preset=gpt-pico"], 1, "'gpt-pico' is not a preset; there are openai-gpt, gpt2, "),
+        (["--gelu=relu"], 1, 'gelu is \'relu\', but must be "tanh", "erf", "quick"'),
+        (["--bias=no"], 2, "--bias takes true or false, not 'no'"),
+        (["--dropout_attn=1"], 2, "--dropout_attn must be at least 0 and less than 1"),
+        (["--batch_size=100000000000000000000"], 2, "--batch_size must be"),
+        (["--n_layer=1000000000"], 1, "n_layer is 1000000000, which is more than any GPT-2 has"),
+        (["--n_vocab=300"], 2, "--n_vocab has no effect with --tokenizer chars"),
+        (["--lr=1e-5", "--min_lr=1e-4"], 2, "--min_lr 0.0001 is more than --lr 1e-05"),
+        (["--schedule=sine"], 2, "--schedule must be cosine or floor or linear or constant, not sine"),
+        (["--decay=all"], 2, "--decay must be matrices or linear, not all"),
+        (["--keep=all"], 2, "--keep must be best or last, not all"),
+        (["--ramp_tokens=9"], 2, "--ramp_tokens has no effect without --accumulate"),
+        (["--learning_rate=1"], 2, "no flag --learning_rate"),
+        (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
+        (["--tokenizer=nowhere"], 1, "nowhere"),
+        (["--init=nowhere"], 1, "nowhere is neither a folder nor a size"),
+        (["--tokenizer=gpt2", "--n_vocab=9"], 1, "not of 9"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line_and_leaves_nothing(text, tmp_path, flags, code, said):
+    got, err = run(text, "--out=model", *flags, folder=tmp_path)
+    assert (got, "Traceback" in err) == (code, False)
+    assert said in err.splitlines()[-1]
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_text_of_nothing_but_separators_is_too_short(tmp_path):
+    (tmp_path / "empty.txt").write_text("<|endoftext|>\n" * 50)
+    code, said = run("empty.txt", "--out=model", "--tokenizer=gpt2", folder=tmp_path)
+    assert (code, "the training text has 0 tokens, and a window takes 65" in said) == (1, True)
+
+
+def test_a_training_that_diverges_stops(text, tmp_path):
+    code, said = run(text, "--out=model", *SHORT, "--lr=1e30", "--clip=0", folder=tmp_path)
+    assert code == 1
+    assert "try a smaller --lr" in said
+
+
+@pytest.mark.skipif(not os.environ.get("PICOGPT_SLOW"), reason="trains for minutes; PICOGPT_SLOW=1 runs it")
+def test_nanogpts_cpu_recipe_at_twice_its_rate_reaches_its_published_loss(tmp_path):
+    """nanoGPT's README: 4 layers, 4 heads, 128 channels, block 64, batch 12, 2000 steps: loss 1.88.
+
+    That is at a learning rate of 0.001, at which the loss here is 1.90, give or take 0.01 with the seed. The
+    default, with which this trains, is 0.002: 1.82.
+    """
+    code, said = run(SHAKESPEARE, "--out=model", "--eval_every=2000", "--eval_batches=200", folder=tmp_path)
+    assert code == 0, said
+    final = float(said.rsplit("held-out loss ", 1)[1].split()[0])
+    assert final <= 1.88

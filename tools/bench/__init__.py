@@ -1,0 +1,1 @@
+"""Time picogpt beside its peers: `python tools/bench`."""

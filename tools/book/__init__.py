@@ -1,0 +1,1 @@
+"""Build the book: `python tools/book`."""

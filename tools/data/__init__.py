@@ -1,0 +1,1 @@
+"""Make the texts that models are trained on."""

@@ -1,0 +1,137 @@
+"""Make docs/results.md from the results of the projects' runs.
+
+usage: python tools/docs/results.py [RESULT.json ...]
+
+  -h, --help   this page
+
+A run of a project leaves a result.json in its folder. Those that are named are copied to docs/results/, and
+the page is made anew from all that are there. So no figure on it was typed.
+
+Exit codes: 0 done, 1 a file that is no result; 2 wrong usage.
+"""
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from picogpt.system import command
+from picogpt.system.files import atomic_write
+
+DOCS = Path(__file__).parents[2] / "docs"
+HEAD = """# Results of the projects
+
+Each section is one run of one project: what came out here, and, where there is one, the figure that the
+ancestor published. `tools/docs/results.py` makes this page from the files in [results/](results), which the runs
+wrote. Times are of the machine that the run was on, and say no more than how many minutes to expect.
+"""
+
+
+def take(paths):
+    """Copy the results of runs to docs/results/, each under the name of its project and its folder."""
+    (DOCS / "results").mkdir(exist_ok=True)
+    for path in map(Path, paths):
+        result = read(path)
+        project, folder = result["project"], path.resolve().parent.name
+        name = folder if folder.startswith(project) else f"{project}-{folder}"
+        with atomic_write(DOCS / "results" / f"{name}.json") as file:
+            file.write(json.dumps(result, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def read(path):
+    """Return the result in a file, if a section can be made of it."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        section(result)
+        return result
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(f"{path} is no result of a run: give the result.json of one") from None
+
+
+def page(results):
+    """Return the page of a list of results: a section for each."""
+    return "\n".join([HEAD, *(section(result) for result in results)])
+
+
+def section(result):
+    """Return the command of a run, its time, and what came out beside what was published."""
+    ours, published = result["results"], result["published"]
+    lines = [f"## {result['project']}", "", "```sh", result["command"], "```", ""]
+    lines += [f"{minutes(result['seconds'])}.", "", "| | here | published |", "|---|---|---|"]
+    for what, value in ours.items():
+        if not isinstance(value, dict):
+            lines.append(f"| {cell(what)} | {cell(value)} | {cell(published.get(what, ''))} |")
+    for what, value in ours.items():
+        if isinstance(value, dict):
+            lines += ["", f"{what}:", "", *rows(value, published.get(what))]
+    return "\n".join([*lines, ""])
+
+
+def rows(ours, published):
+    """Return the table of a result that is {step or kind: figure}, or {kind: {name: figure}}."""
+    if any(isinstance(value, dict) for value in ours.values()):
+        names = list(dict.fromkeys(name for value in ours.values() for name in value))
+        table = [["", *names], *([kind, *map(value.get, names)] for kind, value in ours.items())]
+    else:
+        keys = list(dict.fromkeys([*ours, *(published or {})]))
+        table = [["", *keys], ["here", *map(ours.get, keys)]]
+        if published:
+            table.append(["published", *map(published.get, keys)])
+    lines = ["| " + " | ".join(map(cell, row)) + " |" for row in table]
+    return [lines[0], "|---" * len(table[0]) + "|", *lines[1:]]
+
+
+def cell(value):
+    """Return how a figure or a text stands in a table.
+
+    >>> cell(0.123456789), cell(12345), cell(None), cell("a|b"), cell([1, 2])
+    ('0.12346', '12,345', '', 'a\\\\|b', '1, 2')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(cell, value))
+    return " ".join(str(value).replace("|", "\\|").split())
+
+
+def minutes(seconds):
+    """Return a time as one says it.
+
+    >>> minutes(12.3), minutes(150)
+    ('12 seconds', '2.5 minutes')
+    """
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
+def recorded():
+    """Return the results in docs/results/, in the order of their names."""
+    paths = sorted((DOCS / "results").glob("*.json"))
+    return [read(path) for path in paths]
+
+
+def main():
+    """Make the page, with the results that are named."""
+    logging.basicConfig(format="results: %(message)s", force=True)
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(__doc__.strip())
+        return
+    if flags := [word for word in sys.argv[1:] if word.startswith("-")]:
+        command.usage_error(f"there is no flag {flags[0]}")
+    try:
+        take(sys.argv[1:])
+        with atomic_write(DOCS / "results.md") as file:
+            file.write(page(recorded()).encode())
+    except (ValueError, OSError) as error:
+        logging.getLogger("picogpt").error(command.sentence(error))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

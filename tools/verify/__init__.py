@@ -1,0 +1,1 @@
+"""Show that picogpt is right: `python tools/verify`."""
