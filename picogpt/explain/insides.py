@@ -44,7 +44,8 @@ def contributions(params, acts, ids):
 
 def project(x, c_proj, adapter=None, **others):
     """Do what attention and the feed-forward layer end with: [.., C] or [.., 4C] -> [.., C]."""
-    return adapt(linear(x, **c_proj), adapter, {}, "adapter")
+    y = linear(x, **c_proj)
+    return y if adapter is None else adapt(y, adapter, {}, "adapter")
 
 
 def read_out(params, x):

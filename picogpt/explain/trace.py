@@ -31,6 +31,8 @@ def follow(call, modules):
         def advance(frame, event, arg):  # it comes to its next line, or returns
             node = sources[path].get(frame.f_lineno)
             ended = event == "return"
+            if event == "exception":
+                running[frame] = None  # this statement made nothing
             if event == "exception" or (node is state["node"] and not ended):
                 return advance
             if running[frame]:

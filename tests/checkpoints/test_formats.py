@@ -197,7 +197,7 @@ def test_without_pytorch_its_files_say_what_they_need(tmp_path, monkeypatch):
 
 
 def read_as_llmc(path):
-    """Return the header and {name in llm.c: array} as train_gpt2.c reads them, without tools/formats/llmc.py."""
+    """Return the header and {name in llm.c: array} as train_gpt2.c reads them, without our code."""
     content = path.read_bytes()
     magic, version, T, V, L, H, C, Vp = struct.unpack("<8i", content[:32])
     assert content[32:1024] == bytes(992)

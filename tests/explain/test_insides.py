@@ -44,7 +44,7 @@ def test_rows_of_attention_are_probabilities_of_the_tokens_so_far(read):
 def test_values_weighted_by_the_maps_are_what_the_heads_put_out(read):
     params, _, acts, _ = read
     for probs, act in zip(insides.attention_maps(params, acts), acts, strict=False):
-        factors = 1.0 if act.get("time") is None else act["time"]
+        factors = 1.0 if act["keep_probs"] is None else act["keep_probs"]
         heads = (probs * factors) @ act["v"][0]  # [H, T, D]
         merged = heads.swapaxes(0, 1).reshape(T, -1)
         np.testing.assert_allclose(merged, act["heads"][0], rtol=1e-10, atol=1e-12)

@@ -8,6 +8,7 @@ import pytest
 from picogpt import gpt2, ops
 from picogpt.descendants import erf, tricks
 from picogpt.explain import trace
+from picogpt.params.init import init_params
 from picogpt.params.shapes import param_shapes
 
 MODULES = [gpt2, ops, tricks, erf]
@@ -15,16 +16,16 @@ HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 
 
 def steps_of(**options):
-    params = gpt2.init_params(HPARAMS | options, np.random.default_rng(0))
+    params = init_params(HPARAMS | options, np.random.default_rng(0))
     return trace.follow(lambda: gpt2.gpt2([[1, 2, 3, 4, 5]], params, 3), MODULES)
 
 
 def test_every_text_stands_at_its_line_of_its_file():
-    folder = Path(trace.__file__).parent
+    files = {Path(module.__file__).name: Path(module.__file__) for module in MODULES}
     steps = steps_of()
     assert len(steps) > 50
     for step in steps:
-        lines = (folder / step["file"]).read_text(encoding="utf-8").splitlines()[step["line"] - 1 :]
+        lines = files[step["file"]].read_text(encoding="utf-8").splitlines()[step["line"] - 1 :]
         said = step["text"].splitlines()
         assert [line.strip() for line in lines[: len(said)]] == [line.strip() for line in said]
 
@@ -72,7 +73,7 @@ def test_the_lines_are_those_of_the_models_kind(options, function):
 
 
 def test_following_changes_no_result_and_ends_with_the_call():
-    params = gpt2.init_params(HPARAMS, np.random.default_rng(0))
+    params = init_params(HPARAMS, np.random.default_rng(0))
     results = []
     trace.follow(lambda: results.append(gpt2.gpt2([[1, 2]], params, 3)), MODULES)
     np.testing.assert_array_equal(results[0], gpt2.gpt2([[1, 2]], params, 3))

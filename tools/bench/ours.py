@@ -28,6 +28,7 @@ import numpy as np
 from picogpt import generate, gpt2, grad
 from picogpt.checkpoints import safetensors, weights
 from picogpt.cli import peak_memory
+from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map, walk
 from picogpt.speed import shards
 from picogpt.system import machine
@@ -98,7 +99,7 @@ class PicoGPT(Engine):
         one token over and over: so the text is varied, and shows what an engine computes.
         """
         encoder = bpe.load_encoder(weights.shipped("gpt2-bpe"))
-        params = gpt2.init_params(hparams, np.random.default_rng(0))
+        params = init_params(hparams, np.random.default_rng(0))
         for path, w in walk(params):
             w *= 1 if w.ndim == 1 else 4 if path.endswith(".w") else 2
         weights.save(folder, params, hparams, encoder if encoder.n_vocab == hparams["n_vocab"] else None)

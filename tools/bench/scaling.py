@@ -1,6 +1,7 @@
 """Measure how a training scales over processes, and what the model in docs/scaling.md predicts of it.
 
-usage: mpiexec -n N python tools/bench/scaling.py [--n_layer N --n_embd N --n_ctx N --batch_size N --repeats N]
+usage: mpiexec -n N python tools/bench/scaling.py [--n_layer N --n_embd N --n_ctx N]
+           [--batch_size N --repeats N]
 
 Prints, of one update of a model of characters: the time of all its gradients in one process, and of each
 one's share in all at once; of what every process does for itself (clipping, AdamW); of summing up 8 bytes and

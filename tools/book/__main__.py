@@ -104,7 +104,7 @@ def path_of(name):
 
 
 def page_name(path):
-    """Return the name of a file's page: tests-test_ops.html of tests/core/test_ops.py, and ops.html of ops.py."""
+    """Return the name of a file's page: tests-core-test_ops.html, and ops.html of picogpt/ops.py."""
     stem = path.removeprefix("picogpt/").removesuffix(".py").removesuffix(".md")
     taken = path.startswith("picogpt/") and stem in source.chapters()
     return ("picogpt-" if taken else "") + stem.replace("/", "-") + ".html"

@@ -23,8 +23,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 HEAD = """# Results of the projects
 
 Each section is one run of one project: what came out here, and, where there is one, the figure that the
-ancestor published. `tools/docs/results.py` makes this page from the files in [results/](results), which the runs
-wrote. Times are of the machine that the run was on, and say no more than how many minutes to expect.
+ancestor published. `tools/docs/results.py` makes this page from the files in [results/](results), which the
+runs wrote. Times are of the machine that the run was on, and say no more than how many minutes to expect.
 """
 
 

@@ -1,4 +1,4 @@
-"""Write a TensorFlow checkpoint without TensorFlow: the inverse of picogpt/checkpoints/bundle.py, see there."""
+"""Write a TensorFlow checkpoint without TensorFlow: the inverse of checkpoints/bundle.py, see there."""
 
 from pathlib import Path
 

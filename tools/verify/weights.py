@@ -4,7 +4,7 @@ What others have published of a model is in a folder of goldens, see tests/refer
 
     golden_greedy.json    texts that it writes, each with its prompt, ids, source and confidence
     golden_numbers.json   losses, log-probabilities, logits and the like; llmc_batch.json: ids for losses
-    golden_files.json     {model: {file: [bytes, sha256]}}; of OpenAI's, picogpt/checkpoints/released.py has them
+    golden_files.json     {model: {file: [bytes, sha256]}}; OpenAI's are in checkpoints/released.py
 """
 
 import json
