@@ -5,8 +5,8 @@ A checkpoint in TensorFlow's V2 format, the "tensor bundle", is two kinds of fil
     model.ckpt.data-00000-of-00001   the arrays' bytes, one after the other (it may be several files)
     model.ckpt.index                 a table: name of each array -> its type, shape, place and crc32c
 
-That files of these sizes and dates have agreed with each crc32c is noted in the user's cache, ~/.cache/picogpt
-or $XDG_CACHE_HOME/picogpt: reading writes nothing into a model's folder.
+That files of these sizes and dates have agreed with each crc32c is noted in the user's cache, which is
+~/.cache/picogpt or $XDG_CACHE_HOME/picogpt: reading writes nothing into a model's folder.
 
 The table is cut into blocks. One more block tells where those are, and the footer, the last 48 bytes of the
 file, tells where that one is. So a reader starts at the end and follows pairs of offset and size down to
@@ -67,7 +67,7 @@ def note_of(prefix):
 
 
 def facts_of(paths):
-    """Return {name of a file: [bytes, when it was last changed, and when that was last set, in nanoseconds]}."""
+    """Return {name of a file: [bytes, nanoseconds since 1970 of its last change, and of its entry's]}."""
     stats = {Path(path).name: os.stat(path) for path in paths}
     return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for name, stat in stats.items()}
 
@@ -118,9 +118,8 @@ def read_index(path):
         names = [name.decode() for name, _ in items]
         if len(items) > MOST_ENTRIES or len(set(names)) < len(names):
             raise ValueError(f"its {len(items):,} names are too many, or one is there twice")
-        return n_files, {
-            name: read_entry(message(value)) for name, (_, value) in zip(names, items, strict=True)
-        }
+        entries = [read_entry(message(value)) for _, value in items]
+        return n_files, dict(zip(names, entries, strict=True))
     except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise ValueError(f"{path} cannot be used as a TensorFlow checkpoint ({error}): {AGAIN}") from None
 

@@ -28,7 +28,7 @@ MOST_SIGNS = {
     b"{": 2,
     b"[": 2,
     b":": 5,
-}  # of each tensor; counting them is cheap, reading what they make is not
+}  # for each tensor: counting is cheap
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -106,7 +106,7 @@ def parse_header(path, header):
         for name, (dtype, shape, begin, end) in entries.items():
             if dtype not in DTYPES:
                 raise ValueError(
-                    f"tensor {name[:99]!r} is of type {str(dtype)[:99]}, known are {', '.join(DTYPES)}"
+                    f"tensor {name[:99]!r} is of type {str(dtype)[:99]}, not {', '.join(DTYPES)}"
                 )
             if len(shape) > MOST_AXES:
                 raise ValueError(f"tensor {name[:99]!r} has {len(shape):,} axes: {MOST_AXES} are the most")

@@ -30,16 +30,14 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
     """Call `function` with the flags in `argv` and end the program.
 
     `aliases` maps short names to parameters; `config`: see `read_flags`. Exit codes: 0 done, or the
-    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted, 143 by SIGTERM. stderr
-    gets errors as "name: sentence".
+    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted, 143 by SIGTERM.
+    stderr gets errors as "name: sentence".
     """
     with interrupt.handled(), terminal.streams():
         handler = logging.StreamHandler()
         handler.setFormatter(terminal.Formatter(f"{name}: %(message)s"))
         logging.basicConfig(handlers=[handler], force=True)
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # of NumPy: what comes of NaN is an error, in one line
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's: what NaN leads to is an error
         sys.exit(code_of(function, argv, aliases or {}, config))
 
 
@@ -160,7 +158,7 @@ def give(given, name, value, known):
 
 
 def read_config(path, known, never=()):
-    """Return the flags in a JSON file as `read_flags` returns those of a command line; none may be in `never`."""
+    """Return the flags in a JSON file as `read_flags` returns those of a command line; none is in `never`."""
     try:
         flags = read_json(path)
         texts = {
@@ -174,9 +172,7 @@ def read_config(path, known, never=()):
         if name not in known:
             raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")
         if name in never:
-            raise ValueError(
-                f"{path} gives a value to {name}, which is for the command line alone: delete it there"
-            )
+            raise ValueError(f"{path} gives a value to {name}, which only the command line may: delete it")
     return texts
 
 

@@ -1,4 +1,4 @@
-"""The one place that opens files: read if they are regular, written whole or not at all, never through a link.
+"""The one place that opens files: regular ones are read, and written whole or not at all, through no link.
 
 A folder may come from anyone. So a pipe or a device is not waited for, whatever its name; what is read has a
 limit; and what is written goes to a new file with a name that nobody can foresee, which then takes the place
@@ -239,6 +239,6 @@ def map_file(path):
 
 
 def cache_folder():
-    """Return the folder in which picogpt may note things about a user's files, or None if there is no home."""
+    """Return the folder for notes about a user's files, or None if there is no home."""
     with contextlib.suppress(RuntimeError):
         return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "picogpt")

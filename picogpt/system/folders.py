@@ -53,9 +53,7 @@ def hold(folder, whole):
         return
     lock = folder / LOCK
     if not (file := try_lock(lock)):
-        raise ValueError(
-            f"{folder} is in use by {holder(lock)}: wait for its end, or name another folder with --out"
-        )
+        raise ValueError(f"{folder} is in use by {holder(lock)}: wait for it, or use another --out")
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
     file.flush()

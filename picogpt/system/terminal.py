@@ -1,4 +1,4 @@
-"""What is shown on a terminal: text without the characters that would command it, and nothing to a closed one.
+"""What is shown on a terminal: text without the characters that would command it.
 
 A model may write any character, also those by which a terminal moves its cursor, changes its title or beeps.
 There they are written out, as \\x1b; a pipe or a file gets the text as it is.
@@ -48,7 +48,7 @@ class Formatter(logging.Formatter):
 
 @contextlib.contextmanager
 def streams():
-    """Have the block write UTF-8 to stdout and stderr, harmless to a terminal, and nowhere if it is closed."""
+    """Have the block write UTF-8 to stdout and stderr, harmless to a terminal; if closed, nowhere."""
     before = sys.stdout, sys.stderr
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us: what is written is not wanted

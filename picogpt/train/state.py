@@ -36,7 +36,7 @@ def save_state(path, state, settings):
 
 
 def checksum(tensors, rest):
-    """Return the sha256, in hex, of all that a state says: its arrays, with names and shapes, and the rest."""
+    """Return the sha256, in hex, of all that a state says: arrays, with names and shapes, and the rest."""
     digest = hashlib.sha256(rest.encode())
     for name, array in tensors.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -49,9 +49,7 @@ def load_state(path, settings):
     try:
         tensors, metadata = safetensors.read(path)
         if "sha256" not in metadata:
-            log.warning(
-                "%s has no checksum, as those of earlier versions: whether it is whole is not known", path
-            )
+            log.warning("%s is of an earlier version, and has no checksum: trusting it", path)
         elif metadata["sha256"] != checksum(tensors, metadata["state"]):
             raise ValueError
         rest, trees, rng = parse_json(metadata["state"]), nest(tensors), np.random.default_rng()

@@ -1,4 +1,4 @@
-"""A folder that was received from anyone: what it may say, and that reading it writes nothing and waits for nothing.
+"""A folder that was received from anyone: reading it writes nothing, runs nothing and waits for nothing.
 
 Each is what an attacker did, or could; SECURITY.md says what picogpt promises.
 """
