@@ -16,7 +16,7 @@ import numpy as np
 from picogpt.checkpoints import safetensors
 from picogpt.params.shapes import OPTIONS, without_padding
 from picogpt.params.tree import flatten
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 HPARAMS = dict(n_vocab="vocab_size", n_ctx="n_positions", n_embd="n_embd", n_head="n_head", n_layer="n_layer")
@@ -81,7 +81,7 @@ def read(folder, hparams):
 def read_index(path):
     """Return the names of the files into which a model is cut; all must lie beside the index."""
     try:
-        names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(read_json(path)["weight_map"].values())
         if wrong := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
             raise ValueError(f"it names {min(wrong)!r}, which is no safetensors file beside it")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

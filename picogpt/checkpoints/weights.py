@@ -22,7 +22,7 @@ from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, param_shapes
 from picogpt.params.tree import flatten, nest, walk
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, hf_bpe
 
 WEIGHTS = "model.safetensors"
@@ -103,7 +103,7 @@ def read_hparams(folder):
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
-        hparams = dict(json.loads(path.read_text(encoding="utf-8")))
+        hparams = dict(read_json(path))
         hparams = huggingface.hparams_of(hparams) if theirs else hparams
         check_hparams(hparams)
         hparams = without_usual(hparams)

@@ -9,6 +9,7 @@ Of GPT-2's own tokenizer these say the same as OpenAI's vocab.bpe.
 import json
 from pathlib import Path
 
+from picogpt.system import files
 from picogpt.system.files import atomic_write
 from picogpt.text import bpe
 
@@ -73,7 +74,7 @@ def load_encoder(folder):
 
 def read_json(path):
     """Return what is in a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return files.read_json(path, files.LARGE)
 
 
 def read_all_in_one(path):

@@ -19,7 +19,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY)}
 BEGINNING = """
 import sys
 import numpy as np
-from picogpt import safetensors
+from picogpt.checkpoints import safetensors
 
 def save(n):  # 3 MB, all of one number
     safetensors.write(sys.argv[1], {"w": np.full(750_000, n, np.float32)}, {"n": str(n)})
