@@ -17,6 +17,7 @@ URLS = {
     "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
     "hf": "https://huggingface.co",
 }
+CHECKPOINT = 'model_checkpoint_path: "model.ckpt"\n'
 INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
 ENCODER = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")  # (bytes, sha256)
 MERGES = (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5")  # one for all sizes
@@ -107,7 +108,7 @@ def check_openai(size, name, path):
     """Raise ValueError if the file `path` is not `name` of a checkpoint of which no sha256 is published."""
     if name == "hparams.json" and read_json(path) != SIZES[size]:
         raise ValueError(f"it does not tell the hyper-parameters of {size}")
-    if name == "checkpoint" and not read_text(path, SMALL).startswith('model_checkpoint_path: "model.ckpt"\n'):
+    if name == "checkpoint" and not read_text(path, SMALL).startswith(CHECKPOINT):
         raise ValueError("it does not name model.ckpt")
     if name in (INDEX, DATA):
         try:

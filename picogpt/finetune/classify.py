@@ -13,6 +13,7 @@ result.json with the accuracy, beside that of the commonest label and of naive B
   --out FOLDER        where all goes (runs/classify)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
 
  what is trained, always with the head
   --train NAMES       arrays whose names match: "blocks.3.*,ln_f.*"; "head.*": only the head (all; with
@@ -65,6 +66,7 @@ def classify(
     model: str = "tales",
     out: str = "runs/classify",
     resume: bool = False,
+    overwrite: bool = False,
     train: str | None = None,
     lora: int = 0,
     lora_on: str = tuning.MATRICES,

@@ -12,6 +12,7 @@ loss before and after, the share of the parameters that was trained, and the mem
   --out FOLDER        where all goes (runs/finetune)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --template TEXT     what makes a prompt of an example: plain, article, label, instruction, or a text
                       such as "Q: {prompt}\\nA: " (plain)
   --prompt TEXT       what the sample at the end continues (""; of examples: the first one held out)
@@ -61,6 +62,7 @@ def finetune(
     model: str = "tales",
     out: str = "runs/finetune",
     resume: bool = False,
+    overwrite: bool = False,
     template: str = "plain",
     prompt: str = "",
     train: str | None = None,

@@ -12,6 +12,7 @@ them. What it gets right of those that it has trained on, it may know by heart; 
   --out FOLDER        where the model, the log and the result go (runs/adder)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --n_digit N         digits of each number: 1, 2 or 3 (2)
   --n_layer N --n_head N --n_embd N
                       blocks (2), heads (4), channels (48)
@@ -53,6 +54,7 @@ def adder(
     *,
     out: str = "runs/adder",
     resume: bool = False,
+    overwrite: bool = False,
     n_digit: int = 2,
     n_layer: int = 2,
     n_head: int = 4,

@@ -12,6 +12,7 @@ result.json, with the losses reached, the published ones and a sample.
   --out FOLDER        where all goes (runs/chars)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --minutes X         stop after so many, wherever the training is then; 0: at its end (10)
   --device NAME       cpu, or gpu, for which CuPy must be installed (cpu)
   --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
@@ -80,6 +81,7 @@ def chars(
     recipe: str = "nanogpt",
     out: str = "runs/chars",
     resume: bool = False,
+    overwrite: bool = False,
     minutes: float = 10.0,
     device: str = "cpu",
     threads: int = 0,

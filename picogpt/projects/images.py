@@ -11,6 +11,7 @@ drawings and completions, and result.json with bits per dimension beside those o
   --out FOLDER        where all goes (runs/images)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --colors N          of the palette, which k-means finds (8)
   --n_layer N --n_head N --n_embd N
                       blocks (4), heads (4), channels (64)
@@ -52,6 +53,7 @@ def images(
     *,
     out: str = "runs/images",
     resume: bool = False,
+    overwrite: bool = False,
     colors: int = 8,
     n_layer: int = 4,
     n_head: int = 4,

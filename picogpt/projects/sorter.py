@@ -9,6 +9,7 @@ is held out from training. In the end the model sorts every row there is: 729, o
   --out FOLDER        where the model, the log and the result go (runs/sorter)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --length N          digits in a row (6)
   --n_digits N        how many different ones there are, 2 to 10 (3)
   --n_layer N --n_head N --n_embd N
@@ -53,6 +54,7 @@ def sorter(
     *,
     out: str = "runs/sorter",
     resume: bool = False,
+    overwrite: bool = False,
     length: int = 6,
     n_digits: int = 3,
     n_layer: int = 3,

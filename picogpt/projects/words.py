@@ -13,6 +13,7 @@ result is in bits per byte of the held-out text: what it would be compressed to,
   --out FOLDER        where the model, the log and the result go (runs/words)
   --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
                       flags that the run began with
+  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
   --tokenizer NAME    train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe (train)
   --n_vocab N         how many tokens: the bytes, <|endoftext|> and N - 257 merges (1024)
   --n_layer N --n_head N --n_embd N --n_ctx N
@@ -58,6 +59,7 @@ def words(
     *,
     out: str = "runs/words",
     resume: bool = False,
+    overwrite: bool = False,
     tokenizer: str = "train",
     n_vocab: int = 1024,
     n_layer: int = 4,

@@ -97,7 +97,7 @@ def read_flags(function, argv, aliases, config=None):
 
     A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
     taken by place. config({parameter: value}) -> a JSON file of flags that hold where the words give none,
-    or None; or such a file and the flags that it may not give.
+    or None; or the arguments of `read_config` for such a file.
     """
     known, words, given, places = parameters(function), list(argv), {}, []
     while words:
@@ -124,8 +124,7 @@ def read_flags(function, argv, aliases, config=None):
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
     if config and (file := config(given)):
-        path, never = file if isinstance(file, tuple) else (file, ())
-        given = read_config(path, known, never) | given
+        given = read_config(*(file if isinstance(file, tuple) else (file,)), known=known) | given
     for name, p in known.items():
         if p.default is p.empty and name not in given:
             usage_error(f"{name.upper()} is missing")
@@ -157,10 +156,14 @@ def give(given, name, value, known):
         given[name] = value
 
 
-def read_config(path, known, never=()):
-    """Return the flags in a JSON file as `read_flags` returns those of a command line; none is in `never`."""
+def read_config(path, never=(), module=None, *, known):
+    """Return the flags in a JSON file as `read_flags` returns those of a command line.
+
+    None may be in `never`. The file may say of which command it is, and then that must be `module`.
+    """
     try:
         flags = read_json(path)
+        of = str(flags.pop("command", module))
         texts = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
         }
@@ -168,6 +171,8 @@ def read_config(path, known, never=()):
         raise
     except (ValueError, AttributeError):
         raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
+    if module and of != module:
+        raise ValueError(f"{path} was written by {of}, not by {module}: that goes on with it")
     for name in texts:
         if name not in known:
             raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")

@@ -9,6 +9,7 @@ process had begun: another may begin there again. Any other folder that is not e
 import atexit
 import contextlib
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def check_free(folder, whole, what="files"):
     raise ValueError(
         f"{folder} holds other {what} ({', '.join(there[:3])}{more}): --out names another folder"
     )
+
+
+def clear(folder, names):
+    """Delete the files of these names, and what killed writers of them have left."""
+    of_names = re.compile(rf"({'|'.join(map(re.escape, names))})(\.lock|\.[0-9a-f]{{16}}\.tmp)?")
+    for name in filter(of_names.fullmatch, os.listdir(folder)):
+        Path(folder, name).unlink(missing_ok=True)
 
 
 def is_begun(folder):
@@ -82,9 +90,8 @@ def let_go(folder):
 
 
 @contextlib.contextmanager
-def held(folder, whole):
-    """Hold a folder for the block."""
-    hold(folder, whole)
+def let_go_at_last(folder):
+    """Let go of a folder, if it is held, when the block ends."""
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -57,22 +58,52 @@ def handled(handler=raised):
 
 
 class Wish:
-    """Whether an interrupt has been asked for: false, or true once it has; then `number` is its signal."""
+    """Whether an interrupt has asked for the end: true once it has; then `number` is its signal."""
 
-    number = 0
+    def __init__(self, remedy, patience):
+        self.number, self.when, self.remedy, self.patience = 0, 0.0, remedy, patience
+        self.broken = False
 
     def __bool__(self):
         return bool(self.number)
 
+    def note(self, number, frame=None):
+        """Take a signal for a wish; the second, if it is no echo of the first, raises `Interrupted`."""
+        if not self.number:
+            self.number, self.when = number, time.monotonic()
+        elif time.monotonic() - self.when >= self.patience:
+            raise Interrupted(number, f"interrupted; {self.remedy}")
+
+    @contextlib.contextmanager
+    def breaks(self):
+        """Let the first wish end the block, which `broken` tells."""
+
+        def end(number, frame=None):
+            is_first = not self
+            self.note(number)
+            if is_first:
+                self.broken = True
+                raise Broken
+
+        with contextlib.suppress(Broken), handled(end):
+            yield
+
+    def end(self, number, step, n_steps):
+        """Raise `Interrupted`, which says where the training has stopped, if a signal has asked for it."""
+        if number and (step < n_steps or self.broken):
+            raise Interrupted(number, f"stopped at step {step} of {n_steps}; {self.remedy}")
+
+
+class Broken(BaseException):
+    """What ends a block that a wish may break."""
+
 
 @contextlib.contextmanager
-def asked():
-    """Let the block look, when it can end, whether it should; what asks for that again ends it at once."""
-    wish = Wish()
+def asked(remedy, patience=0.0):
+    """Let the block look, when it can end, whether it should; what asks for that again ends it at once.
 
-    def note(number, frame=None):
-        wish.number = number
-        handle(raised)
-
-    with handled(note):
+    What comes within `patience` seconds of the first is the same, passed on twice. `remedy` is said.
+    """
+    wish = Wish(remedy, patience)
+    with handled(wish.note):
         yield wish

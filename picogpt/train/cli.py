@@ -15,6 +15,7 @@ and other draws of dropout, and a training may resume with another number of the
                       to resume from (runs/model)
   --resume            go on from the state in FOLDER, if there is one: the result is, bit for bit, that
                       of a training that was never interrupted. The flags are those it began with
+  --overwrite         begin anew in a FOLDER that holds a training, instead of refusing to
   --config FILE       read flags from FILE, JSON as in settings.json; those given here come first
   --eval_only         train nothing: say the losses of the model that would be trained on
   --max_minutes X     stop at the first evaluation after so long; --resume goes on (0: no limit)
@@ -80,16 +81,16 @@ import types
 from pathlib import Path
 
 from picogpt.sizing.presets import preset as preset_of
-from picogpt.system import command, machine
+from picogpt.system import command, folders, machine
 from picogpt.train import parallel, trainer
 from picogpt.train.optim import DECAYS, SCHEDULES
-from picogpt.train.prepare import SETTINGS, SHAPE, prepare, save_beginning
+from picogpt.train.prepare import COMMAND, SETTINGS, SHAPE, prepare, save_beginning
 from picogpt.train.state import STATE
 
 log = logging.getLogger("picogpt")
 NEW = dict(tokenizer="chars", n_vocab=0) | SHAPE  # a model without --init
 CHOICES = dict(schedule=SCHEDULES, decay=DECAYS, keep=("best", "last"))
-ABOUT = ("out", "resume", "config", "eval_only")  # flags about a call rather than the training
+ABOUT = ("out", "resume", "overwrite", "config", "eval_only")  # flags about a call rather than the training
 
 
 def train(
@@ -97,6 +98,7 @@ def train(
     *,
     out: str = "runs/model",
     resume: bool = False,
+    overwrite: bool = False,
     config: str = "",
     eval_only: bool = False,
     max_minutes: float = 0.0,
@@ -145,7 +147,7 @@ def train(
     """Train as the docstring of this module says; these defaults are the command's."""
     c = types.SimpleNamespace(**locals())
     flags = {name: value for name, value in vars(c).items() if value is not None and name not in ABOUT}
-    with parallel.together() as comm:
+    with parallel.together() as comm, folders.let_go_at_last(out):
         fill_in(c)
         check_settings(c, comm)
         c.dropout = [c.dropout_embd, c.dropout_attn, c.dropout_resid]
@@ -154,7 +156,7 @@ def train(
         folder, encoder, begun = Path(out), None, None
         if comm.rank == 0:
             state, hparams, encoder, splits = prepare(c, folder)
-            if not eval_only and not (folder / STATE).exists():
+            if not eval_only and not (resume and (folder / STATE).is_file()):
                 save_beginning(folder, flags, state, c, hparams, encoder)
             begun = c, state, hparams, splits
         c, state, hparams, splits = parallel.share(comm, begun)
@@ -173,7 +175,7 @@ def flags_file(given):
         raise FileNotFoundError(
             f"{own.parent} holds no training to resume: --out names its folder, a FILE begins one"
         )
-    return given.get("config") or (own if resumes and own.exists() else None)
+    return given.get("config") or ((own, ABOUT, COMMAND) if resumes and own.is_file() else None)
 
 
 def fill_in(c):
@@ -199,6 +201,8 @@ def fill_in(c):
 
 def check_settings(c, comm):
     """End the program, naming the flag, if a number is out of its range."""
+    if c.resume and c.overwrite:
+        command.usage_error("--overwrite has no effect with --resume: give one of them")
     at_least_1 = "n_layer n_head n_embd n_ctx steps batch_size accumulate eval_every eval_batches"
     for name in at_least_1.split():
         if not 1 <= getattr(c, name) < 2**31:

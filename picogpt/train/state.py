@@ -19,7 +19,7 @@ log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
 # What may be another when a training resumes. It changes no number of it, or only the last bits; but another
 # device draws other dropout from there on.
-FREE = {"file", "out", "resume", "config", "eval_only", "max_minutes", "sample_every", "threads"}
+FREE = {"file", "out", "resume", "overwrite", "config", "eval_only", "max_minutes", "sample_every", "threads"}
 FREE |= {"minutes", "device", "prompt", "n_sample", "test"}  # of the projects
 
 # Settings that tell a content by its hash, and what it is:

@@ -86,7 +86,7 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
         pytest.importorskip("matplotlib")
     project, flags = WAYS[way]
     project(out="whole", **flags)
-    n_steps, step, save = 0, optim.adamw_step, runs.save_state
+    n_steps, step, save = 0, optim.adamw_step, trainer.save_state
 
     def step_or_die(*args, **settings):
         nonlocal n_steps
@@ -98,8 +98,8 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(optim, "adamw_step", step_or_die)
-        patch.setattr(runs, "SAVE_EVERY", 0)
-        patch.setattr(runs, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
+        patch.setattr(trainer, "SAVE_EVERY", 0)
+        patch.setattr(trainer, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
         with pytest.raises(KeyboardInterrupt):
             project(out="killed", **flags)
     assert [record["step"] for record in read_log(Path("killed", LOG))] == [1, 2, 3, 4, 5, 6, 7]
@@ -113,7 +113,7 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
     flags = ["--n_digit=1", "--n_head=2", "--n_embd=16", "--steps=500", "--batch_size=8", "--threads=1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    often = "from picogpt.projects import adder, runs; runs.SAVE_EVERY = 0;"
+    often = "from picogpt.projects import adder; from picogpt.train import runs, trainer; trainer.SAVE_EVERY = 0;"
     often += "runs.command.run(adder.adder, config=runs.flags_file(adder.adder))"
     codes, rng = [], np.random.default_rng(0)
     for resume in ([], ["--resume"], ["--resume"]):
