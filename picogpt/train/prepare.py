@@ -27,11 +27,8 @@ from picogpt.train.state import STATE, load_state, save_state
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
-MADE = f"{SETTINGS} {LOG} {STATE} result.json images.png hparams.json model.safetensors lora.safetensors"
-MADE = [
-    *MADE.split(),
-    *["head.safetensors", "chars.json", "vocab.bpe", "vocab.json", "merges.txt", "added_tokens.json"],
-]
+MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
+MADE += " added_tokens.json result.json lora.safetensors head.safetensors images.png"  # whoever trained there
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
 del SHAPE["adapter"]  # which a model gets later, see adapters.py
 

@@ -21,7 +21,7 @@ from picogpt.params.init import init_params
 from picogpt.projects import adder, images, sorter, words
 from picogpt.projects import chars as characters
 from picogpt.text import chars, data
-from picogpt.train import optim, runs
+from picogpt.train import optim, runs, trainer
 from picogpt.train.journal import LOG, read_log
 from picogpt.train.parallel import MPIEXEC
 from picogpt.train.state import STATE
@@ -113,7 +113,9 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
     flags = ["--n_digit=1", "--n_head=2", "--n_embd=16", "--steps=500", "--batch_size=8", "--threads=1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    often = "from picogpt.projects import adder; from picogpt.train import runs, trainer; trainer.SAVE_EVERY = 0;"
+    often = (
+        "from picogpt.projects import adder; from picogpt.train import runs, trainer; trainer.SAVE_EVERY = 0;"
+    )
     often += "runs.command.run(adder.adder, config=runs.flags_file(adder.adder))"
     codes, rng = [], np.random.default_rng(0)
     for resume in ([], ["--resume"], ["--resume"]):
@@ -169,13 +171,19 @@ def test_no_run_is_written_over():
     Path("mine").mkdir()
     Path("mine", "notes.txt").write_text("precious")
     for out in ("mine", "text"):
-        holds = "holds other files: name another" if out == "mine" else "is a file: name a"
-        with pytest.raises(ValueError, match=f"^{out} {holds} folder with --out$"):
+        holds = (
+            "holds other files (notes.txt): --out names another"
+            if out == "mine"
+            else "is a file: --out names a"
+        )
+        with pytest.raises(ValueError, match=rf"^{out} {re.escape(holds)} folder$"):
             project(out=out, **flags)
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
     project(out="run", **flags)
     before = contents("run")
-    with pytest.raises(ValueError, match="run holds a run: --resume goes on with it, or name another"):
+    with pytest.raises(
+        ValueError, match="run holds a training: --resume continues it, --overwrite begins anew, --out"
+    ):
         project(out="run", **flags)
     assert contents("run") == before
 
