@@ -41,6 +41,7 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
 
   -v, --verbose       load time, speed and memory, on stderr
   -h, --help          this page
+  --version           which picogpt this is
 
 examples:
   python -m picogpt "Once upon a time"
@@ -64,11 +65,12 @@ from tqdm import tqdm
 
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import URLS
-from picogpt.generate import check_settings, stop_at, stream, until
+from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
 from picogpt.system import command, machine
 from picogpt.text.data import from_utf8
+from picogpt.text.stop import stop_at, until
 
 log = logging.getLogger("picogpt")
 ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
@@ -99,8 +101,8 @@ def continue_text(
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
     if temperature is None:
         temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
-    choice = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
-    check_flags(n_tokens_to_generate, n_samples, no_cache, draft, threads, seed, stop, source, choice)
+    check_flags(n_tokens_to_generate, n_samples, no_cache, draft, threads, seed, stop, source)
+    choice = make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed)
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
@@ -112,7 +114,7 @@ def continue_text(
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
-        params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, **choice, seed=seed,
+        params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, choice,
         finished=stop_at(encoder, stops=stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
     try:
@@ -125,7 +127,7 @@ def continue_text(
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
 
 
-def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choice):
+def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source):
     """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
     if not 0 <= n <= sys.maxsize:
         command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
@@ -143,12 +145,17 @@ def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source, choi
         command.usage_error("--stop must not be empty")
     if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
         command.usage_error("--stop must be UTF-8 text")
+
+
+def make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed):
+    """Return the Choice of the flags, or end the program, naming the flag that is out of its range."""
     try:
-        check_settings(**choice)
+        choice = Choice(temperature, top_k, top_p, top_p_rule, seed)
     except ValueError as error:
         command.usage_error(f"--{error}")
-    if n_samples > 1 and choice["temperature"] == 0:
+    if n_samples > 1 and choice.temperature == 0:
         log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
+    return choice
 
 
 def read_prompt(prompt):

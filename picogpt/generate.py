@@ -1,13 +1,52 @@
-"""From logits to text: choose a token, feed it back, go on."""
+"""From logits to text: read the prompt, choose a token, feed it back, go on."""
 
 import itertools
+import logging
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 
+from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
-from picogpt.speed.decode import next_logits
-from picogpt.speed.guess import Lookup
+from picogpt.speed.guess import Lookup, Speculation
+from picogpt.speed.prefill import prefill
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the next token is chosen from its logits: greedily, unless a temperature says otherwise.
+
+    Raises ValueError, naming the value, for settings that mean nothing.
+    """
+
+    temperature: float = 0.0  # divides the logits: below 1 the likely becomes likelier; 0: greedy
+    top_k: int = 0  # draw from the k likeliest tokens; 0: from all
+    top_p: float = 1.0  # draw from the likeliest tokens whose probabilities together reach p; 1: from all
+    top_p_rule: str = "openai"  # whether the token that crosses p is left out, "openai", or kept, "hf"
+    seed: int | None = None  # the same seed draws the same tokens; None: others on each run
+
+    def __post_init__(self):
+        """Check the settings."""
+        if not 0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
+        if not isinstance(self.top_k, int | np.integer) or self.top_k < 0:
+            raise ValueError(
+                f"top_k must be a whole number, at least 1, or 0 for all tokens, not {self.top_k}"
+            )
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be more than 0 and at most 1, not {self.top_p}")
+        if self.top_p_rule not in ("openai", "hf"):
+            raise ValueError(f"top_p_rule must be openai or hf, not {self.top_p_rule}")
+
+    def generators(self, n):
+        """Return a random generator for each of n rows; a row draws the same whatever the rows after it."""
+        return [np.random.default_rng(s) for s in np.random.SeedSequence(self.seed).spawn(n)]
+
+
+GREEDY = Choice()
 
 
 def keep_top_k(logits, k):
@@ -43,22 +82,91 @@ def keep_top_p(logits, p, rule="openai"):
     return np.where(logits < smallest, -np.inf, logits)
 
 
-def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai"):
+def sample(logits, choice, rngs):
     """Choose a next token for each row of logits [B, V] -> ids [B].
 
-    Temperature divides the logits: below 1 the likely becomes likelier, and 0 means the likeliest.
-    The filters follow in OpenAI's order, then one draw from each row's own random generator.
+    The filters follow the temperature in OpenAI's order, then one draw from each row's own random generator.
     """
-    if temperature == 0:
+    if choice.temperature == 0:
         return logits.argmax(axis=-1)
-    temperature = max(temperature, float(np.finfo(logits.dtype).tiny))  # less would be 0 in this dtype
+    temperature = max(choice.temperature, float(np.finfo(logits.dtype).tiny))  # less would be 0 in this dtype
     with np.errstate(over="ignore"):  # near temperature 0 all but the largest go to -inf, and that is right
         logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
-    logits = keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)
+    logits = keep_top_p(keep_top_k(logits, choice.top_k), choice.top_p, choice.top_p_rule)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)
     cumulative /= cumulative[:, -1:]
     draws = [rng.random() for rng in rngs]
     return np.array([row.searchsorted(u, "right") for row, u in zip(cumulative, draws, strict=True)])
+
+
+class Text:
+    """Rows of ids that grow together, and the cache of their keys and values."""
+
+    def __init__(self, params, n_head, prompts, n_new, overflow="slide", use_cache=True, guesser=None):
+        """Begin with the prompts; see `stream`. The cache will have room for `n_new` more tokens."""
+        self.params, self.n_head, self.n_new, self.overflow = params, n_head, n_new, overflow
+        self.rows, self.n_ctx = [list(prompt) for prompt in prompts], len(params["wpe"])
+        self.use_cache, self.slid = use_cache, False
+        self.speculation = guesser and Speculation(params, n_head, guesser)
+
+    def read(self):
+        """Read all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
+        ids, self.pad = left_pad(self.rows)  # [B, T], [B]
+        if not self.use_cache:
+            return gpt2(ids, self.params, self.n_head, pad=self.pad, n_last=1)[:, -1]
+        room = min(self.n_ctx, ids.shape[1] + self.n_new)
+        self.cache = KVCache(self.params, self.n_head, len(ids), room)
+        return prefill(ids, self.params, self.n_head, self.cache, self.pad)[:, -1]
+
+    def extend(self, ids, done):
+        """Add an id to each row and feed it back: the cache grows by its keys and values -> logits [B, V].
+
+        `done` [B] are the rows that nobody reads any more; these may outgrow the context unnoticed.
+        """
+        for row, i in zip(self.rows, ids, strict=True):
+            row.append(i)
+        if any(len(row) > self.n_ctx for row in self.rows):
+            self.slide(done)
+            return self.read()
+        if not self.use_cache:
+            return self.read()
+        if self.speculation:
+            return self.speculation.next_logits(self.rows[0], self.cache)
+        return gpt2([[i] for i in ids], self.params, self.n_head, self.cache, pad=self.pad)[:, -1]
+
+    def slide(self, done):
+        """Cut each row that has outgrown the context to its newest half, or raise ValueError.
+
+        All rows are then to be read again, since positions have changed. By then half a context of tokens
+        has been made, so that for each of them about one is read again.
+        """
+        too_long = [b for b, row in enumerate(self.rows) if len(row) > self.n_ctx]
+        if not self.slid and not all(done[b] for b in too_long):
+            if self.overflow == "error":
+                raise ValueError(f"the text has filled all {self.n_ctx} positions of this model")
+            log.warning("the context of %d tokens is full: going on from its newest half", self.n_ctx)
+            self.slid = True
+        for b in too_long:
+            del self.rows[b][: -max(1, self.n_ctx // 2)]
+        self.end()
+
+    def end(self):
+        """Let the guesser learn what came of its last guesses: no more tokens will be compared with them."""
+        if self.speculation:
+            self.speculation.end(self.cache)
+
+
+def left_pad(rows):
+    """Stack lists of ids of unequal length, filled up with 0 at the left -> ids [B, T], pad [B] or None.
+
+    >>> left_pad([[5, 6, 7], [8]])
+    (array([[5, 6, 7],
+           [0, 0, 8]]), array([0, 2]))
+    """
+    T = max(len(row) for row in rows)
+    pad = np.array([T - len(row) for row in rows])
+    ids = np.array([[0] * (T - len(row)) + row for row in rows])
+    return ids, pad if pad.any() else None
 
 
 def stream(
@@ -66,11 +174,7 @@ def stream(
     n_head,
     prompts,
     n_new,
-    temperature=0.0,
-    top_k=0,
-    top_p=1.0,
-    top_p_rule="openai",
-    seed=None,
+    choice=GREEDY,
     finished=None,
     overflow="slide",
     use_cache=True,
@@ -83,16 +187,15 @@ def stream(
     params, n_head : see `gpt2`
     prompts : lists of ids, one for each row; their lengths may differ
     n_new : how many tokens to add to each row
-    temperature, top_k, top_p, top_p_rule : see `sample`; greedy by default
-    seed : int, optional
-        A row draws the same numbers on every run, whatever the rows after it. None: new ones each time.
+    choice : Choice
+        How a token is chosen; greedy by default.
     finished : function of the list of a row's new ids, optional
         After it has returned true a row yields None; when it has for all rows, the stream ends.
     overflow : "slide" or "error"
         What to do when the context is full: go on from its newest half, said once in the log, or raise.
     use_cache : bool
         Without the cache every token is computed anew each time: slow, but the same ids.
-    guesser : see guess.py, optional
+    guesser : see speed/guess.py, optional
         Guesses ids that the model then checks, several in one call: sooner, and the same ids. For a single
         row with a cache; others are not guessed. None: a `Lookup` if the choice is greedy; False: no guesses.
 
@@ -102,50 +205,43 @@ def stream(
         At once, for a prompt that is empty or longer than the context, or settings out of range; later, for
         logits that are no numbers.
     """
-    check_settings(temperature, top_k, top_p, top_p_rule, overflow)
+    if overflow not in ("slide", "error"):
+        raise ValueError(f"overflow must be slide or error, not {overflow}")
     check_prompts(prompts, n_new, len(params["wpe"]))
-    if guesser is None and temperature == 0:
+    if guesser is None and choice.temperature == 0:
         guesser = Lookup()
     if len(prompts) > 1 or not use_cache:
         guesser = None  # not every row's guesses would come true, and a call serves many tokens anyway
-    rngs = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(len(prompts))]
+    return steps(Text(params, n_head, prompts, n_new, overflow, use_cache, guesser), n_new, choice, finished)
 
-    def steps():
-        rows, new, done = [list(prompt) for prompt in prompts], [[] for _ in prompts], [False] * len(prompts)
-        all_logits = next_logits(rows, done, params, n_head, n_new, overflow, use_cache, guesser)
-        for logits in itertools.islice(all_logits, n_new):
+
+def steps(text, n_new, choice, finished):
+    """Do what `stream` says, when its checks are done."""
+    new, rngs = [[] for _ in text.rows], choice.generators(len(text.rows))
+    done = [False] * len(new)
+    if n_new == 0:
+        return
+    try:
+        logits = text.read()  # of the prompts: [B, V]
+        for n in itertools.count(1):
             if not np.isfinite(logits.max(axis=-1)).all():  # the largest of NaN and others is NaN
                 raise ValueError("the model gives NaN or infinity: its weights are damaged, or too large")
-            chosen = sample(logits, rngs, temperature, top_k, top_p, top_p_rule).tolist()
-            yield [None if done[b] else i for b, i in enumerate(chosen)]
-            for b, i in enumerate(chosen):
-                rows[b].append(i)
+            ids = sample(logits, choice, rngs).tolist()  # [B]
+            yield [None if done[b] else i for b, i in enumerate(ids)]
+            for b, i in enumerate(ids):
                 new[b].append(i)
                 done[b] = done[b] or bool(finished and finished(new[b]))
-            if all(done):
+            if n == n_new or all(done):
                 return
+            logits = text.extend(ids, done)  # feed the chosen ids back
+    finally:  # also when nobody asks for more
+        text.end()
 
-    return steps()
 
-
-def generate(params, n_head, prompts, n_new, **settings):
+def generate(params, n_head, prompts, n_new, choice=GREEDY, finished=None, **settings):
     """Return the new ids of each row, all at once; see `stream` for the settings."""
-    steps = list(stream(params, n_head, prompts, n_new, **settings))
-    return [[step[b] for step in steps if step[b] is not None] for b in range(len(prompts))]
-
-
-def check_settings(temperature, top_k, top_p, top_p_rule, overflow="slide"):
-    """Raise ValueError, naming the value, for settings that mean nothing."""
-    if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {temperature}")
-    if not isinstance(top_k, int | np.integer) or top_k < 0:
-        raise ValueError(f"top_k must be a whole number, at least 1, or 0 for all tokens, not {top_k}")
-    if not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be more than 0 and at most 1, not {top_p}")
-    if top_p_rule not in ("openai", "hf"):
-        raise ValueError(f"top_p_rule must be openai or hf, not {top_p_rule}")
-    if overflow not in ("slide", "error"):
-        raise ValueError(f"overflow must be slide or error, not {overflow}")
+    taken = list(stream(params, n_head, prompts, n_new, choice, finished, **settings))
+    return [[ids[b] for ids in taken if ids[b] is not None] for b in range(len(prompts))]
 
 
 def check_prompts(prompts, n_new, n_ctx):
@@ -157,45 +253,3 @@ def check_prompts(prompts, n_new, n_ctx):
     longest = max(len(prompt) for prompt in prompts)
     if longest > n_ctx:
         raise ValueError(f"a prompt of {longest} tokens does not fit into the {n_ctx} positions of the model")
-
-
-def until(pieces, stops):
-    """Yield the text of `pieces` up to the first of the strings `stops`, which itself is left out.
-
-    Text that may be the beginning of a stop string is held back until more is known.
-
-    >>> list(until(["Hello ", "wor", "ld!\\n", "\\nMore"], ["\\n\\n"]))
-    ['Hello ', 'wor', 'ld!']
-    """
-    held = ""
-    try:
-        for piece in pieces:
-            held += piece
-            found = [held.index(stop) for stop in stops if stop in held]
-            if found:
-                held = held[: min(found)]
-                break
-            doubtful = max(
-                (n for stop in stops for n in range(len(stop)) if held.endswith(stop[:n])), default=0
-            )
-            safe, held = held[: len(held) - doubtful], held[len(held) - doubtful :]
-            if safe:
-                yield safe
-    except KeyboardInterrupt:  # Ctrl-C while the next piece is computed: no stop will come any more
-        yield held
-        raise
-    if held:
-        yield held
-
-
-def stop_at(encoder, stop_ids=(), stops=()):
-    """Return a `finished` for `stream`: whether new ids end in one of `stop_ids`, or their text has a stop.
-
-    A stop string of n bytes that the last token completes began at most n - 1 tokens before it.
-    """
-    window = max((len(stop.encode()) for stop in stops), default=1)
-
-    def finished(ids):
-        return ids[-1] in stop_ids or any(stop in encoder.decode(ids[-window:]) for stop in stops)
-
-    return finished

@@ -32,7 +32,8 @@ import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, huggingface, safetensors, weights
-from picogpt.params.shapes import OPTIONS, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command
 from picogpt.system.files import atomic_write

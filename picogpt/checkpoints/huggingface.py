@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import safetensors
-from picogpt.params.shapes import OPTIONS, without_padding
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import without_padding
 from picogpt.params.tree import flatten
 from picogpt.system.files import atomic_write, read_json
 

@@ -20,7 +20,8 @@ import numpy as np
 from picogpt.checkpoints import bundle, huggingface, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
-from picogpt.params.shapes import HUGGING_FACE_NAMES, OPTIONS, SIZES, n_params, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, hf_bpe

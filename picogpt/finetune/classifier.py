@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import safetensors
+from picogpt.generate import left_pad
 from picogpt.gpt2 import gpt2
 from picogpt.grad import cross_entropy_backward, dropout_backward, gpt2_backward, linear_backward
 from picogpt.ops import cross_entropy, dropout, dropout_mask, linear
-from picogpt.speed.decode import left_pad
 
 HEAD = "head.safetensors"  # its name in a model's folder
 

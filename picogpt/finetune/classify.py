@@ -6,31 +6,7 @@ A head on the last token's state gives a score to each label. The model is train
 as GPT-1 was, on predicting the text besides. Leaves in FOLDER the model, head.safetensors, log.jsonl, and
 result.json with the accuracy, beside that of the commonest label and of naive Bayes on words.
 
-  FILE                examples, one a line: {"text", "label"}, of which one is right, or {"text", "labels"},
-                      a list of any of them (tests/data/two_authors_train.jsonl: Baum or Nesbit?)
-  --test FILE         what to be tested on (tests/data/two_authors_test.jsonl, from other books)
-  --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
-  --out FOLDER        where all goes (runs/classify)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-
- what is trained, always with the head
-  --train NAMES       arrays whose names match: "blocks.3.*,ln_f.*"; "head.*": only the head (all; with
-                      LoRA or adapters none but these)
-  --lora RANK         low-rank updates of matrices (0: none); the model is saved with them merged
-  --lora_on NAMES     of which matrices ("blocks.*.w")
-  --adapters N        bottlenecks of N channels after attention and feed-forward layers (0: none)
-
- the training
-  --lm_weight X       weight of the text's own loss (0.5, GPT-1's)
-  --epochs N          passes over FILE, each in an order of its own (3, GPT-1's)
-  --batch_size N      texts in a batch (16)
-  --lr X --warmup N   learning rate: linearly up to lr in N (5) steps, then along a cosine down to a
-                      tenth of it (0.0005; with LoRA 0.01, with adapters 0.005)
-  --dropout X         also on what the head sees (0.1, GPT-1's)
-  --seed N            of what is new in the model, the batches and the dropout (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 It is a command beside finetune.py because its data, its loss and its result are others; what is trained, and
 how, is shared: tuning.py. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
@@ -41,12 +17,14 @@ import functools
 import math
 import re
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, examples, tuning
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import FREE, Section, Usual
 from picogpt.train import runs
 
 TEST = runs.DATA / "two_authors_test.jsonl"
@@ -60,27 +38,42 @@ PUBLISHED = {  # by LLMs-from-scratch, in the additional experiments of its chap
 
 
 def classify(
-    file: str = str(runs.DATA / "two_authors_train.jsonl"),
+    file: Annotated[
+        flags.File,
+        'examples, one a line: {"text", "label"}, of which one is right, or {"text", "labels"}, a list of any'
+        " of them",
+        Usual("tests/data/two_authors_train.jsonl: Baum or Nesbit?"),
+    ] = str(runs.DATA / "two_authors_train.jsonl"),
     *,
-    test: str = str(TEST),
-    model: str = "tales",
-    out: str = "runs/classify",
-    resume: bool = False,
-    overwrite: bool = False,
-    train: str | None = None,
-    lora: int = 0,
-    lora_on: str = tuning.MATRICES,
-    adapters: int = 0,
-    lm_weight: float = 0.5,
-    epochs: int = 3,
-    batch_size: int = 16,
-    lr: float | None = None,
-    warmup: int = 5,
-    dropout: float = 0.1,
-    seed: int = 1337,
-    threads: int = 0,
+    test: Annotated[
+        str, FREE, "FILE", "what to be tested on", Usual(f"tests/data/{TEST.name}, from other books")
+    ] = str(TEST),
+    model: tuning.Model = "tales",
+    out: flags.Out = "runs/classify",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    train: Annotated[
+        str | None,
+        Section("what is trained, always with the head"),
+        "NAMES",
+        'arrays whose names match: "blocks.3.*,ln_f.*"; "head.*": only the head (all; with LoRA or adapters'
+        " none but these)",
+    ] = None,
+    lora: tuning.Lora = 0,
+    lora_on: tuning.LoraOn = tuning.MATRICES,
+    adapters: tuning.Adapters = 0,
+    lm_weight: Annotated[
+        flags.Real, Section("the training"), "weight of the text's own loss ({}, GPT-1's)"
+    ] = 0.5,
+    epochs: Annotated[flags.Count, "passes over FILE, each in an order of its own ({}, GPT-1's)"] = 3,
+    batch_size: Annotated[flags.BatchSize, "texts in a batch"] = 16,
+    lr: tuning.Rate = None,
+    warmup: flags.Warmup = 5,
+    dropout: Annotated[flags.Dropout, "also on what the head sees ({}, GPT-1's)"] = 0.1,
+    seed: tuning.Seed = 1337,
+    threads: flags.Threads = 0,
 ):
-    """Train as the docstring of this module says; these defaults are the command's."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(classify, locals())
     tuning.check_flags(run.settings)
     params, hparams, encoder = weights.load_with_encoder(model)

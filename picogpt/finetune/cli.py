@@ -5,37 +5,7 @@ usage: python -m picogpt.finetune [FILE] [--model NAME] [--lora RANK | --adapter
 Leaves in FOLDER a model for `python -m picogpt --model FOLDER`, log.jsonl, and result.json with the held-out
 loss before and after, the share of the parameters that was trained, and the memory of the optimiser's state.
 
-  FILE                a UTF-8 text (tests/data/tinyshakespeare.txt): every token is learned; or a .jsonl of
-                      examples, one a line: {"prompt", "completion"} or {"instruction", "input",
-                      "output"}: only the completion is learned, and its end
-  --model NAME        what to start from: 124M ..., a folder, or the bundled model (tales)
-  --out FOLDER        where all goes (runs/finetune)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --template TEXT     what makes a prompt of an example: plain, article, label, instruction, or a text
-                      such as "Q: {prompt}\\nA: " (plain)
-  --prompt TEXT       what the sample at the end continues (""; of examples: the first one held out)
-
- what is trained
-  --train NAMES       arrays whose names match: "blocks.3.*,ln_f.*"; "wte" is the output head, too, or
-                      "lm_head" where there is one (all; with LoRA or adapters none but these)
-  --lora RANK         low-rank updates of matrices (0: none); the model is saved with them merged, and
-                      they alone as lora.safetensors
-  --lora_on NAMES     of which matrices ("blocks.*.w")
-  --adapters N        bottlenecks of N channels after attention and feed-forward layers (0: none)
-
- the training
-  --steps N           parameter updates (100)
-  --batch_size N      windows, or examples, in a batch (8)
-  --n_ctx N           tokens in a window, at most the model's (0: so many)
-  --lr X --warmup N   learning rate: linearly up to lr in N (10) steps, then along a cosine down to a
-                      tenth of it (0.0005; with LoRA 0.01, with adapters 0.005)
-  --dropout X         (0.0)
-  --val_share X       share of FILE that is held out at its end (0.1)
-  --eval_every N      steps between evaluations (50)
-  --seed N            of what is new in the model, the batches and the dropout (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
@@ -43,44 +13,67 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 import functools
 import math
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import examples, tuning
-from picogpt.generate import generate, stop_at
+from picogpt.generate import Choice, generate
 from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import FREE, Section
 from picogpt.text import data
+from picogpt.text.stop import stop_at
 from picogpt.train import runs, trainer
 
 
 def finetune(
-    file: str = str(runs.SHAKESPEARE),
+    file: Annotated[
+        runs.Text,
+        'a UTF-8 text: every token is learned; or a .jsonl of examples, one a line: {"prompt", "completion"}'
+        ' or {"instruction", "input", "output"}: only the completion is learned, and its end',
+    ] = str(runs.SHAKESPEARE),
     *,
-    model: str = "tales",
-    out: str = "runs/finetune",
-    resume: bool = False,
-    overwrite: bool = False,
-    template: str = "plain",
-    prompt: str = "",
-    train: str | None = None,
-    lora: int = 0,
-    lora_on: str = tuning.MATRICES,
-    adapters: int = 0,
-    steps: int = 100,
-    batch_size: int = 8,
-    n_ctx: int = 0,
-    lr: float | None = None,
-    warmup: int = 10,
-    dropout: float = 0.0,
-    val_share: float = 0.1,
-    eval_every: int = 50,
-    seed: int = 1337,
-    threads: int = 0,
+    model: tuning.Model = "tales",
+    out: flags.Out = "runs/finetune",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    template: Annotated[
+        str,
+        "TEXT",
+        "what makes a prompt of an example: plain, article, label, instruction, or a text such as"
+        ' "Q: {prompt}\\nA: "',
+    ] = "plain",
+    prompt: Annotated[
+        str,
+        FREE,
+        "TEXT",
+        "what the sample continues in the end (nothing; of examples: the first one held out)",
+    ] = "",
+    train: Annotated[
+        str | None,
+        Section("what is trained"),
+        "NAMES",
+        'arrays whose names match: "blocks.3.*,ln_f.*"; "wte" is the output head, too, or "lm_head" where'
+        " there is one (all; with LoRA or adapters none but these)",
+    ] = None,
+    lora: tuning.Lora = 0,
+    lora_on: tuning.LoraOn = tuning.MATRICES,
+    adapters: tuning.Adapters = 0,
+    steps: Annotated[flags.Steps, Section("the training")] = 100,
+    batch_size: Annotated[flags.BatchSize, "windows, or examples, in a batch"] = 8,
+    n_ctx: Annotated[flags.Whole, "tokens in a window, at most the model's ({}: so many)"] = 0,
+    lr: tuning.Rate = None,
+    warmup: flags.Warmup = 10,
+    dropout: flags.Dropout = 0.0,
+    val_share: flags.ValShare = 0.1,
+    eval_every: flags.EvalEvery = 50,
+    seed: tuning.Seed = 1337,
+    threads: flags.Threads = 0,
 ):
-    """Train as the docstring of this module says; these defaults are the command's."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(finetune, locals())
     tuning.check_flags(run.settings)
     if template != "plain" and Path(file).suffix != ".jsonl":
@@ -144,5 +137,6 @@ def sample(params, n_head, encoder, asked, seed, n_new=100):
     n_ctx, end = len(params["wpe"]), encoder.start
     ids, finished = [end, *asked][-n_ctx:], stop_at(encoder, [end])
     n_new = min(n_new, n_ctx)
-    [new] = generate(params, n_head, [ids], n_new, temperature=0.8, top_k=40, seed=seed, finished=finished)
+    choice = Choice(temperature=0.8, top_k=40, seed=seed)
+    [new] = generate(params, n_head, [ids], n_new, choice, finished)
     return encoder.decode([i for i in new if i != end])

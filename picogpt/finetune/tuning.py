@@ -9,18 +9,36 @@ import fnmatch
 import hashlib
 import logging
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import adapters, lora
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command
-from picogpt.train import trainer
+from picogpt.system import command, flags
+from picogpt.train.settings import Recipe
 
 log = logging.getLogger("picogpt")
 HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
 MATRICES = "blocks.*.w"  # that LoRA updates
+Model = Annotated[flags.Model, "what to start from: 124M ..., a folder, or the bundled model"]
+Lora = Annotated[
+    flags.Whole,
+    "RANK",
+    "rank of low-rank updates of matrices ({}: none); the model is saved with them merged, and they alone as"
+    " lora.safetensors",
+]
+LoraOn = Annotated[str, "NAMES", "of which matrices"]
+Adapters = Annotated[
+    flags.Whole, "bottlenecks of N channels after attention and feed-forward layers ({}: none)"
+]
+Rate = Annotated[
+    flags.LearningRate | None,
+    "learning rate: after warm-up, a cosine takes it down to a tenth of this (0.0005; with LoRA 0.01, with"
+    " adapters 0.005)",
+]
+Seed = Annotated[flags.Seed, "of what is new in the model, the batches and the dropout"]
 RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled model; larger ones want less
     (False, False): 5e-4,
     (True, False): 1e-2,
@@ -122,11 +140,9 @@ def gradients_of(params, gradients):
 
 
 def recipe(flags, steps):
-    """Return the settings of the training, see trainer.py; without --lr the rate suits what is trained."""
+    """Return the recipe of the training; without --lr the rate suits what is trained."""
     lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
-    return trainer.recipe(
-        steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"]
-    )
+    return Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"])
 
 
 def share(params, trained):

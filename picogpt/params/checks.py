@@ -4,17 +4,10 @@ import json
 
 import numpy as np
 
-from picogpt.params.shapes import OPTIONS, SIZES, param_shapes
+from picogpt.params.options import ALLOWED, NUMBERS, OPTIONS
+from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
-ALLOWED = dict(  # options that are one of a few
-    bias=(True, False),
-    tied=(True, False),
-    gelu=("tanh", "erf", "quick"),
-    time_weighting=("none", "full", "circulant"),
-    time_mixing=(True, False),
-    positions=(True, False),
-)
 MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 
 
@@ -33,7 +26,7 @@ def check_hparams(hparams):
         value = hparams.get(key, OPTIONS[key])
         if type(value) is not type(OPTIONS[key]) or (value not in allowed):
             raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
-    for key in ("band", "adapter"):
+    for key in NUMBERS:
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")

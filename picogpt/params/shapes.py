@@ -1,7 +1,7 @@
 """The architecture as a table of shapes: which arrays a GPT-2 consists of, for given hyper-parameters.
 
 `hparams` are OpenAI's (hparams.json): n_vocab, n_ctx, n_embd, n_head, n_layer. A descendant of GPT-2 that
-differs from it says so by more of them, which are left out where they are as in OPTIONS.
+differs from it says so by more of them, see options.py.
 """
 
 import math
@@ -22,16 +22,6 @@ SIZES = {
     "1558M": gpt2_hparams(n_embd=1600, n_head=25, n_layer=48),
 }
 HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M", "gpt2-xl": "1558M"}
-OPTIONS = {
-    "bias": True,  # whether linear layers and layer norms add one
-    "tied": True,  # whether the token embedding is the output head too
-    "gelu": "tanh",  # or erf, the exact one; or quick, with a sigmoid
-    "time_weighting": "none",  # full or circulant: learned factors of attention, by place
-    "time_mixing": False,  # whether attention sees half the channels one token late
-    "positions": True,  # whether there is a position embedding
-    "band": 0,  # how many tokens every second layer looks back, itself included; 0: all
-    "adapter": 0,  # channels of the adapters, see adapters.py; 0: there are none
-}
 
 
 def param_shapes(

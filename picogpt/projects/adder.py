@@ -9,20 +9,7 @@ counts the answer alone: the question is random, there is nothing in it to be fo
 Some sums are held out from training, 1000 of the 10,000 with two digits. In the end the model does all of
 them. What it gets right of those that it has trained on, it may know by heart; of the others not.
 
-  --out FOLDER        where the model, the log and the result go (runs/adder)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --n_digit N         digits of each number: 1, 2 or 3 (2)
-  --n_layer N --n_head N --n_embd N
-                      blocks (2), heads (4), channels (48)
-  --steps N           parameter updates (1000)
-  --batch_size N      sums in a batch (512)
-  --lr X --warmup N   learning rate: linearly up to lr (0.005) in N (100) steps, then along a cosine down
-                      to a tenth of it
-  --eval_every N      steps between the tests on the way (250)
-  --seed N            of the initial weights and the batches (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 Then `python -m picogpt 5545 --model runs/adder --n 3` does a sum. The encoding is that of minGPT's
 projects/adder; the sums are held out as in its play_math.ipynb, whose model of 128 channels made the one
@@ -30,6 +17,7 @@ mistake that is printed beside these.
 """
 
 import functools
+from typing import Annotated
 
 import numpy as np
 
@@ -38,9 +26,11 @@ from picogpt.generate import generate
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import Range
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 PLAY_MATH = {
     "trained on": "9000/9000",
@@ -52,32 +42,30 @@ PLAY_MATH = {
 
 def adder(
     *,
-    out: str = "runs/adder",
-    resume: bool = False,
-    overwrite: bool = False,
-    n_digit: int = 2,
-    n_layer: int = 2,
-    n_head: int = 4,
-    n_embd: int = 48,
-    steps: int = 1000,
-    batch_size: int = 512,
-    lr: float = 5e-3,
-    warmup: int = 100,
-    eval_every: int = 250,
-    seed: int = 1337,
-    threads: int = 0,
+    out: flags.Out = "runs/adder",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    n_digit: Annotated[int, Range(1, below=4), "digits of each number: 1, 2 or 3"] = 2,
+    n_layer: flags.Layers = 2,
+    n_head: flags.Heads = 4,
+    n_embd: flags.Channels = 48,
+    steps: flags.Steps = 1000,
+    batch_size: Annotated[flags.BatchSize, "sums in a batch"] = 512,
+    lr: flags.LearningRate = 5e-3,
+    warmup: flags.Warmup = 100,
+    eval_every: Annotated[flags.EvalEvery, "steps between the tests on the way"] = 250,
+    seed: Annotated[flags.Seed, "of the initial weights and the batches"] = 1337,
+    threads: flags.Threads = 0,
 ):
-    """Train as the docstring of this module says; these defaults are the command's."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(adder, locals())
-    if not 1 <= n_digit <= 3:
-        command.usage_error(f"--n_digit must be 1, 2 or 3, not {n_digit}")
     hparams = dict(n_vocab=10, n_ctx=3 * n_digit, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
     seen, held_out = split(n_digit)
     params = init_params(hparams, np.random.default_rng(seed))
     ask = functools.partial(add, params, n_head, n_digit)
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size, n_digit)
 
     def look(step):

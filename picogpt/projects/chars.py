@@ -2,49 +2,36 @@
 
 usage: python -m picogpt.projects.chars [FILE] [--recipe NAME] [--minutes X] [flags]
 
-Leaves in FOLDER the model, for `python -m picogpt --model FOLDER`; log.jsonl, a line for each update;
-result.json, with the losses reached, the published ones and a sample.
+The default FILE is the text of the published losses. Leaves in FOLDER the model, for
+`python -m picogpt --model FOLDER`; log.jsonl, a line for each update; result.json, with the losses reached,
+the published ones and a sample.
 
-  FILE                a UTF-8 text (tests/data/tinyshakespeare.txt, the text of the published losses)
-  --recipe NAME       nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates (the default)
-                      mingpt: 9.6 million parameters, 150 epochs, training loss 0.685 at the end
-                      tuned: the same with minGPT-tuned's time-weighting and time-mixing, 0.609
-  --out FOLDER        where all goes (runs/chars)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --minutes X         stop after so many, wherever the training is then; 0: at its end (10)
-  --device NAME       cpu, or gpu, for which CuPy must be installed (cpu)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
-  --prompt TEXT       what the sample continues ("": a new line)
-
- instead of the recipe's
-  --epochs N          an epoch of minGPT's is ceil(characters / (n_ctx + 1)) windows, drawn at random; one
-                      of nanoGPT's stands for the 250 updates between its evaluations
-  --n_layer N --n_head N --n_embd N --n_ctx N --batch_size N --lr X --dropout X
-  --seed N            of the initial weights, the batches and the dropout (1337)
+{flags}
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
+import dataclasses
 import math
 import time
-import types
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.grad import loss_and_grads
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
 from picogpt.params.tree import tree_map
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import FREE, OneOf, Section
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
 from picogpt.train.prepare import encode_splits
+from picogpt.train.settings import Recipe
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
 NANOGPT = dict(
@@ -61,6 +48,22 @@ MINGPT = dict(
 TRICKS = dict(time_weighting="full", time_mixing=True)
 RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
 
+
+@dataclasses.dataclass(kw_only=True)
+class Chars(Recipe):
+    """A recipe with what else its project needs to know."""
+
+    recipe: str
+    hparams: dict
+    seed: int
+    batch_size: int
+    epochs: int
+    val_share: float
+    windows: int = 0  # in an epoch
+    per_epoch: int = 0  # updates
+    eval_batches: int = 20
+
+
 # minGPT-tuned printed them at the end of an epoch: they are its last batch's, the text of a progress bar.
 LAST, RATE, HELD_OUT = "loss of the epoch's last batch", "learning rate", "held-out loss after the update"
 EPOCHS = 1, 2, 3, 50, 100, 148, 149, 150
@@ -76,31 +79,41 @@ PUBLISHED = dict(
 
 
 def chars(
-    file: str = str(runs.SHAKESPEARE),
+    file: runs.Text = str(runs.SHAKESPEARE),
     *,
-    recipe: str = "nanogpt",
-    out: str = "runs/chars",
-    resume: bool = False,
-    overwrite: bool = False,
-    minutes: float = 10.0,
-    device: str = "cpu",
-    threads: int = 0,
-    prompt: str = "",
-    epochs: int | None = None,
-    n_layer: int | None = None,
-    n_head: int | None = None,
-    n_embd: int | None = None,
-    n_ctx: int | None = None,
-    batch_size: int | None = None,
-    lr: float | None = None,
-    dropout: float | None = None,
-    seed: int = 1337,
+    recipe: Annotated[
+        str,
+        OneOf(*RECIPES),
+        "nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates; mingpt: 9.6 million parameters,"
+        " 150 epochs, training loss 0.685 at the end; tuned: the same with minGPT-tuned's time-weighting and"
+        " time-mixing, 0.609",
+    ] = "nanogpt",
+    out: flags.Out = "runs/chars",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    minutes: Annotated[
+        flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
+    ] = 10.0,
+    device: Annotated[str, OneOf("cpu", "gpu"), FREE, "cpu, or gpu, which needs CuPy"] = "cpu",
+    threads: flags.Threads = 0,
+    prompt: Annotated[str, FREE, "TEXT", "what the sample continues (a new line)"] = "",
+    epochs: Annotated[
+        flags.Count | None,
+        Section("instead of the recipe's"),
+        "an epoch of minGPT's is ceil(characters / (n_ctx + 1)) windows, drawn at random; one of nanoGPT's"
+        " stands for the 250 updates between its evaluations",
+    ] = None,
+    n_layer: flags.Layers | None = None,
+    n_head: flags.Heads | None = None,
+    n_embd: flags.Channels | None = None,
+    n_ctx: flags.Context | None = None,
+    batch_size: flags.BatchSize | None = None,
+    lr: flags.LearningRate | None = None,
+    dropout: flags.Dropout | None = None,
+    seed: flags.Seed = 1337,
 ):
-    """Train as the docstring of this module says."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(chars, locals())
-    for name, value, known in (("recipe", recipe, RECIPES), ("device", device, ("cpu", "gpu"))):
-        if value not in known:
-            command.usage_error(f"--{name} must be {' or '.join(known)}, not {value}")
     text = run.text
     encoder = CharEncoder.from_text(text)
     asked = encoder.encode(prompt) or [encoder.start]
@@ -112,7 +125,7 @@ def chars(
     records = train(run, state, c, splits, 60 * minutes or math.inf, device)
     params = state["params"]
     weights.save(run.folder, params, c.hparams, encoder)
-    [new] = generate(params, c.hparams["n_head"], [asked], 300, temperature=1.0, top_k=10, seed=seed)
+    [new] = generate(params, c.hparams["n_head"], [asked], 300, Choice(temperature=1.0, top_k=10, seed=seed))
     results = {"parameters": n_params(c.hparams)} | report(records, c)
     results["sample"] = prompt + encoder.decode(new)
     runs.finish(run, results, PUBLISHED[recipe])
@@ -120,10 +133,9 @@ def chars(
 
 def settings(recipe, text, encoder, sizes, changes, seed):
     """Return the settings of a recipe, but for these changes, and what follows from them for this text."""
-    c = RECIPES[recipe] | changes
-    c["hparams"] = dict(n_vocab=encoder.n_vocab) | c["hparams"] | sizes
-    check_hparams(c["hparams"])
-    c = trainer.recipe(**c, recipe=recipe, seed=seed, eval_batches=20)
+    c = Chars(**RECIPES[recipe] | changes, recipe=recipe, seed=seed)
+    c.hparams = dict(n_vocab=encoder.n_vocab) | c.hparams | sizes
+    check_hparams(c.hparams)
     windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
     c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
     c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
@@ -151,7 +163,7 @@ def initial(c, seed):
 def train(run, state, c, splits, seconds, device):
     """Make updates until the recipe or the time is over; return the records of all."""
     n_ctx, n_head = c.hparams["n_ctx"], c.hparams["n_head"]
-    now = types.SimpleNamespace(**vars(c))  # with the tokens of the batch drawn last, as trainer.update asks
+    now = dataclasses.replace(c)  # with the tokens of the batch drawn last, as trainer.update asks
 
     def draw(rng):
         n = windows_by(state["step"] + 1, c) - windows_by(state["step"], c)

@@ -8,38 +8,31 @@ the model starts; then its pixels row by row, each by its nearest colour of a pa
 pictures is held out. Leaves in FOLDER the model, log.jsonl with a line for each update, images.png with
 drawings and completions, and result.json with bits per dimension beside those of simpler models.
 
-  --out FOLDER        where all goes (runs/images)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --colors N          of the palette, which k-means finds (8)
-  --n_layer N --n_head N --n_embd N
-                      blocks (4), heads (4), channels (64)
-  --steps N --batch_size N --lr X --dropout X
-                      updates (3000), pictures in a batch (32), learning rate (0.003), dropout (0.1)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
-  --seed N            of the palette, the weights, the batches and the drawings (1337)
+{flags}
 
-Needs scikit-learn and matplotlib: pip install "picogpt[images]"
+Needs scikit-learn and matplotlib: pip install -e ".[images]"
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import functools
 import math
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import sample
+from picogpt.generate import Choice, sample
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
-from picogpt.system import command
+from picogpt.system import command, flags
 from picogpt.system.files import atomic_write
+from picogpt.system.signature import Range
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 CLASSES, SIDE = 10, 8
 PROTOCOL = "bits per pixel, as its place in the palette; pictures 0 to 1436 trained on, the others held out"
@@ -51,21 +44,21 @@ PUBLISHED = dict(
 
 def images(
     *,
-    out: str = "runs/images",
-    resume: bool = False,
-    overwrite: bool = False,
-    colors: int = 8,
-    n_layer: int = 4,
-    n_head: int = 4,
-    n_embd: int = 64,
-    steps: int = 3000,
-    batch_size: int = 32,
-    lr: float = 3e-3,
-    dropout: float = 0.1,
-    threads: int = 0,
-    seed: int = 1337,
+    out: flags.Out = "runs/images",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    colors: Annotated[int, Range(2, below=2**31), "colours of the palette, which k-means finds"] = 8,
+    n_layer: flags.Layers = 4,
+    n_head: flags.Heads = 4,
+    n_embd: flags.Channels = 64,
+    steps: flags.Steps = 3000,
+    batch_size: Annotated[flags.BatchSize, "pictures in a batch"] = 32,
+    lr: flags.LearningRate = 3e-3,
+    dropout: flags.Dropout = 0.1,
+    threads: flags.Threads = 0,
+    seed: Annotated[flags.Seed, "of the palette, the weights, the batches and the drawings"] = 1337,
 ):
-    """Train, measure and draw as the docstring of this module says."""
+    """Train, measure and draw as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(images, locals())
     pixels, classes = load_digits()  # [N, 64], [N]
     rng, cut = np.random.default_rng(seed), len(pixels) * 4 // 5
@@ -76,7 +69,7 @@ def images(
     check_hparams(hparams)
     params = init_params(hparams, rng)
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, dropout=dropout)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, dropout=dropout)
     draw = functools.partial(random_batch, seen, batch_size)
     model = functools.partial(log_probs, params, n_head, colors)
 
@@ -97,7 +90,7 @@ def load_digits():
         import matplotlib  # noqa: F401  (for draw_pictures, when all is done)
         from sklearn import datasets
     except ImportError as error:
-        raise ValueError(f'{error.name} is not installed: pip install "picogpt[images]"') from None
+        raise ValueError(f'{error.name} is not installed: pip install -e ".[images]"') from None
     return datasets.load_digits(return_X_y=True)
 
 
@@ -193,7 +186,7 @@ def complete(params, n_head, colors, starts, rngs):
     cache, ids, rows = KVCache(params, n_head, len(starts)), starts, starts
     while rows.shape[1] <= SIDE**2:
         logits = gpt2(ids, params, n_head, cache, n_last=1)[:, -1, :colors]
-        ids = sample(logits, rngs)[:, None]
+        ids = sample(logits, Choice(temperature=1.0), rngs)[:, None]
         rows = np.concatenate([rows, ids], axis=1)
     return rows
 
@@ -211,7 +204,9 @@ def draw_pictures(path, params, n_head, model, held, palette, seed, n=6, shown=1
     starts = np.tile(colors + np.arange(CLASSES), n)[:, None]
     drawn = complete(params, n_head, colors, starts, rngs[: len(starts)])
     halves = np.tile(top, (n - 2, 1))
-    halves[:, 0] = colors + sample(by_class(model, colors, halves), rngs[: len(halves)])
+    halves[:, 0] = colors + sample(
+        by_class(model, colors, halves), Choice(temperature=1.0), rngs[: len(halves)]
+    )
     completed = complete(params, n_head, colors, halves, rngs[: len(halves)])
     paint = np.append(palette[:, 0], np.nan)  # of a pixel that is not there: none
     blank = np.pad(top, ((0, 0), (0, SIDE**2 // 2)), constant_values=colors)

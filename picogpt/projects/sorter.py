@@ -6,20 +6,7 @@ An example is a row of digits, and after it the same digits sorted: 002101000112
 sorted ones alone: the others are random, there is nothing in them to be foreseen. A quarter of all rows
 is held out from training. In the end the model sorts every row there is: 729, of 6 digits from 0 to 2.
 
-  --out FOLDER        where the model, the log and the result go (runs/sorter)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --length N          digits in a row (6)
-  --n_digits N        how many different ones there are, 2 to 10 (3)
-  --n_layer N --n_head N --n_embd N
-                      blocks (3), heads (3), channels (48)
-  --steps N           parameter updates (2000)
-  --batch_size N      rows in a batch (64)
-  --lr X              learning rate (0.0005)
-  --dropout X         on embeddings, attention and the residual stream (0.1)
-  --seed N            of the initial weights, the rows held out, the batches and the dropout (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 Then `python -m picogpt 002101 --model runs/sorter --n 6` sorts a row. The recipe is that of minGPT's
 demo.ipynb, beside whose losses these are printed. The demo tests 5000 random rows, of the 729, on either
@@ -28,6 +15,7 @@ session never sees, the next one trains on. Here the seed decides, and every row
 """
 
 import functools
+from typing import Annotated
 
 import numpy as np
 
@@ -35,9 +23,11 @@ from picogpt.checkpoints import weights
 from picogpt.generate import generate
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import Range
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
 
 MINGPT = {  # demo.ipynb
     "trained on": "5000/5000",
@@ -52,31 +42,33 @@ MINGPT = {  # demo.ipynb
 
 def sorter(
     *,
-    out: str = "runs/sorter",
-    resume: bool = False,
-    overwrite: bool = False,
-    length: int = 6,
-    n_digits: int = 3,
-    n_layer: int = 3,
-    n_head: int = 3,
-    n_embd: int = 48,
-    steps: int = 2000,
-    batch_size: int = 64,
-    lr: float = 5e-4,
-    dropout: float = 0.1,
-    seed: int = 1337,
-    threads: int = 0,
+    out: flags.Out = "runs/sorter",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    length: Annotated[int, Range(1, below=20), "digits in a row"] = 6,
+    n_digits: Annotated[int, Range(2, below=11), "how many different ones there are, 2 to 10"] = 3,
+    n_layer: flags.Layers = 3,
+    n_head: flags.Heads = 3,
+    n_embd: flags.Channels = 48,
+    steps: flags.Steps = 2000,
+    batch_size: Annotated[flags.BatchSize, "rows in a batch"] = 64,
+    lr: Annotated[flags.LearningRate, "learning rate, the same all the time"] = 5e-4,
+    dropout: flags.Dropout = 0.1,
+    seed: Annotated[
+        flags.Seed, "of the initial weights, the rows held out, the batches and the dropout"
+    ] = 1337,
+    threads: flags.Threads = 0,
 ):
-    """Train as the docstring of this module says; these defaults are the command's."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(sorter, locals())
-    if not 2 <= n_digits <= 10 or not 1 <= length <= 19 or n_digits**length > 10**6:
-        command.usage_error(f"--n_digits is 2 to 10, and makes at most a million rows of --length {length}")
+    if n_digits**length > 10**6:
+        command.usage_error(f"--n_digits {n_digits} makes more than a million rows of --length {length}")
     hparams = dict(n_vocab=n_digits, n_ctx=2 * length - 1, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
     seen, held_out = split(all_rows(length, n_digits), seed)
     params = init_params(hparams, np.random.default_rng(seed))
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size)
     records = runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
     weights.save(run.folder, params, hparams, CharEncoder("0123456789"[:n_digits]))

@@ -8,25 +8,7 @@ from the text, as bpe_train.py says, or is GPT-2's. The end of the text is held 
 Losses per token say nothing between tokenizers, of which one has longer tokens than the other. So the
 result is in bits per byte of the held-out text: what it would be compressed to, by this model.
 
-  FILE                a UTF-8 text, with lines of <|endoftext|> between documents if there are several
-                      (tests/data/tinyshakespeare.txt)
-  --out FOLDER        where the model, the log and the result go (runs/words)
-  --resume            go on from the state, saved in FOLDER every half minute, to the same result, by the
-                      flags that the run began with
-  --overwrite         begin anew in a FOLDER that holds a run, instead of refusing to
-  --tokenizer NAME    train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe (train)
-  --n_vocab N         how many tokens: the bytes, <|endoftext|> and N - 257 merges (1024)
-  --n_layer N --n_head N --n_embd N --n_ctx N
-                      blocks (4), heads (4), channels (128), context in tokens (64)
-  --steps N           parameter updates (2000)
-  --batch_size N      windows of n_ctx tokens in a batch (12)
-  --lr X --warmup N   learning rate: linearly up to lr (0.002) in N (100) steps, then along a cosine down
-                      to a tenth of it
-  --dropout X         on embeddings, attention and the residual stream (0.0)
-  --val_share X       share of FILE that is held out at its end (0.1)
-  --n_sample N        tokens to write in the end (200)
-  --seed N            of the initial weights, the batches, the dropout and what is written (1337)
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 Then `python -m picogpt "ROMEO:" --model runs/words` goes on with a text. The model and its training are
 those of nanoGPT's recipe for a CPU, which learns characters: 1.88 nats for each of tinyshakespeare's.
@@ -35,19 +17,22 @@ those of nanoGPT's recipe for a CPU, which learns characters: 1.88 nats for each
 import functools
 import math
 import time
+from typing import Annotated
 
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
 from picogpt.speed.shards import batch_loss
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import FREE
 from picogpt.text import bpe_train, data
 from picogpt.train import runs, trainer
 from picogpt.train.prepare import byte_pairs, encode_splits
+from picogpt.train.settings import Recipe
 
 NANOGPT = {
     "bits per byte": f"{1.88 / math.log(2):.3f} (nanoGPT's recipe for a CPU: tinyshakespeare's characters)"
@@ -55,28 +40,32 @@ NANOGPT = {
 
 
 def words(
-    file: str = str(runs.SHAKESPEARE),
+    file: Annotated[
+        runs.Text, "a UTF-8 text, with lines of <|endoftext|> between documents if there are several"
+    ] = str(runs.SHAKESPEARE),
     *,
-    out: str = "runs/words",
-    resume: bool = False,
-    overwrite: bool = False,
-    tokenizer: str = "train",
-    n_vocab: int = 1024,
-    n_layer: int = 4,
-    n_head: int = 4,
-    n_embd: int = 128,
-    n_ctx: int = 64,
-    steps: int = 2000,
-    batch_size: int = 12,
-    lr: float = 2e-3,
-    warmup: int = 100,
-    dropout: float = 0.0,
-    val_share: float = 0.1,
-    n_sample: int = 200,
-    seed: int = 1337,
-    threads: int = 0,
+    out: flags.Out = "runs/words",
+    resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
+    tokenizer: Annotated[str, "train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe"] = "train",
+    n_vocab: Annotated[flags.Count, "how many tokens: the bytes, <|endoftext|> and N - 257 merges"] = 1024,
+    n_layer: flags.Layers = 4,
+    n_head: flags.Heads = 4,
+    n_embd: flags.Channels = 128,
+    n_ctx: flags.Context = 64,
+    steps: flags.Steps = 2000,
+    batch_size: flags.BatchSize = 12,
+    lr: flags.LearningRate = 2e-3,
+    warmup: flags.Warmup = 100,
+    dropout: flags.Dropout = 0.0,
+    val_share: flags.ValShare = 0.1,
+    n_sample: Annotated[flags.Whole, FREE, "tokens to write in the end"] = 200,
+    seed: Annotated[
+        flags.Seed, "of the initial weights, the batches, the dropout and what is written"
+    ] = 1337,
+    threads: flags.Threads = 0,
 ):
-    """Train as the docstring of this module says; these defaults are the command's."""
+    """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(words, locals())
     if not val_share:
         command.usage_error("--val_share must be more than 0: the result is that of the held-out text")
@@ -91,7 +80,7 @@ def words(
     seen, held_out = encode_splits(text, encoder, val_share, n_ctx)
     params = init_params(hparams, np.random.default_rng(seed))
 
-    c = trainer.recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(data.random_batch, seen, batch_size, n_ctx)
     runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
     weights.save(run.folder, params, hparams, encoder)
@@ -123,7 +112,7 @@ def loss_per_token(params, n_head, ids, n_ctx, encoder):
 def sample(params, n_head, encoder, knows_documents, n, seed):
     """Return n tokens of the model's text, from the beginning of a document or else of a line."""
     prompt = [encoder.eot] if knows_documents else encoder.encode("\n")
-    [ids] = generate(params, n_head, [prompt], n, temperature=0.8, seed=seed)
+    [ids] = generate(params, n_head, [prompt], n, Choice(temperature=0.8, seed=seed))
     return encoder.decode(ids)
 
 

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from picogpt.checkpoints import weights
 from picogpt.params.checks import check_hparams
-from picogpt.params.shapes import OPTIONS, SIZES, n_params, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import SIZES, n_params, param_shapes
 from picogpt.params.tree import walk
 from picogpt.sizing.presets import PRESETS
 from picogpt.system import command

@@ -2,9 +2,9 @@
 
 A step of generation takes as long as reading all weights from memory takes. A call on eight tokens reads
 them no more often, and takes two to three steps' time. So guesses pay if enough of them come true. The text
-stays the model's own: `decode.next_logits` gives out the logits after each token as always, and a guess
-counts only if it is what was then chosen from them (Leviathan et al. 2023, with a choice that needs no
-rejection sampling, as guesses here are certain tokens and not distributions).
+stays the model's own: `Speculation` gives out the logits after each token as always, and a guess counts
+only if it is what was then chosen from them (Leviathan et al. 2023, with a choice that needs no rejection
+sampling, as guesses here are certain tokens and not distributions).
 """
 
 from picogpt.gpt2 import KVCache, gpt2
@@ -12,6 +12,38 @@ from picogpt.gpt2 import KVCache, gpt2
 N_GUESS = 7  # tokens to guess: with the one that is certain 8 in a call, and calls on fewer take as long
 MORE = 15  # the same after a call whose guesses all came true
 PAYS = 2  # right guesses of a call that make up for its time
+
+
+class Speculation:
+    """The logits of the next token, over and over, from calls that check guesses beside the last token."""
+
+    def __init__(self, params, n_head, guesser):
+        """Check what `guesser` guesses of one text."""
+        self.params, self.n_head, self.guesser = params, n_head, guesser
+        self.guesses, self.n_right = [], 0  # of the last call, and how many of them have been chosen since
+
+    def next_logits(self, row, cache):
+        """Return gpt2([row[-1:]], params, n_head, cache)[:, -1], the logits [1, V] after the newest token.
+
+        If the last call guessed that token, it has these logits already, and its keys and values too.
+        """
+        if self.n_right < len(self.guesses) and row[-1] == self.guesses[self.n_right]:
+            self.n_right += 1
+        else:
+            self.end(cache)
+            room = cache.kv.shape[-2] - cache.length - 1
+            self.guesses = self.guesser.guess(row)[:room]
+            self.logits = gpt2(
+                [row[-1:] + self.guesses], self.params, self.n_head, cache
+            )  # [1, 1 + guesses, V]
+        return self.logits[:, self.n_right]
+
+    def end(self, cache):
+        """Tell the guesser how many of its last guesses were right, and let the cache forget the others."""
+        if self.guesses:
+            self.guesser.learn(len(self.guesses), self.n_right)
+            cache.length -= len(self.guesses) - self.n_right
+        self.guesses, self.n_right = [], 0
 
 
 class Guesser:

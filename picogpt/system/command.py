@@ -1,12 +1,8 @@
 """From a function with keyword arguments to a command: its flags, its help, its errors in one line.
 
-python-fire makes the call from the flags. It is made for exploring, though: left alone it would evaluate
-a prompt as Python, keep `-` and `--` for itself, and complain about a mistyped flag after the call. So
-the words are checked here first and written out as --flag=value, and fire is told how to read each.
-
-The parameters before `*` in the function's signature may be given by place, all of them as flags. An
-annotation (int, float, str, bool, list) says how to read one; the flag of a list may be repeated. The
-help is the docstring of the function's module.
+The parameters before `*` in the function's signature may be given by place, all of them as flags. The types
+say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
+of the function's module, with the flags in place of {flags}.
 """
 
 import difflib
@@ -14,13 +10,12 @@ import inspect
 import json
 import logging
 import sys
-import typing
 import warnings
 
-import fire
-
+import picogpt
 from picogpt.system import interrupt, terminal
 from picogpt.system.files import read_json
+from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
 
 log = logging.getLogger("picogpt")
 LONGEST = 1000  # characters of an error
@@ -46,13 +41,11 @@ def code_of(function, argv, aliases, config):
     try:
         argv = sys.argv[1:] if argv is None else argv
         flags = read_flags(function, argv, aliases, config)
+        known, settings = parameters(function), settings_of(function)
         typed = [flag_name(word) for word in argv if word.startswith("-")]
-        shown = {aliases.get(word, word): word for word in typed}
-        parsers = {
-            name: parser(shown.get(name, name), p.annotation) for name, p in parameters(function).items()
-        }
-        fire.decorators.SetParseFns(**parsers)(function)
-        fire.Fire(function, command=[f"--{flag}={value}" for flag, value in flags.items()])
+        shown = {aliases.get(name, name): name for name in typed}
+        values = {name: parse(known[name], text, shown.get(name, name)) for name, text in flags.items()}
+        function(settings(**values)) if settings else function(**values)
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.discard(sys.stdout)
@@ -87,9 +80,22 @@ def usage_error(message):
     sys.exit(2)
 
 
-def parameters(function):
-    """Return {name: inspect.Parameter} of a function."""
-    return inspect.signature(function).parameters
+def check(function, values):
+    """End the program, naming the flag, if one of the `values` of a command is not allowed.
+
+    `values` are {parameter: value}, or the dataclass of them; None is allowed, it means not given.
+    """
+    values = values if isinstance(values, dict) else vars(values)
+    for name, flag in parameters(function).items():
+        value = values.get(name)
+        if value is not None and flag.allowed is not None and value not in flag.allowed:
+            usage_error(f"--{name} must be {flag.allowed}, not {value}")
+
+
+def page(function, aliases=()):
+    """Return the help of a command."""
+    doc = inspect.getdoc(inspect.getmodule(function))
+    return doc.replace("{flags}", "\n".join(help_lines(function, aliases)))
 
 
 def read_flags(function, argv, aliases, config=None):
@@ -106,27 +112,30 @@ def read_flags(function, argv, aliases, config=None):
             places += words
             break
         if word in ("-h", "--help"):
-            print(inspect.getdoc(inspect.getmodule(function)))
+            print(page(function, aliases))
+            sys.exit(0)
+        if word == "--version":
+            print(f"picogpt {picogpt.__version__}")
             sys.exit(0)
         if not word.startswith("-") or word == "-":
             places.append(word)
             continue
         flag, has_value, value = word.partition("=")
         name = flag_parameter(flag, known, aliases)
-        if not has_value and known[name].annotation is bool:
+        if not has_value and known[name].is_switch:
             value = "true"
         elif not has_value:
             value = words.pop(0) if words else usage_error(f"{flag} needs a value")
         give(given, name, value, known)
-    by_place = [name for name, p in known.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_place = [name for name, flag in known.items() if flag.by_place]
     if len(places) > len(by_place):
         usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
     if config and (file := config(given)):
         given = read_config(*(file if isinstance(file, tuple) else (file,)), known=known) | given
-    for name, p in known.items():
-        if p.default is p.empty and name not in given:
+    for name, flag in known.items():
+        if flag.default is REQUIRED and name not in given:
             usage_error(f"{name.upper()} is missing")
     return given
 
@@ -148,7 +157,7 @@ def flag_parameter(flag, known, aliases):
 
 def give(given, name, value, known):
     """Note one value of one parameter."""
-    if known[name].annotation is list:
+    if known[name].kind is list:
         given[name] = json.dumps([*json.loads(given.get(name, "[]")), value])
     elif name in given:
         usage_error(f"--{name} is given twice")
@@ -181,17 +190,12 @@ def read_config(path, never=(), module=None, *, known):
     return texts
 
 
-def parser(name, annotation):
-    """Return the function that turns the text of a flag into its value, or ends the program."""
-    kind = next(iter(typing.get_args(annotation)), annotation)  # int of int | None
+def parse(flag, text, shown):
+    """Return the value that the text of a flag stands for, or end the program, naming it as it was typed."""
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
-
-    def parse(text):
-        try:
-            if kind is bool:
-                return {"true": True, "false": False}[text.lower()]
-            return json.loads(text) if kind is list else kind(text)
-        except (ValueError, KeyError):
-            return usage_error(f"--{name} takes {kinds[kind]}, not {text!r}")
-
-    return parse
+    try:
+        if flag.kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return json.loads(text) if flag.kind is list else flag.kind(text)
+    except (ValueError, KeyError):
+        return usage_error(f"--{shown} takes {kinds[flag.kind]}, not {text!r}")

@@ -31,7 +31,7 @@ def world():
     try:
         from mpi4py import MPI
     except ImportError:
-        raise ValueError('mpiexec needs mpi4py, to let processes talk: pip install "picogpt[mpi]"') from None
+        raise ValueError('mpiexec needs mpi4py, to let processes talk: pip install -e ".[mpi]"') from None
     return MPI.COMM_WORLD
 
 

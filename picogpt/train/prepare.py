@@ -1,6 +1,6 @@
 """From the settings of a training to where it begins, or goes on: text, tokenizer, model, state and folder.
 
-`c` holds the settings of train.py as attributes; what follows from them is added here.
+`c` are the Settings of the training, completed; what follows from the text and the model is added here.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 from picogpt.checkpoints import weights
 from picogpt.params.checks import check, check_hparams
 from picogpt.params.init import init_params
-from picogpt.params.shapes import OPTIONS, n_params
+from picogpt.params.shapes import n_params
 from picogpt.system import folders
 from picogpt.system.files import atomic_write
 from picogpt.text import data
@@ -22,6 +22,7 @@ from picogpt.text.chars import CharEncoder
 from picogpt.train import trainer
 from picogpt.train.journal import LOG
 from picogpt.train.schedule import planned_tokens
+from picogpt.train.settings import Settings
 from picogpt.train.state import STATE, load_state, save_state
 
 log = logging.getLogger("picogpt")
@@ -29,15 +30,13 @@ SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
 MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
 MADE += " added_tokens.json result.json lora.safetensors head.safetensors images.png"  # whoever trained there
-SHAPE = dict(n_layer=4, n_head=4, n_embd=128, n_ctx=64) | OPTIONS  # of a model without --init
-del SHAPE["adapter"]  # which a model gets later, see adapters.py
 
 
 def prepare(c, folder):
     """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume, c.overwrite)
-        if c.resume and (folder / STATE).is_file():
+        if c.resume and (folder / STATE).is_file() and not c.eval_only:
             folders.hold(folder, [STATE])
     if c.resume and not Path(c.file).exists():
         raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
@@ -45,7 +44,7 @@ def prepare(c, folder):
     if not text:
         raise ValueError(f"{c.file} is empty: give a text to train on")
     c.sha256 = hashlib.sha256(text.encode()).hexdigest()
-    resumes = c.resume and (folder / STATE).exists()
+    resumes = c.resume and (folder / STATE).is_file()
     if c.eval_only and c.resume and not resumes:
         raise ValueError(f"{folder} holds no training: --out names the folder of one, to evaluate its model")
     if resumes:
@@ -60,7 +59,11 @@ def prepare(c, folder):
     c.batch_tokens = c.batch_size * hparams["n_ctx"]
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)
-    state = load_state(folder / STATE, c) if resumes else trainer.begin(params, c.seed)
+    state = (
+        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed())
+        if resumes
+        else trainer.begin(params, c.seed)
+    )
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
     return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
@@ -94,7 +97,7 @@ def new_model(c, text):
     if c.init:
         return weights.load_with_encoder(c.init)
     encoder = CharEncoder.from_text(text) if c.tokenizer == "chars" else byte_pairs(c.tokenizer, c.n_vocab)
-    hparams = dict(n_vocab=encoder.n_vocab) | {name: getattr(c, name) for name in SHAPE}
+    hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
     return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
@@ -122,4 +125,4 @@ def save_beginning(folder, flags, state, c, hparams, encoder):
     """Write what a training has before its first model; last the state, which says that all is there."""
     begin_in(folder, c.resume, c.overwrite, dict(command=COMMAND) | flags)
     weights.save_hparams(folder, hparams, encoder)
-    save_state(folder / STATE, state, c)
+    save_state(folder / STATE, state, c.fixed())

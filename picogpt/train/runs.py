@@ -19,10 +19,13 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated
 
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.system import command, folders, interrupt, machine, progress
 from picogpt.system.files import atomic_write
+from picogpt.system.flags import File
+from picogpt.system.signature import CALL, FREE, Usual, names_of
 from picogpt.text import data
 from picogpt.train import journal, parallel, prepare, trainer
 from picogpt.train.prepare import SETTINGS
@@ -31,10 +34,7 @@ from picogpt.train.state import STATE, layout, load_state
 log = logging.getLogger("picogpt")
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
-ABOUT = ("out", "resume", "overwrite")  # flags about a call rather than the run
-AT_LEAST = dict(steps=1, epochs=1, batch_size=1, eval_every=1, lora=0, adapters=0, n_ctx=0, warmup=0)
-AT_LEAST |= dict(lr=0, lm_weight=0, seed=0, threads=0, n_sample=0, minutes=0, colors=2)
-AT_LEAST |= dict(n_layer=1, n_head=1, n_embd=1, n_vocab=1)
+Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
 
 
 def flags_file(project):
@@ -44,7 +44,7 @@ def flags_file(project):
     def saved(flags):
         path = Path(flags.get("out", usual), SETTINGS)
         resumes = flags.get("resume", "").lower() == "true"
-        return (path, ABOUT, module_of(project)) if resumes and path.is_file() else None
+        return (path, names_of(project, CALL), module_of(project)) if resumes and path.is_file() else None
 
     return saved
 
@@ -59,7 +59,7 @@ def open_run(project, flags):
     folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
     if resume and overwrite:
         command.usage_error("--overwrite has no effect with --resume: give one of them")
-    check_settings(flags)
+    command.check(project, flags)
     if any(mark in os.environ for mark in parallel.MPIEXEC):
         raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
     check_folder(folder, resume, overwrite)
@@ -91,17 +91,6 @@ def check_folder(folder, resume, overwrite):
     prepare.check_folder(folder, resume, overwrite)
 
 
-def check_settings(flags):
-    """End the program, naming the flag, if a number is out of its range."""
-    flags = given(flags)
-    for name, least in AT_LEAST.items():
-        if not least <= flags.get(name, least) < 2**31:
-            command.usage_error(f"--{name} must be at least {least} and less than 2**31, not {flags[name]}")
-    for name in ("dropout", "val_share"):
-        if not 0 <= flags.get(name, 0) < 1:
-            command.usage_error(f"--{name} must be at least 0 and less than 1, not {flags[name]}")
-
-
 def given(flags):
     """Return the flags that were given."""
     return {name: value for name, value in flags.items() if value is not None}
@@ -113,11 +102,11 @@ def start(run, params, c):
     `params` are trained in place, and a saved state is put into them. The time that its updates have taken
     counts as this run's.
     """
-    run.settings |= vars(c)
+    run.settings |= given(vars(c))
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    saved = load_state(run.folder / STATE, SimpleNamespace(**run.settings))
+    saved = load_state(run.folder / STATE, fixed(run))
     arrays = dict(params=state["params"], moments=state["moments"])
     saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
     if layout(arrays) != layout(saved_arrays):
@@ -141,9 +130,9 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     every half minute, and at last, which is early if time.monotonic() has passed `end`.
     """
     if not run.resume:
-        flags = {name: value for name, value in given(run.flags).items() if name != "out"}
-        begun = dict(command=module_of(run.project)) | flags
-        prepare.begin_in(run.folder, run.resume, run.overwrite, begun)
+        of_the_call = names_of(run.project, CALL)
+        flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
+        prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
         progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
@@ -170,7 +159,13 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
 def save(run, state, file):
     """Save the state, see `trainer.save`; return when to save it the next time."""
     arrays = tree_map(to_cpu, dict(params=state["params"], moments=state["moments"]))
-    return trainer.save(run.folder, state | arrays, SimpleNamespace(**run.settings), file)
+    return trainer.save(run.folder, state | arrays, fixed(run), file)
+
+
+def fixed(run):
+    """Return what must stay the same when a run resumes."""
+    free = names_of(run.project, FREE, CALL)
+    return {name: value for name, value in run.settings.items() if name not in free}
 
 
 def to_cpu(array):

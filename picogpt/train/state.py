@@ -2,7 +2,8 @@
 
 A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
 took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The
-settings of the training lie beside it in the file, as a training with others would not be the same one.
+settings of the training, but for those that are FREE, lie beside it in the file, as a training with others
+would not be the same one.
 """
 
 import hashlib
@@ -17,20 +18,15 @@ from picogpt.system.files import parse_json
 
 log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
-# What may be another when a training resumes. It changes no number of it, or only the last bits; but another
-# device draws other dropout from there on.
-FREE = {"file", "out", "resume", "overwrite", "config", "eval_only", "max_minutes", "sample_every", "threads"}
-FREE |= {"minutes", "device", "prompt", "n_sample", "test"}  # of the projects
-
 # Settings that tell a content by its hash, and what it is:
 CONTENTS = dict(sha256="another text", model_sha256="another model")
 
 
 def save_state(path, state, settings):
-    """Write all that the next step depends on into one file, in one piece."""
+    """Write all that the next step depends on into one file, in one piece, and the settings with it."""
     tensors = flatten(dict(params=state["params"], **state["moments"]))
     rest = {name: state[name] for name in ("step", "tokens", "best")}
-    rest |= dict(rng=state["rng"].bit_generator.state, settings=fixed(settings))
+    rest |= dict(rng=state["rng"].bit_generator.state, settings=settings)
     rest = json.dumps(rest)
     safetensors.write(path, tensors, {"state": rest, "sha256": checksum(tensors, rest)})
 
@@ -44,8 +40,11 @@ def checksum(tensors, rest):
     return digest.hexdigest()
 
 
-def load_state(path, settings):
-    """Read what `save_state` wrote; refuse to go on with other settings or another text."""
+def load_state(path, settings, usual=None):
+    """Read what `save_state` wrote; refuse to go on with other settings or another text.
+
+    `usual` are the values of settings that there were none of when the state was saved.
+    """
     try:
         tensors, metadata = safetensors.read(path)
         if "sha256" not in metadata:
@@ -57,18 +56,18 @@ def load_state(path, settings):
         moments = dict(m=trees["m"], v=trees["v"])
         state = dict(params=trees["params"], moments=moments, rng=rng)
         state |= {name: rest[name] for name in ("step", "tokens", "best")}
-        before = dict(rest["settings"])
+        before = (usual or {}) | dict(rest["settings"])
         if not layout(trees["params"]) == layout(trees["m"]) == layout(trees["v"]):
             raise ValueError
         if [type(rest[name]) for name in ("step", "tokens", "best")] != [int, int, float]:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None
-    for name, value in fixed(settings).items():
+    for name, value in settings.items():
         if value != (old := before.get(name)):
             what = CONTENTS.get(name, f"no --{name}" if old is None else f"--{name} {old}")
             other = "another --out"
-            if name == "steps" and hasattr(settings, "init"):  # as train.py's have
+            if name == "steps" and "init" in settings:
                 other += f", where --init {path.parent} goes on from its model"
             raise ValueError(f"{path.parent} was trained with {what}: resume with that, or use {other}")
     return state
@@ -77,8 +76,3 @@ def load_state(path, settings):
 def layout(tree):
     """Return {path: (shape, type of number)} of a tree of arrays."""
     return {path: (array.shape, array.dtype) for path, array in walk(tree)}
-
-
-def fixed(settings):
-    """Return the settings that must stay the same when a training resumes."""
-    return {name: value for name, value in vars(settings).items() if name not in FREE}

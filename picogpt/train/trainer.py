@@ -1,6 +1,7 @@
 """The training itself: draw a batch, find the gradients, make a step, and now and then look how it goes.
 
-`c` holds the settings of train.py as attributes; `state` is what the next step depends on, see state.py.
+`c` are the Settings of a training, of which an update needs the Recipe: see settings.py. `state` is what the
+next step depends on, see state.py.
 """
 
 import contextlib
@@ -9,13 +10,12 @@ import logging
 import math
 import shlex
 import time
-import types
 from pathlib import Path
 
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
 from picogpt.params.tree import tree_map
 from picogpt.speed.shards import add, batch_gradients, batch_loss
 from picogpt.system import interrupt, progress
@@ -23,6 +23,7 @@ from picogpt.system.machine import keep_memory
 from picogpt.text import data
 from picogpt.train import journal, optim, parallel, schedule
 from picogpt.train.parallel import ALONE
+from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
 
 log = logging.getLogger("picogpt")
@@ -30,7 +31,7 @@ SAVE_EVERY = 30  # seconds
 MEASURE_EVERY = 10  # steps between those whose update's length is measured
 
 
-def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
+def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way.
 
     The state is saved after each evaluation, about every half minute, and when an interrupt asks for the end,
@@ -60,7 +61,7 @@ def loop(state, c, hparams, encoder, splits, folder, comm=ALONE):
             if is_due(step, c):
                 next_save = look()
             elif first and (stop or time.monotonic() >= next_save):
-                next_save = save(folder, state, c, file)
+                next_save = save(folder, state, c.fixed(), file)
             if stop or wish.broken:
                 parallel.share(comm, None)  # the others wait until the first one has saved the state
                 wish.end(stop or wish.number, step, c.steps)
@@ -80,17 +81,6 @@ def command_line(folder):
     return shlex.join(["python", "-m", "picogpt.train", "--resume", "--out", str(folder)])
 
 
-def recipe(**changes):
-    """Return the settings of a training, as train.py's own are, but for `changes`.
-
-    Tokens count only if `batch_tokens` says how many a batch has; it is read after a batch is drawn.
-    """
-    c = dict(steps=2000, accumulate=1, ramp_tokens=0, batch_tokens=0, dropout=0.0)
-    c |= dict(lr=2e-3, min_lr=2e-4, warmup=100, warmup_tokens=0, decay_tokens=0, schedule="cosine")
-    c |= dict(weight_decay=0.1, decay="matrices", beta1=0.9, beta2=0.99, clip=1.0)
-    return types.SimpleNamespace(**c | changes)
-
-
 def begin(params, seed):
     """Return the state of a training before its first step. `params` is trained in place."""
     rng = np.random.default_rng([seed, 1])  # of batches and dropout
@@ -106,7 +96,7 @@ def language_model(n_head, comm=ALONE):
     return gradients
 
 
-def updates(state, c, draw, gradients, comm=ALONE):
+def updates(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
@@ -117,13 +107,13 @@ def updates(state, c, draw, gradients, comm=ALONE):
         yield update(state, c, draw, gradients, comm)
 
 
-def update(state, c, draw, gradients, comm=ALONE):
+def update(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
     started = time.monotonic()
     losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
     for _ in range(n):
         batch = draw(rng=state["rng"])
-        loss, new = gradients(state["params"], batch, c.dropout, state["rng"])
+        loss, new = gradients(state["params"], batch, c.p_drop, state["rng"])
         grads = add(grads, new)
         losses.append(float(loss))
     computed = time.monotonic()
@@ -167,7 +157,7 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c, hparams, encoder, splits, folder, file, comm, wish):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm, wish):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes; so does
@@ -175,29 +165,29 @@ def save_progress(state, c, hparams, encoder, splits, folder, file, comm, wish):
     """
     if wish and comm is ALONE:
         wish.broken = True
-        return save(folder, state, c, file)
+        return save(folder, state, c.fixed(), file)
     with wish.breaks() if comm is ALONE else contextlib.nullcontext():
         train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
     if comm.rank:
         return math.inf
     if wish.broken:
-        return save(folder, state, c, file)
+        return save(folder, state, c.fixed(), file)
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
         weights.save(folder, state["params"], hparams, encoder)
     state["best"] = min(state["best"], val_loss)
-    return save(folder, state, c, file)
+    return save(folder, state, c.fixed(), file)
 
 
-def save(folder, state, c, file):
+def save(folder, state, settings, file):
     """Save the state, once the log that it counts on is on the disk; return when to save it the next time.
 
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """
     began = time.monotonic()
     journal.settle(file)
-    save_state(Path(folder, STATE), state, c)
+    save_state(Path(folder, STATE), state, settings)
     ended = time.monotonic()
     return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))
 
@@ -206,5 +196,5 @@ def sample_text(state, hparams, encoder, n=100):
     """Return `n` tokens of the model's text, begun as its documents are; the training's rng is not used."""
     n_new = min(n, hparams["n_ctx"])
     prompts, n_head = [[encoder.start]], hparams["n_head"]
-    [ids] = generate(state["params"], n_head, prompts, n_new, temperature=0.8, seed=state["step"])
+    [ids] = generate(state["params"], n_head, prompts, n_new, Choice(temperature=0.8, seed=state["step"]))
     return encoder.decode(ids)

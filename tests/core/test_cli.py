@@ -14,11 +14,12 @@ from processes import run_python
 
 from picogpt import cli
 from picogpt.checkpoints import weights
-from picogpt.generate import generate, until
+from picogpt.generate import Choice, generate
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map
 from picogpt.system.terminal import harmless
 from picogpt.text.bpe import load_encoder
+from picogpt.text.stop import until
 from picogpt.train import cli as train
 
 pty = pytest.importorskip("pty", reason="these tests need a terminal as Unix has them")
@@ -59,8 +60,10 @@ def picogpt(folder, call_command):
 def expected(params, encoder):
     """Return what the command should write: the text that the library generates, and a newline."""
 
-    def text(prompt, n, stop=(), **settings):
-        [ids] = generate(params, HPARAMS["n_head"], [encoder.encode(prompt) or [encoder.eot]], n, **settings)
+    def text(prompt, n, stop=(), **choice):
+        [ids] = generate(
+            params, HPARAMS["n_head"], [encoder.encode(prompt) or [encoder.eot]], n, Choice(**choice)
+        )
         return "".join(until([encoder.decode(ids)], stop)) + "\n"
 
     return text
@@ -285,6 +288,12 @@ def test_the_help_names_every_flag_with_its_default(picogpt):
     assert_documented(cli.continue_text, done.out)
     for short, name in cli.ALIASES.items():
         assert f"-{short}" in done.out and name in inspect.signature(cli.continue_text).parameters
+
+
+def test_every_command_tells_its_version(picogpt, call_command):
+    assert picogpt("--version").out == "picogpt 0.1.0\n"
+    done = call_command(train.train, "--version")
+    assert (done.code, done.out, done.err) == (0, "picogpt 0.1.0\n", "")
 
 
 def test_the_help_of_the_trainer_names_every_flag_with_its_default():

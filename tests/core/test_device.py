@@ -17,6 +17,7 @@ from picogpt.params.tree import flatten, tree_map
 from picogpt.text import data
 from picogpt.train import trainer
 from picogpt.train.optim import adamw_init, adamw_step, clip
+from picogpt.train.settings import Recipe
 
 HPARAMS = dict(n_vocab=65, n_ctx=16, n_embd=24, n_head=3, n_layer=2)
 MODELS = {
@@ -93,7 +94,7 @@ def test_the_cache_and_padding(place, model):
 def test_steps_of_training(place, model):
     """Three updates by the trainer, with clipping, give the same parameters and losses."""
     ids = np.random.default_rng(2).integers(0, 65, 500)
-    c = trainer.recipe(steps=3, warmup=0, clip=0.5)
+    c = Recipe(steps=3, warmup=0, clip=0.5)
     draw = functools.partial(data.random_batch, ids, 4, 16)
     results = []
     for put, gradients in ((np.array, trainer.language_model(3)), (place, on_device)):

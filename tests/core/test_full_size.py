@@ -23,7 +23,8 @@ from picogpt.grad import loss_and_grads
 from picogpt.params.tree import flatten, walk
 
 REPOSITORY = Path(__file__).parents[2]
-LAYOUT = REPOSITORY / "tests" / "data" / "gpt2-124M" / "layout_124M.json"
+OPENAI = REPOSITORY / "tests" / "data" / "gpt2-124M"
+LAYOUT = OPENAI / "layout_124M.json"
 CONFIG = dict(vocab_size=50257, n_positions=1024, n_embd=768, n_head=12, n_layer=12)
 N_NEW = 100
 LENGTHS = [5, 1, 24, 2, 11, 40, 3, 17]  # of the prompts in the ragged batch
@@ -122,6 +123,20 @@ def test_logits_of_1023_tokens_are_hugging_faces_within_2e_4(params, hugging_fac
     assert ours.dtype == np.float32
     assert theirs.std() > 1
     assert np.abs(ours - theirs).max() < 2e-4
+
+
+def test_logits_of_1024_tokens_are_those_of_openais_own_graph(checkpoint, params):
+    """OpenAI saved the graph beside its weights; here TensorFlow runs it on the weights of `checkpoint`."""
+    import tensorflow as tf
+
+    ids = np.random.default_rng(0).integers(0, 50257, (1, 1024))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        saver = tf.compat.v1.train.import_meta_graph(str(OPENAI / "model.ckpt.meta"), clear_devices=True)
+        saver.restore(session, str(checkpoint / "model.ckpt"))
+        theirs = session.run("model/MatMul_2:0", {"Placeholder:0": ids})
+    ours = gpt2(ids, params, 12)[0]
+    assert np.abs(ours - theirs).max() < 2e-4
+    assert (ours.argmax(axis=-1) == theirs.argmax(axis=-1)).all()
 
 
 def test_greedy_text_is_varied_enough_to_prove_something(texts, prompts):

@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from picogpt.generate import generate, keep_top_k, keep_top_p, sample, stop_at, stream, until
-from picogpt.gpt2 import gpt2
+from picogpt.generate import GREEDY, Choice, generate, keep_top_k, keep_top_p, left_pad, sample, stream
+from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map
+from picogpt.speed.prefill import prefill
 from picogpt.text.chars import CharEncoder
+from picogpt.text.stop import stop_at, until
 
 HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 N_HEAD = HPARAMS["n_head"]
@@ -41,13 +43,13 @@ def naive_greedy(params, prompt, n_new, n_ctx=HPARAMS["n_ctx"]):
 
 def test_temperature_zero_is_greedy():
     logits = np.array([[0.0, 3.0, 2.0], [5.0, 1.0, -1.0]])
-    assert sample(logits, [None, None], temperature=0).tolist() == [1, 0]
+    assert sample(logits, GREEDY, [None, None]).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_samples_follow_the_softmax_of_logits_over_temperature(temperature):
     logits, n, rng = np.array([[1.0, 2.0, 0.0, -1.0]]), 20_000, np.random.default_rng(0)
-    counts = np.bincount([sample(logits, [rng], temperature)[0] for _ in range(n)], minlength=4)
+    counts = np.bincount([sample(logits, Choice(temperature), [rng])[0] for _ in range(n)], minlength=4)
     weights = [math.exp(x / temperature) for x in logits[0]]
     expected = np.array(weights) / sum(weights)
     assert np.abs(counts / n - expected).max() < 4 * math.sqrt(0.25 / n)  # four standard deviations
@@ -107,13 +109,13 @@ def test_top_p_equals_openais_rule_on_random_logits():
 
 
 def test_a_seed_makes_the_same_text_and_another_seed_another(params):
-    texts = [generate(params, N_HEAD, PROMPTS, 6, temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    texts = [generate(params, N_HEAD, PROMPTS, 6, Choice(temperature=1.0, seed=seed)) for seed in (1, 1, 2)]
     assert texts[0] == texts[1] != texts[2]
 
 
 def test_top_k_of_one_is_greedy(params):
     greedy = generate(params, N_HEAD, PROMPTS, 6)
-    assert generate(params, N_HEAD, PROMPTS, 6, temperature=1.0, top_k=1, seed=0) == greedy
+    assert generate(params, N_HEAD, PROMPTS, 6, Choice(temperature=1.0, top_k=1, seed=0)) == greedy
 
 
 # Batches, the cache, the context
@@ -131,8 +133,8 @@ def test_a_row_of_a_ragged_batch_gives_what_it_gives_alone_also_beyond_the_conte
 
 
 def test_a_sampled_row_does_not_depend_on_the_rows_after_it(params):
-    batch = generate(params, N_HEAD, PROMPTS, 8, temperature=1.0, seed=3)
-    alone = generate(params, N_HEAD, PROMPTS[:1], 8, temperature=1.0, seed=3)
+    batch = generate(params, N_HEAD, PROMPTS, 8, Choice(temperature=1.0, seed=3))
+    alone = generate(params, N_HEAD, PROMPTS[:1], 8, Choice(temperature=1.0, seed=3))
     assert batch[:1] == alone
 
 
@@ -179,13 +181,17 @@ def test_prompts_are_left_as_they_were(params):
         dict(top_p=0.0),
         dict(top_p=1.1),
         dict(top_p_rule="other"),
-        dict(overflow="crash"),
     ],
 )
-def test_settings_out_of_range_are_named(params, wrong):
+def test_settings_out_of_range_are_named(wrong):
     [(name, value)] = wrong.items()
     with pytest.raises(ValueError, match=f"{name} must be .* not {value}"):
-        generate(params, N_HEAD, PROMPTS, 1, **wrong)
+        Choice(**wrong)
+
+
+def test_an_overflow_that_is_none_is_named(params):
+    with pytest.raises(ValueError, match="overflow must be slide or error, not crash"):
+        stream(params, N_HEAD, PROMPTS, 1, overflow="crash")
 
 
 # Streams and stops
@@ -193,7 +199,7 @@ def test_settings_out_of_range_are_named(params, wrong):
 
 def test_a_stream_computes_only_what_is_taken_from_it(params, monkeypatch):
     calls = []
-    for module in ("decode", "prefill"):
+    for module in ("generate", "speed.guess", "speed.prefill"):
         monkeypatch.setattr(
             f"picogpt.{module}.gpt2", lambda *args, **more: calls.append(1) or gpt2(*args, **more)
         )
@@ -257,13 +263,13 @@ def test_a_stream_refuses_its_prompts_at_once(params):
         with pytest.raises(ValueError, match="must be"):
             stream(params, N_HEAD, prompts, n_new)
     with pytest.raises(ValueError, match="top_k"):
-        stream(params, N_HEAD, [[1]], 1, top_k=2.0)
+        Choice(top_k=2.0)
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-40, 1e-46, 5e-324])
 def test_a_temperature_near_zero_is_nearly_greedy(temperature):
     logits = np.array([[1.0, 3.0, 2.0]], np.float32)
-    assert sample(logits, [np.random.default_rng(0)], temperature).tolist() == [1]
+    assert sample(logits, Choice(temperature), [np.random.default_rng(0)]).tolist() == [1]
 
 
 def test_an_interrupt_brings_out_the_text_that_was_held_back():
@@ -275,3 +281,42 @@ def test_an_interrupt_brings_out_the_text_that_was_held_back():
     with pytest.raises(KeyboardInterrupt):
         shown.extend(piece for piece in until(pieces(), ["\n\n"]) if shown.append(piece))
     assert "".join(shown) == "abc\n"
+
+
+# What is computed, and how much of it
+
+HPARAMS_16 = dict(n_vocab=17, n_ctx=16, n_embd=12, n_head=3, n_layer=2)
+
+
+def test_left_padding_is_counted():
+    ids, pad = left_pad([[1, 2, 3], [4]])
+    assert ids.tolist() == [[1, 2, 3], [0, 0, 4]]
+    assert pad.tolist() == [0, 2]
+    assert left_pad([[1], [2]])[1] is None
+
+
+@pytest.mark.parametrize("n_rows", [1, 3])
+def test_a_text_beyond_the_context_reads_about_one_token_more_for_each(monkeypatch, n_rows):
+    params = tree_map(lambda w: w * 20, init_params(HPARAMS_16, np.random.default_rng(5)))
+    n_read = []
+    monkeypatch.setattr(
+        "picogpt.generate.prefill", lambda ids, *more: n_read.append(ids.shape[1]) or prefill(ids, *more)
+    )
+    generate(params, 3, [[1, 2]] * n_rows, 200, guesser=False)
+    assert set(n_read[1:]) == {8}  # half the context, each time
+    assert sum(n_read) <= 200 + 16
+
+
+def test_the_cache_has_no_more_room_than_is_needed(monkeypatch):
+    params, made = init_params(HPARAMS_16, np.random.default_rng(0)), []
+
+    class Cache(KVCache):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self.kv.shape[-2])
+
+    monkeypatch.setattr("picogpt.generate.KVCache", Cache)
+    generate(params, 3, [[1, 2, 3], [4]], 5)
+    generate(params, 3, [[1, 2, 3]], 14)
+    generate(params, 3, [[1, 2, 3]], 15)
+    assert made == [8, 16, 16, 16]  # the last text outgrows the context, and all is read anew

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
 
-from picogpt.generate import generate
+from picogpt.generate import generate, left_pad
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.params.init import init_params
 from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, tree_map, walk
-from picogpt.speed.decode import left_pad
 
 TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 

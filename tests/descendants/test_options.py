@@ -13,7 +13,8 @@ from picogpt.generate import generate
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
-from picogpt.params.shapes import OPTIONS, n_params, param_shapes
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import n_params, param_shapes
 from picogpt.params.tree import flatten, nest, tree_map, walk
 from picogpt.speed import prefill, shards
 from picogpt.speed.guess import DraftModel
@@ -158,7 +159,7 @@ def test_pieces_guesses_and_parts_change_nothing(kind, threads, monkeypatch):
     monkeypatch.setattr(shards, "PART", 7)
     params, ids, targets = model(kind)
     for pad in (None, np.array([3, 0])):
-        found = prefill.read(ids, params, 3, KVCache(params, 3, 2), pad)
+        found = prefill.prefill(ids, params, 3, KVCache(params, 3, 2), pad)
         np.testing.assert_allclose(found, gpt2(ids, params, 3, pad=pad)[:, -1:], rtol=0, atol=1e-12)
     prompts = [ids[0].tolist(), ids[1, :3].tolist()]
     plain = generate(params, 3, prompts, 9, use_cache=False, guesser=False)  # beyond the context

@@ -10,6 +10,7 @@ from picogpt.finetune import classify, lora, tuning
 from picogpt.finetune import cli as finetune
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.train import trainer
+from picogpt.train.settings import Recipe
 
 HPARAMS = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 WAYS = {
@@ -30,7 +31,7 @@ def tune(tiny, way, steps=3):
     rng = np.random.default_rng(0)
     params, hparams, trained = tuning.begin(tiny.params, HPARAMS, rng, **WAYS[way])
     of_trained = tuning.gradients_of(params, trainer.language_model(3))
-    c = trainer.recipe(steps=steps, lr=1e-2, warmup=0, dropout=0.1)
+    c = Recipe(steps=steps, lr=1e-2, warmup=0, dropout=0.1)
     state = trainer.begin(trained, 0)
     batch = tiny.ids, tiny.targets
     losses = [record["loss"] for record in trainer.updates(state, c, lambda rng: batch, of_trained)]
@@ -90,7 +91,7 @@ def test_the_model_that_is_saved_is_the_one_that_was_trained(way, tiny32, tmp_pa
 def test_training_all_that_is_named_is_training_the_model(tiny32):
     """The same steps, without anything of tuning.py."""
     params = tree_map(np.copy, tiny32.params)
-    state, c = trainer.begin(params, 0), trainer.recipe(steps=3, lr=1e-2, warmup=0, dropout=0.1)
+    state, c = trainer.begin(params, 0), Recipe(steps=3, lr=1e-2, warmup=0, dropout=0.1)
     list(trainer.updates(state, c, lambda rng: (tiny32.ids, tiny32.targets), trainer.language_model(3)))
     _, tuned, *_ = tune(tiny32, "whole")
     assert {path: w.tobytes() for path, w in walk(params)} == {path: w.tobytes() for path, w in walk(tuned)}

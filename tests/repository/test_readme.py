@@ -1,4 +1,4 @@
-"""What README.md claims is run and looked up."""
+"""What README.md and the pages of docs/ claim is run and looked up."""
 
 import doctest
 import json
@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from processes import run_python
 
+from docs import rooms
 from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.evaluate import cli as evaluate
 from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
-from picogpt.generate import generate
+from picogpt.generate import Choice, generate
+from picogpt.projects import adder, chars, sorter, words
+from picogpt.sizing import cli as sizing
 from picogpt.system import command
 from picogpt.text.bpe import load_encoder
 from picogpt.train import cli as train
@@ -24,6 +27,29 @@ REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 TALES = REPOSITORY / "models" / "tales"
 CARD = (TALES / "README.md").read_text(encoding="utf-8")
+DOCS = REPOSITORY / "docs"
+PAGES = {
+    path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8")
+    for path in [
+        REPOSITORY / "README.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        TALES / "README.md",
+        *DOCS.glob("*.md"),
+    ]
+}
+COMMANDS = {  # of `python -m`: the function whose parameters are its flags, and its other names of these
+    "picogpt.train": (train.train, {}),
+    "picogpt.evaluate": (evaluate.evaluate, {}),
+    "picogpt.explain": (explain.explain, {}),
+    "picogpt.sizing": (sizing.sizing, {}),
+    "picogpt.finetune": (finetune.finetune, {}),
+    "picogpt.finetune.classify": (classify.classify, {}),
+    "picogpt.projects.adder": (adder.adder, {}),
+    "picogpt.projects.chars": (chars.chars, {}),
+    "picogpt.projects.sorter": (sorter.sorter, {}),
+    "picogpt.projects.words": (words.words, {}),
+    "picogpt": (cli.continue_text, cli.ALIASES),
+}
 
 
 def blocks(text, language):
@@ -46,14 +72,20 @@ def run(line):
     return done
 
 
-@pytest.mark.parametrize(("line", "printed"), sessions(README) + sessions(CARD), ids=lambda text: text[:60])
+SESSIONS = [session for text in PAGES.values() for session in sessions(text)]
+
+
+@pytest.mark.parametrize(("line", "printed"), SESSIONS, ids=lambda text: text[:60])
 def test_commands_print_what_is_shown(line, printed, tmp_path):
     if "--help" in line:
         assert run(line).out == printed
         return
     done = run(f"{line} --models_dir {tmp_path}")  # where no 124M is
-    prompt = shlex.split(line)[3]  # a terminal shows it before the text
-    assert (done.err + prompt + done.out).rstrip("\n") == printed.rstrip("\n")
+    if line.startswith("python -m picogpt "):
+        prompt = shlex.split(line)[3]  # a terminal shows it before the text
+        assert (done.err + prompt + done.out).rstrip("\n") == printed.rstrip("\n")
+    else:
+        assert done.out == printed
 
 
 def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
@@ -74,51 +106,72 @@ def test_the_cards_samples_are_the_models():
     assert len(rows) == 10
     for prompt, shown in rows:
         ids = encoder.encode(prompt)
-        [new] = generate(params, hparams["n_head"], [ids], 53, temperature=0.6, top_k=40, seed=1)
+        [new] = generate(params, hparams["n_head"], [ids], 53, Choice(temperature=0.6, top_k=40, seed=1))
         assert encoder.decode(new).strip("\n").replace("\n", "<br>") == shown.replace("\\|", "|"), prompt
 
 
 def test_the_python_examples_run(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    results = doctest.testfile(str(REPOSITORY / "README.md"), module_relative=False)
+    results = doctest.testfile(str(DOCS / "python.md"), module_relative=False)
     assert results.attempted > 10
     assert results.failed == 0
 
 
+def test_readme_is_short_and_has_the_two_commands_that_set_everything_up():
+    assert len(README.splitlines()) <= 150
+    setup = "\n".join(blocks(README, "sh"))
+    assert 'pip install -e . && python -m picogpt "' in setup
+    assert 'pip install -e ".[test]" && python -m pytest' in setup
+
+
 def test_the_reading_table_tells_the_length_of_each_file():
     rows = re.findall(r"^\| \[`\S+`\]\((\S+)\) \| (\d+) \|", README, re.MULTILINE)
-    assert len(rows) == 7
+    assert len(rows) == 8
     for path, lines in rows:
         assert len((REPOSITORY / path).read_text(encoding="utf-8").splitlines()) == int(lines), path
 
 
-def test_every_file_of_the_package_is_named():
-    package = REPOSITORY / "picogpt"
-    for path in [*package.glob("*.py"), *package.glob("projects/*.py")]:
-        name = path.relative_to(REPOSITORY)
-        by_command = f"picogpt.projects.{path.stem}" in README or path.stem == "runs"
-        assert path.stem.startswith("__") or f"({name.as_posix()})" in README or by_command, name
+def test_the_index_names_every_page():
+    assert {f"docs/{name}" for name in re.findall(r"\]\((\w+\.md)\)", PAGES["docs/README.md"])} == {
+        name for name in PAGES if name.startswith("docs/") and name != "docs/README.md"
+    }
 
 
-@pytest.mark.parametrize(("text", "folder"), [(README, "."), (CARD, "models/tales")])
-def test_links_lead_somewhere(text, folder):
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("https://") or (REPOSITORY / folder / target).exists(), target
+def test_the_page_of_the_rooms_is_made_from_the_files():
+    assert PAGES["docs/rooms.md"] == rooms.page(), "run python tools/docs/rooms.py"
 
 
-@pytest.mark.parametrize("text", [README, CARD])
-def test_flags_in_commands_exist(text):
-    seen = 0
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    for target, place in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", PAGES[name]):
+        path = (REPOSITORY / name).parent / target if target else REPOSITORY / name
+        assert target.startswith("https://") or path.exists(), target
+        if place and path.suffix == ".md":
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert place in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings], place
+
+
+def commands(text):
+    """Yield the lines of the shell that a page shows, in blocks and in its tables, less their comments."""
     for line in "\n".join(blocks(text, "sh")).replace("\\\n", " ").splitlines():
-        for name, function, aliases in (
-            ("picogpt.train", train.train, {}),
-            ("picogpt.evaluate", evaluate.evaluate, {}),
-            ("picogpt.explain", explain.explain, {}),
-            ("picogpt.finetune", finetune.finetune, {}),
-            ("picogpt.finetune.classify", classify.classify, {}),
-            ("picogpt", cli.continue_text, cli.ALIASES),
-        ):
-            if f"python -m {name} " in line:
-                command.read_flags(function, shlex.split(line.split(f"python -m {name} ", 1)[1]), aliases)
-                seen += 1
-    assert seen
+        yield line.partition("  # ")[0]
+    yield from re.findall(r"^\|.*?`((?:pip|python) [^`]+)`", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_flags_in_commands_exist(name):
+    for line in commands(PAGES[name]):
+        for part in line.split("&&"):
+            found = re.match(r"\s*python -m (picogpt\S*)(.*)", part)
+            if found and found[1] in COMMANDS:
+                function, aliases = COMMANDS[found[1]]
+                command.read_flags(function, shlex.split(found[2]), aliases)
+
+
+def test_nobody_is_told_to_install_another_project_of_this_name():
+    """PyPI's picogpt is not this one: what is to be installed is this checkout, with its extras."""
+    for folder in ("picogpt", "tools", "tests", "docs", "models"):
+        for path in (REPOSITORY / folder).rglob("*"):
+            if path.suffix in (".py", ".md", ".html", ".txt", ".yml") and path != Path(__file__):
+                assert not re.search(r"pip install \W*picogpt", path.read_text(encoding="utf-8")), path
+    assert not any(re.search(r"pip install \W*picogpt", text) for text in PAGES.values())

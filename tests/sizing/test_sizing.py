@@ -9,7 +9,8 @@ from processes import run_python
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
-from picogpt.params.shapes import OPTIONS, SIZES, n_params
+from picogpt.params.options import OPTIONS
+from picogpt.params.shapes import SIZES, n_params
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.sizing import cli as sizing
 from picogpt.sizing.presets import PRESETS

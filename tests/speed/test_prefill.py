@@ -18,7 +18,7 @@ def test_pieces_give_the_logits_and_the_cache_of_one_call(tiny, threads, piece, 
     pad = None if pad is None else np.array(pad)
     whole, pieces = KVCache(tiny.params, tiny.n_head, 2), KVCache(tiny.params, tiny.n_head, 2)
     expected = gpt2(tiny.ids, tiny.params, tiny.n_head, whole, pad=pad)[:, -1:]
-    found = prefill.read(tiny.ids, tiny.params, tiny.n_head, pieces, pad)
+    found = prefill.prefill(tiny.ids, tiny.params, tiny.n_head, pieces, pad)
     assert pieces.length == whole.length == 7
     assert np.abs(found - expected).max() < 1e-12
     for b, begin in enumerate([0, 0] if pad is None else pad):  # what stands at the padding means nothing
@@ -29,13 +29,13 @@ def test_pieces_follow_what_the_cache_holds(tiny, threads, piece):
     row = tiny.ids[:1]
     cache = KVCache(tiny.params, tiny.n_head)
     gpt2(row[:, :3], tiny.params, tiny.n_head, cache)
-    found = prefill.read(row[:, 3:], tiny.params, tiny.n_head, cache)
+    found = prefill.prefill(row[:, 3:], tiny.params, tiny.n_head, cache)
     assert np.abs(found - gpt2(row, tiny.params, tiny.n_head)[:, -1:]).max() < 1e-12
 
 
 def test_a_cache_with_room_for_no_more_is_enough(tiny):
     cache = KVCache(tiny.params, tiny.n_head, 2, n_ctx=7)
-    found = prefill.read(tiny.ids, tiny.params, tiny.n_head, cache)
+    found = prefill.prefill(tiny.ids, tiny.params, tiny.n_head, cache)
     assert np.abs(found - gpt2(tiny.ids, tiny.params, tiny.n_head)[:, -1:]).max() < 1e-12
     with pytest.raises(ValueError, match="7 \\+ 1 tokens do not fit into the cache, which has room for 7"):
         gpt2(tiny.ids[:, :1], tiny.params, tiny.n_head, cache)
@@ -45,9 +45,9 @@ def test_an_error_in_one_piece_ends_them_all(tiny, threads, piece):
     ids = tiny.ids.copy()
     ids[0, 4] = 99
     with pytest.raises(ValueError, match="token id 99 is not in this model's vocabulary"):
-        prefill.read(ids, tiny.params, tiny.n_head, KVCache(tiny.params, tiny.n_head, 2))
+        prefill.prefill(ids, tiny.params, tiny.n_head, KVCache(tiny.params, tiny.n_head, 2))
 
 
 def test_reading_float32_makes_float32(tiny32, piece):
     cache = KVCache(tiny32.params, tiny32.n_head, 2)
-    assert prefill.read(tiny32.ids, tiny32.params, tiny32.n_head, cache).dtype == np.float32
+    assert prefill.prefill(tiny32.ids, tiny32.params, tiny32.n_head, cache).dtype == np.float32

@@ -20,6 +20,7 @@ from picogpt.params.shapes import SIZES
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 from picogpt.train import cli as train
+from picogpt.train.settings import Settings
 
 TESTS = Path(__file__).parents[1]
 OPENAI = TESTS / "data" / "gpt2-124M"
@@ -251,7 +252,7 @@ SMALL = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=2, eval
 def test_a_text_that_cannot_be_learned_from_is_one_line(tmp_path, content, said):
     (tmp_path / "text").write_bytes(content)
     with pytest.raises(ValueError, match=said):
-        train.train(str(tmp_path / "text"), out=str(tmp_path / "out"), **SMALL)
+        train.train(Settings(str(tmp_path / "text"), out=str(tmp_path / "out"), **SMALL))
     assert [path.name for path in tmp_path.iterdir()] == ["text"]
 
 
@@ -261,7 +262,7 @@ def test_a_text_beyond_the_vocabulary_of_the_model_is_refused(tmp_path):
     weights.save(tmp_path / "model", params, hparams, CharEncoder("abc "))
     (tmp_path / "text").write_text("a b c d " * 100)
     with pytest.raises(ValueError, match="the model does not know 'd', only the characters 'abc '"):
-        train.train(str(tmp_path / "text"), out=str(tmp_path / "out"), init=str(tmp_path / "model"))
+        train.train(Settings(str(tmp_path / "text"), out=str(tmp_path / "out"), init=str(tmp_path / "model")))
     assert not (tmp_path / "out").exists()
 
 
@@ -270,7 +271,7 @@ def trained(tmp_path):
     """A training that has ended, as the arguments that made it."""
     (tmp_path / "text").write_text("To be or not to be. " * 100)
     given = dict(file=str(tmp_path / "text"), out=str(tmp_path / "out"), **SMALL)
-    train.train(**given)
+    train.train(Settings(**given))
     return given
 
 
@@ -281,7 +282,7 @@ def test_a_training_resumed_with_another_setting_names_it(trained, change):
     [(name, _)] = change.items()
     before = SMALL.get(name, 0.002)
     with pytest.raises(ValueError, match=rf"was trained with --{name} {before}: resume with that") as error:
-        train.train(**trained | change, resume=True)
+        train.train(Settings(**trained | change, resume=True))
     further = f"or use another --out, where --init {trained['out']} goes on from its model"
     assert str(error.value).endswith(further if name == "steps" else "or use another --out")
 
@@ -290,7 +291,7 @@ def test_a_training_resumed_from_another_folder_asks_for_its_text(tmp_path, monk
     (tmp_path / "text").write_text("To be or not to be. " * 100)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    train.train("text", out="out", **SMALL)
+    train.train(Settings("text", out="out", **SMALL))
     monkeypatch.chdir(tmp_path / "elsewhere")
     resume = functools.partial(call_command, train.train, "--resume", "--out=../out", config=train.flags_file)
     done = resume()
@@ -321,4 +322,4 @@ def test_a_state_that_has_been_tampered_with_is_named(trained, damage):
     tensors = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     safetensors.write(path, tensors, {"state": json.dumps(rest)})
     with pytest.raises(ValueError, match=r"state\.safetensors is damaged, or no state of a training"):
-        train.train(**trained, resume=True)
+        train.train(Settings(**trained, resume=True))

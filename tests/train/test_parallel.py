@@ -23,7 +23,7 @@ FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
 
 needs_mpi = pytest.mark.skipif(
     not (MPIEXEC and importlib.util.find_spec("mpi4py")),
-    reason='needs mpiexec and mpi4py: pip install "picogpt[mpi]"',
+    reason='needs mpiexec and mpi4py: pip install -e ".[mpi]"',
 )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from picogpt.train import schedule, trainer
+from picogpt.train.settings import Recipe
 
 # What minGPT's tuned play_char printed at the end of epochs of 1,106,816 tokens, '%e' % lr.
 PUBLISHED = {
@@ -23,14 +24,14 @@ PUBLISHED = {
 @pytest.mark.parametrize("epoch", PUBLISHED)
 def test_the_schedule_by_tokens_is_mingpts(epoch):
     n_epoch = 8647 * 128  # tokens: ceil(1115394 / 129) windows
-    c = trainer.recipe(lr=6e-4, min_lr=6e-5, warmup_tokens=512 * 20, decay_tokens=150 * n_epoch)
+    c = Recipe(lr=6e-4, min_lr=6e-5, warmup_tokens=512 * 20, decay_tokens=150 * n_epoch)
     c.schedule = "floor"
     assert f"{schedule.rate(c, step=None, tokens=epoch * n_epoch):e}" == PUBLISHED[epoch]
 
 
 def test_the_rate_by_tokens_is_that_by_steps_where_updates_are_alike():
-    by_steps = trainer.recipe(steps=50, warmup=10)
-    by_tokens = trainer.recipe(warmup_tokens=10 * 768, decay_tokens=50 * 768)
+    by_steps = Recipe(steps=50, warmup=10)
+    by_tokens = Recipe(warmup_tokens=10 * 768, decay_tokens=50 * 768)
     for step in range(10, 60):
         rates = schedule.rate(by_steps, step, None), schedule.rate(by_tokens, None, 768 * step)
         assert rates[0] == pytest.approx(rates[1], rel=1e-12)
@@ -61,7 +62,7 @@ def test_an_update_takes_as_many_batches_as_the_ramp_says_and_counts_their_token
     def gradients(params, batch, p_drop, rng):
         return float(batch.mean()), dict(w=params["w"] - batch)
 
-    c = trainer.recipe(steps=6, accumulate=3, ramp_tokens=20, batch_tokens=10)
+    c = Recipe(steps=6, accumulate=3, ramp_tokens=20, batch_tokens=10)
     c.warmup_tokens, c.decay_tokens = 30, schedule.planned_tokens(c)
     seen = []
     for record in trainer.updates(state, c, draw, gradients):

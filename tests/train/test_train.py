@@ -23,10 +23,11 @@ from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map
-from picogpt.system import command, files
+from picogpt.system import files
 from picogpt.text import data
 from picogpt.train import cli as train
 from picogpt.train import journal, prepare, schedule, trainer
+from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
 SHAKESPEARE = REPOSITORY / "tests" / "data" / "tinyshakespeare.txt"
@@ -118,7 +119,7 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_pa
 
 def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
     c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
-    train.train(str(text), out=str(tmp_path / "whole"), **c)
+    train.train(Settings(str(text), out=str(tmp_path / "whole"), **c))
     move, n_moves = files.move_into_place, 0
     for k in range(50):
         for before in (True, False):
@@ -134,9 +135,9 @@ def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tm
 
             monkeypatch.setattr(files, "move_into_place", move_or_die)
             with contextlib.suppress(KeyboardInterrupt):
-                train.train(str(text), out=str(tmp_path / "killed"), **c)
+                train.train(Settings(str(text), out=str(tmp_path / "killed"), **c))
             monkeypatch.setattr(files, "move_into_place", move)
-            train.train(str(text), out=str(tmp_path / "killed"), resume=True, **c)
+            train.train(Settings(str(text), out=str(tmp_path / "killed"), resume=True, **c))
             assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
             shutil.rmtree(tmp_path / "killed")
         if n_moves < k + 1:  # there are no more files to die at
@@ -151,7 +152,7 @@ def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
     updates = [record for record in records if "loss" in record]
     assert [record["step"] for record in updates] == [*range(1, 61)]
     assert [record["tokens"] for record in updates] == [128 * step for step in range(1, 61)]
-    c = trainer.recipe(steps=60, warmup=5)
+    c = Recipe(steps=60, warmup=5)
     assert [record["lr"] for record in updates] == [schedule.rate(c, step, None) for step in range(60)]
     for record in updates:
         measured = {"ratio"} if record["step"] % 10 == 0 else set()
@@ -184,12 +185,6 @@ def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):
     assert part["log.jsonl"][-1]["step"] == 300
     code, said = run("--out=part", "--resume", "--lr=0.5", folder=tmp_path)
     assert (code, "part was trained with --lr 0.002" in said) == (1, True)
-
-
-def test_the_recipe_of_the_trainer_is_the_commands():
-    usual = {name: p.default for name, p in command.parameters(train.train).items()} | dict(batch_tokens=0)
-    for name, value in vars(trainer.recipe()).items():
-        assert value == (usual["lr"] / 10 if name == "min_lr" else usual[name]), name
 
 
 def test_flags_come_from_a_file_unless_given(text, tmp_path):
@@ -244,7 +239,7 @@ def test_the_model_that_is_kept_is_the_best_or_the_last(text, tmp_path):
     text.write_text(all_of_it[:1500])
     c = dict(n_layer=1, n_head=2, n_embd=32, n_ctx=8, steps=100, eval_every=5, eval_batches=3, lr=0.05)
     for keep in ("best", "last"):
-        train.train(str(text), out=str(tmp_path / keep), keep=keep, **c)
+        train.train(Settings(str(text), out=str(tmp_path / keep), keep=keep, **c))
         state = safetensors.read(tmp_path / keep / "state.safetensors")[0]
         model = safetensors.read(tmp_path / keep / "model.safetensors")[0]
         is_last = all(np.array_equal(model[path], state[f"params.{path}"]) for path in model)
@@ -259,12 +254,12 @@ def test_the_model_that_is_kept_is_the_best_or_the_last(text, tmp_path):
 
 def test_a_training_that_resumes_makes_no_new_model(text, tmp_path, monkeypatch):
     c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=2, eval_batches=1)
-    train.train(str(text), out=str(tmp_path), **c)
+    train.train(Settings(str(text), out=str(tmp_path), **c))
     monkeypatch.setattr(prepare, "init_params", pytest.fail)
-    train.train(str(text), out=str(tmp_path), resume=True, **c)
+    train.train(Settings(str(text), out=str(tmp_path), resume=True, **c))
     (tmp_path / "chars.json").unlink()
     with pytest.raises(ValueError, match="has lost its tokenizer"):
-        train.train(str(text), out=str(tmp_path), resume=True, **c)
+        train.train(Settings(str(text), out=str(tmp_path), resume=True, **c))
 
 
 def test_accumulated_small_batches_are_one_large_batch():
@@ -275,7 +270,7 @@ def test_accumulated_small_batches_are_one_large_batch():
         params = tree_map(lambda w: w.astype(np.float64), init_params(hparams, np.random.default_rng(1)))
         draw = functools.partial(data.random_batch, ids, batch_size, hparams["n_ctx"])
         gradients = trainer.language_model(hparams["n_head"])
-        c = trainer.recipe(accumulate=accumulate, steps=3, lr=1e-2, warmup=0)
+        c = Recipe(accumulate=accumulate, steps=3, lr=1e-2, warmup=0)
         updates = trainer.updates(trainer.begin(params, 2), c, draw, gradients)
         results.append(([(record["loss"], record["norm"]) for record in updates], flatten(params)))
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-10)

@@ -34,6 +34,7 @@ from picogpt.speed import shards
 from picogpt.system import machine
 from picogpt.text import bpe, data
 from picogpt.train import optim, trainer
+from picogpt.train.settings import Recipe
 
 LR, BETAS, WEIGHT_DECAY, CLIP = 6e-4, (0.9, 0.95), 0.1, 1.0
 
@@ -144,7 +145,7 @@ class PicoGPT(Engine):
 
     def train(self, batch_size, n_ctx, n_steps):
         """Make steps by the trainer's own `update`."""
-        c = trainer.recipe(
+        c = Recipe(
             steps=10**6, lr=LR, min_lr=LR, warmup=0, beta1=BETAS[0], beta2=BETAS[1],
             weight_decay=WEIGHT_DECAY, clip=CLIP,
         )  # fmt: skip

@@ -23,6 +23,7 @@ from picogpt.speed import shards
 from picogpt.system import command
 from picogpt.text import data
 from picogpt.train import parallel, trainer
+from picogpt.train.settings import Recipe
 
 
 def scaling(*, n_layer: int = 6, n_embd: int = 384, n_ctx: int = 256, batch_size: int = 4, repeats: int = 10):
@@ -36,7 +37,7 @@ def scaling(*, n_layer: int = 6, n_embd: int = 384, n_ctx: int = 256, batch_size
         flat = np.zeros(sum(w.size for w in flatten(params).values()), np.float32)
         shortest = functools.partial(shortest_time, comm, repeats)
         compute = shortest(lambda: shards.batch_gradients(params, *batch, n_head), alone=True)
-        c, grads = trainer.recipe(steps=10**6), shards.batch_gradients(params, *batch, n_head)
+        c, grads = Recipe(steps=10**6), shards.batch_gradients(params, *batch, n_head)
         serial = shortest(lambda: trainer.update(state, c, lambda rng: None, lambda *_: (grads[0], grads[1])))
         copy = shortest(lambda: parallel.total_gradients(comm, *grads))
         latency = shortest(lambda: parallel.total(comm, flat[:2]))

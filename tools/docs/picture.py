@@ -1,35 +1,107 @@
-"""Make docs/explain.png: the attention of the bundled model, as the page of `picogpt.explain` shows it.
+"""Make the pictures of README: what the bundled model looks at, its page, the book, and a check that fails.
 
-usage: python tools/docs/picture.py [--out FILE]
+usage: python tools/docs/picture.py [NAME ...]
 
-Needs playwright (`pip install -e ".[browser]"`) and an installed Chromium.
+Needs playwright and what the book needs (`pip install -e ".[browser,book]"`) and an installed Chromium.
 
-  --out FILE          the picture (docs/explain.png)
+  NAME   explain: its attention; look: the page of `picogpt.explain`; book: a page of the book; rebuild: the
+         exercises' answer to a usual mistake (all four)
+
+Each is made by running what it shows, and written to docs/NAME.png.
 """
 
+import html
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import each other by name
+sys.path.insert(0, str(Path(__file__).parents[2]))  # this picogpt, installed or not
+from book import __main__ as book
+
 from picogpt.explain import cli as explain
-from picogpt.system import command
 
+REPOSITORY = Path(__file__).parents[2]
 PROMPT = "There was once a king who had a daughter, and the king said to the"
+MISTAKE = "    e = np.exp(x)\n    return e / e.sum()\n"  # softmax over all rows at once
+TERMINAL = """<body style="margin: 0; background: #1b1f24"><pre style="margin: 0; padding: 16px 20px;
+color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace; white-space: pre-wrap">{}</pre></body>"""
 
 
-def picture(*, out: str = "docs/explain.png"):
-    """Write the picture, as the docstring of this module says."""
+def picture_explain(page, folder):
+    """Picture the attention of all heads, one enlarged."""
+    show_explain(page, folder, 1000, 900)
+    page.locator("#attention .pair").screenshot(path=target("explain"))
+
+
+def picture_look(page, folder):
+    """Picture the beginning of the page that `picogpt.explain` writes."""
+    show_explain(page, folder, 760, 760)
+    page.screenshot(path=target("look"))
+
+
+def picture_book(page, folder):
+    """Picture the chapter of the softmax, formulas beside the code."""
+    book.build(folder)
+    page.set_viewport_size(dict(width=760, height=760))
+    page.goto(Path(folder, "softmax.html").as_uri())
+    page.screenshot(path=target("book"))
+
+
+def picture_rebuild(page, folder):
+    """Picture what the first rung of the exercises says of a usual mistake."""
+    said = [terminal(folder, "start", "mine")]
+    path = Path(folder, "mine", "picogpt", "ops.py")
+    text = path.read_text(encoding="utf-8")
+    head, rest = text.split("def softmax(", 1)
+    body = rest.replace("    raise NotImplementedError", MISTAKE.rstrip("\n"), 1)
+    path.write_text(f"{head}def softmax({body}", encoding="utf-8")
+    said.append(terminal(path.parents[1], "check"))
+    page.set_viewport_size(dict(width=760, height=760))
+    page.set_content(TERMINAL.format(html.escape("\n".join(said))))
+    page.screenshot(path=target("rebuild"))
+
+
+def show_explain(page, folder, width, height):
+    """Open the page of what the bundled model does with PROMPT."""
+    path = Path(folder, "page.html")
+    explain.explain(PROMPT, n=0, out=str(path))
+    page.set_viewport_size(dict(width=width, height=height))
+    page.goto(path.as_uri())
+
+
+def terminal(folder, *words):
+    """Run a command of the exercises; return what a terminal shows, the command included."""
+    command = [sys.executable, "-m", "picogpt.exercises", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    return f"$ python -m picogpt.exercises {' '.join(words)}\n{done.stderr}{done.stdout}"
+
+
+def target(name):
+    """Return the path of a picture."""
+    return REPOSITORY / "docs" / f"{name}.png"
+
+
+PICTURES = dict(explain=picture_explain, look=picture_look, book=picture_book, rebuild=picture_rebuild)
+
+
+def main(names):
+    """Make the pictures that are named, or all."""
+    if set(names) - set(PICTURES):
+        sys.exit(__doc__)
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        path = Path(folder, "page.html")
-        explain.explain(PROMPT, n=0, out=str(path))
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport=dict(width=1000, height=900), device_scale_factor=1.5)
-        page.goto(path.as_uri())
-        page.locator("#attention .pair").screenshot(path=out)
+        for name in names or PICTURES:
+            page = browser.new_page(device_scale_factor=1.5 if name == "explain" else 1)
+            with tempfile.TemporaryDirectory() as folder:
+                PICTURES[name](page, folder)
+            page.close()
         browser.close()
 
 
 if __name__ == "__main__":
-    command.run(picture)
+    main(sys.argv[1:])

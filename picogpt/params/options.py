@@ -1,0 +1,56 @@
+"""How a descendant of GPT-2 may differ from it: one field for each option; docs/options.md tells more.
+
+An option is a hyper-parameter, which hparams.json leaves out where it is as in GPT-2, and a flag of
+`picogpt.train` and `picogpt.sizing`, where None means not given. What it does is in descendants/.
+"""
+
+import dataclasses
+from typing import Annotated
+
+from picogpt.system.flags import Whole
+from picogpt.system.signature import OneOf, Usual, parameters
+
+
+@dataclasses.dataclass(kw_only=True)
+class Options:
+    """The options: for each the values that it may have, GPT-2's, and what it means."""
+
+    bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
+    tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
+    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
+    gelu: Annotated[
+        str | None,
+        OneOf("tanh", "erf", "quick"),
+        Usual("tanh"),
+        "tanh, GPT-2's; erf, the exact one; or quick, with a sigmoid",
+    ] = None
+    time_weighting: Annotated[
+        str | None,
+        OneOf("none", "full", "circulant"),
+        Usual("none"),
+        "learned factors of attention by place: full, circulant or none",
+    ] = None
+    time_mixing: Annotated[
+        bool | None, Usual(False), "whether attention sees half of the channels one token late"
+    ] = None
+    band: Annotated[
+        Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
+    ] = None
+
+
+@dataclasses.dataclass(kw_only=True)
+class AllOptions(Options):
+    """The options with what a model gets only after its training: no flag of `picogpt.train`."""
+
+    adapter: Annotated[
+        Whole | None, Usual(0), "channels of the adapters that a fine-tuning inserts ({}: there are none)"
+    ] = None
+
+
+OPTIONS = {name: flag.usual for name, flag in parameters(AllOptions).items()}  # as in GPT-2
+ALLOWED = {  # options that are one of a few
+    name: (True, False) if flag.kind is bool else tuple(flag.allowed)
+    for name, flag in parameters(AllOptions).items()
+    if flag.kind is not int
+}
+NUMBERS = OPTIONS.keys() - ALLOWED.keys()  # the others are whole numbers from 0 on
