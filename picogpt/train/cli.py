@@ -58,7 +58,7 @@ def flags_file(given):
     """Return the JSON file whose flags hold where none are given: --config, or of the training resumed."""
     own = Path(given.get("out", Settings.out), SETTINGS)
     resumes = given.get("resume", "").lower() == "true"
-    if resumes and not own.exists() and not {"file", "config"} & given.keys():
+    if resumes and not own.is_file() and not {"file", "config"} & given.keys():
         raise FileNotFoundError(
             f"{own.parent} holds no training to resume: --out names its folder, a FILE begins one"
         )

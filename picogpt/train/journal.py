@@ -36,7 +36,7 @@ def open_log(folder, step):
         log.warning("%s is damaged: it tells of %d updates, and %d are done", path, n, step)
     with atomic_write(path) as file:
         file.writelines(line(record).encode() for record in kept)
-    return open_own(path, "a", encoding="utf-8", buffering=1)  # each line is written at once
+    return open_own(path, "ab", buffering=0)  # each line is written at once
 
 
 def read_log(path):
@@ -55,14 +55,15 @@ def read_log(path):
 
 def write(file, record):
     """Append a record to the log; a number that is not one, as the loss over no text, is left out."""
+    rest = line({key: value for key, value in record.items() if not math.isnan(value)}).encode()
     with naming(file.name):
-        file.write(line({key: value for key, value in record.items() if not math.isnan(value)}))
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def settle(file):
     """Return once all of the log is on the disk: before a state that counts on it is saved."""
     with naming(file.name):
-        file.flush()
         os.fsync(file.fileno())
 
 
