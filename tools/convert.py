@@ -33,13 +33,16 @@ from formats import llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import param_shapes
+from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command
+from picogpt.system import command, folders
 from picogpt.system.files import atomic_write
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
 
+WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
+MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
+MADE = [*MADE.split(), *["chars.json", "vocab.json", "merges.txt", "added_tokens.json", "gpt2_tokenizer.bin"]]
 PYTORCH_MODEL = "pytorch_model.bin"
 
 
@@ -69,23 +72,28 @@ def convert(
     params = weights.lay_out(arrays, hparams, source)
     encoder = read_encoder(source, tokenizer, hparams)
     check_kind(hparams, to)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    with folders.let_go_at_last(folder):
+        if out:
+            folders.hold(folder, WHOLE)
+            destination(source, out, to)  # nobody else has come first
+            folders.clear(folder, MADE)
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not (source / "hparams.json").is_file():
+        if to != "picogpt" or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG):
+    for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    folders.check_free(folder, WHOLE)
     return folder
 
 

@@ -209,11 +209,11 @@ def save(folder, params, hparams, encoder=None):
 
 
 def save_hparams(folder, hparams, encoder=None):
-    """Write hparams.json, and the tokenizer's files beside it."""
-    with atomic_write(Path(folder, "hparams.json")) as file:
-        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
+    """Write the tokenizer's files, and then hparams.json: with it a model is whole."""
     if encoder is not None:
         encoder.save(folder)
+    with atomic_write(Path(folder, "hparams.json")) as file:
+        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
 def save_params(folder, params, hparams):

@@ -6,15 +6,7 @@ Continues the prompt by the likeliest tokens and writes what happens inside to a
 else, no network either: the probabilities of each next token, the attention of every head, what each layer
 would say, what each part adds, what happens without a head, and the lines of source with their shapes.
 
-  PROMPT              the text to look at; without it, or with -, it is read from stdin
-  --n N               how many tokens to add (8). With those of the prompt, at most 128
-  --model NAME        124M, 355M, 774M or 1558M, downloaded on first use; or a folder (tales, the small
-                      model that comes with picogpt)
-  --models_dir DIR    where downloaded models are (models)
-  --out FILE          the page (explain.html)
-  --open              show it in the browser
-  --text              write to the terminal instead: tokens, the five likeliest after each, attention
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
+{flags}
 
 Most of the work is for the heads: without each of them, all layers after it are computed again.
 
@@ -28,6 +20,7 @@ import logging
 import shutil
 import webbrowser
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
@@ -39,7 +32,7 @@ from picogpt.explain import insides, trace
 from picogpt.generate import generate
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
-from picogpt.system import command, machine
+from picogpt.system import command, flags, machine
 from picogpt.system.files import atomic_write
 
 log = logging.getLogger("picogpt")
@@ -50,21 +43,20 @@ SHADES = " .:-=+*#%@"
 
 
 def explain(
-    prompt: str | None = None,
+    prompt: Annotated[str | None, "the text to look at; without it, or with -, it is read from stdin"] = None,
     *,
-    n: int = 8,
-    model: str = "tales",
-    models_dir: str = "models",
-    out: str = "explain.html",
-    open: bool = False,
-    text: bool = False,
-    threads: int = 0,
+    n: Annotated[flags.Whole, "how many tokens to add ({}). With those of the prompt, at most 128"] = 8,
+    model: flags.Model = "tales",
+    models_dir: flags.ModelsDir = "models",
+    out: Annotated[str, "FILE", "the page"] = "explain.html",
+    open: Annotated[bool, "show it in the browser"] = False,
+    text: Annotated[
+        bool, "write to the terminal instead: tokens, the five likeliest after each, attention"
+    ] = False,
+    threads: flags.Threads = 0,
 ):
     """Explain as the docstring of this module says; these are the command's flags."""
-    if n < 0:
-        command.usage_error(f"--n must not be negative, as is {n}")
-    if not 0 <= threads < 2**16:
-        command.usage_error(f"--threads must not be negative or beyond {2**16 - 1}, as is {threads}")
+    command.check(explain, locals())
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
     prompt = cli.read_prompt(prompt)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from picogpt.params.options import ALLOWED, NUMBERS, OPTIONS
+from picogpt.params.options import ALLOWED, OPTIONS
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
@@ -26,7 +26,7 @@ def check_hparams(hparams):
         value = hparams.get(key, OPTIONS[key])
         if type(value) is not type(OPTIONS[key]) or (value not in allowed):
             raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
-    for key in NUMBERS:
+    for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")

@@ -17,7 +17,6 @@ class Options:
 
     bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
     tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
-    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
     gelu: Annotated[
         str | None,
         OneOf("tanh", "erf", "quick"),
@@ -33,6 +32,7 @@ class Options:
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
+    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
     ] = None
@@ -47,10 +47,10 @@ class AllOptions(Options):
     ] = None
 
 
-OPTIONS = {name: flag.usual for name, flag in parameters(AllOptions).items()}  # as in GPT-2
-ALLOWED = {  # options that are one of a few
-    name: (True, False) if flag.kind is bool else tuple(flag.allowed)
-    for name, flag in parameters(AllOptions).items()
+FLAGS = [parameters(AllOptions)[field.name] for field in dataclasses.fields(AllOptions)]
+OPTIONS = {flag.name: flag.usual for flag in FLAGS}  # as in GPT-2
+ALLOWED = {  # of those that are one of a few; the others are whole numbers from 0 on
+    flag.name: (True, False) if flag.kind is bool else tuple(flag.allowed)
+    for flag in FLAGS
     if flag.kind is not int
 }
-NUMBERS = OPTIONS.keys() - ALLOWED.keys()  # the others are whole numbers from 0 on

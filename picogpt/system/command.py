@@ -39,12 +39,9 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
 def code_of(function, argv, aliases, config):
     """Call `function` with the flags in `argv`; say what goes wrong, and return the exit code."""
     try:
-        argv = sys.argv[1:] if argv is None else argv
-        flags = read_flags(function, argv, aliases, config)
+        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases, config)
         known, settings = parameters(function), settings_of(function)
-        typed = [flag_name(word) for word in argv if word.startswith("-")]
-        shown = {aliases.get(name, name): name for name in typed}
-        values = {name: parse(known[name], text, shown.get(name, name)) for name, text in flags.items()}
+        values = {name: parse(known[name], text) for name, text in flags.items()}
         function(settings(**values)) if settings else function(**values)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -140,14 +137,10 @@ def read_flags(function, argv, aliases, config=None):
     return given
 
 
-def flag_name(word):
-    """Return the name of the flag in a word such as --top-k=3: top_k."""
-    return word.partition("=")[0].lstrip("-").replace("-", "_")
-
-
 def flag_parameter(flag, known, aliases):
     """Return the parameter that a word such as --top-k means."""
-    name = aliases.get(flag_name(flag), flag_name(flag))
+    name = flag.lstrip("-").replace("-", "_")
+    name = aliases.get(name, name)
     if name not in known:
         near = difflib.get_close_matches(name, [*known, *aliases, "help"], n=1)
         hint = f"did you mean --{near[0]}?" if near else "a text that begins with - goes after --"
@@ -190,12 +183,12 @@ def read_config(path, never=(), module=None, *, known):
     return texts
 
 
-def parse(flag, text, shown):
-    """Return the value that the text of a flag stands for, or end the program, naming it as it was typed."""
+def parse(flag, text):
+    """Return the value that the text of a flag stands for, or end the program."""
     kinds = {int: "a whole number", float: "a number", bool: "true or false"}
     try:
         if flag.kind is bool:
             return {"true": True, "false": False}[text.lower()]
         return json.loads(text) if flag.kind is list else flag.kind(text)
     except (ValueError, KeyError):
-        return usage_error(f"--{shown} takes {kinds[flag.kind]}, not {text!r}")
+        return usage_error(f"--{flag.name} takes {kinds[flag.kind]}, not {text!r}")

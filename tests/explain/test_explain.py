@@ -186,11 +186,11 @@ def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(mad
 @pytest.mark.parametrize(
     ("argv", "code", "says"),
     [
-        (["a", "--n", "-1"], 2, "--n must not be negative, as is -1"),
+        (["a", "--n", "-1"], 2, "--n must be at least 0 and less than 2**31, not -1"),
         (["a", "--n", "300"], 1, "tokens of the prompt and 300 new ones are more than the 128 that a page"),
         (["a", "--model", "nothing"], 1, "nothing is neither a folder nor a size of GPT-2"),
         (["a", "--out", "no/such/folder.html"], 1, "No such file or directory"),
-        (["a", "--threads", "-1"], 2, "--threads must not be negative"),
+        (["a", "--threads", "-1"], 2, "--threads must be at least 0 and less than 2**16, not -1"),
     ],
     ids=str,
 )
