@@ -24,6 +24,10 @@ and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 import sys
 from pathlib import Path

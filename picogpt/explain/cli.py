@@ -17,6 +17,7 @@ import base64
 import html
 import json
 import logging
+import re
 import shutil
 import webbrowser
 from pathlib import Path
@@ -33,7 +34,7 @@ from picogpt.generate import generate
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
 from picogpt.system import command, flags, machine
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, check_out, read_text
 
 log = logging.getLogger("picogpt")
 MOST = 128  # tokens in a page: attention grows with their square
@@ -59,6 +60,8 @@ def explain(
     command.check(explain, locals())
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
+    if not text:
+        check_out(out)
     prompt = cli.read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir)
     ids, n_prompt = continue_ids(prompt, n, params, hparams, encoder)
@@ -196,11 +199,12 @@ def quoted(encoder, i):
 
 def write_page(path, data):
     """Write the page: the template beside this file, with the data in it; return its path."""
-    path, template = Path(path), Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+    path, template = Path(path), read_text(Path(__file__).with_name("page.html"))
     title = html.escape(f"Inside {data['model']['name']}")
     content = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     with atomic_write(path) as file:
-        file.write(template.replace("{{title}}", title).replace("{{data}}", content).encode())
+        parts = dict(title=title, data=content)  # put in at once: a title may look like a place
+        file.write(re.sub(r"\{\{(title|data)\}\}", lambda place: parts[place[1]], template).encode())
     return path
 
 

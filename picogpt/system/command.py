@@ -6,6 +6,7 @@ of the function's module, with the flags in place of {flags}.
 """
 
 import difflib
+import importlib.util
 import inspect
 import json
 import logging
@@ -64,6 +65,8 @@ def sentence(error):
     said = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         said = "there is not enough memory"
+    elif isinstance(error, ArithmeticError):
+        said = f"a number is too large or too small ({error})"
     elif isinstance(error, OSError) and error.strerror:
         said = f"{error.filename or 'stdout or stderr'}: {error.strerror}"
     if len(said) > LONGEST:
@@ -75,6 +78,12 @@ def usage_error(message):
     """Say what is wrong with the flags, and end the program with code 2."""
     log.error("%s (--help shows all flags)", message)
     sys.exit(2)
+
+
+def needs(package, extra):
+    """Raise ValueError, which says how to install it, unless Python finds a package."""
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(f'this needs {package}, which is not installed: pip install -e ".[{extra}]"')
 
 
 def check(function, values):

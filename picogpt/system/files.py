@@ -102,6 +102,14 @@ def once(pairs):
     return found
 
 
+def check_out(path, flag="--out"):
+    """Raise an error unless a file can be written to `path`, which `flag` names: before the work, not after."""
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder: {flag} names the file that is written")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{Path(path).parent} is missing: make the folder that {flag} names")
+
+
 def move_into_place(temporary, path):
     """Give the complete file `temporary` the name `path`, in one step that also survives a power cut.
 

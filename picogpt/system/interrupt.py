@@ -10,6 +10,7 @@ A signal that is ignored, as Ctrl-C is by what a script has put into the backgro
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -55,6 +56,16 @@ def handled(handler=raised):
     finally:
         for number, was in before.items():
             signal.signal(number, was)
+
+
+def quietly(main, *args):
+    """Call a program's `main`; an interrupt ends both with one line."""
+    try:
+        with handled():
+            main(*args)
+    except KeyboardInterrupt as error:
+        print(f"picogpt: {error or 'interrupted'}", file=sys.stderr)
+        sys.exit(getattr(error, "code", 130))
 
 
 class Wish:

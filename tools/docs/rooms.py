@@ -6,6 +6,10 @@ The rooms stand in the order of ORDER, the files in that of the alphabet; the se
 the files begin. So nothing on the page was typed twice.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import ast
 import sys
 from pathlib import Path
