@@ -11,13 +11,14 @@ or Hugging Face's files (bytes), or chars.json (characters); a model of neither 
 """
 
 import json
+import logging
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, huggingface, safetensors
+from picogpt.checkpoints import bundle, huggingface, names, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
@@ -26,6 +27,7 @@ from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, hf_bpe
 
+log = logging.getLogger("picogpt")
 WEIGHTS = "model.safetensors"
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
@@ -38,6 +40,7 @@ def load(model, models_dir="models", source="openai", offline=False):
     together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
+    names.check_ended(folder)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
     return read_params(folder, hparams), hparams, encoder
@@ -59,8 +62,8 @@ def find(model, models_dir="models", source="openai", offline=False):
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
     if size in SIZES:
-        names = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
-        there = filter(is_complete, (Path(models_dir, name) for name in names))
+        both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+        there = filter(is_complete, (Path(models_dir, name) for name in both))
         return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
@@ -70,8 +73,7 @@ def find(model, models_dir="models", source="openai", offline=False):
         raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
     if name and Path(name).is_file():
         raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
-    given = name or repr(name)
-    raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+    raise ValueError(names.unknown(name, models_dir))
 
 
 def is_complete(folder):
@@ -102,6 +104,7 @@ def read_hparams(folder):
     theirs = is_hugging_faces(folder)
     path = Path(folder, huggingface.CONFIG if theirs else "hparams.json")
     if not path.is_file():
+        names.check_ended(folder)
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
         hparams = dict(read_json(path))
@@ -147,6 +150,8 @@ def read_params(folder, hparams):
         return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder)
     tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
     check(tensors, hparams, folder)
+    if metadata.get("step") == "0":
+        log.warning("the model in %s is of step 0 of its training: it has learned nothing yet", folder)
     saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
     if saved and saved[1] != str(hparams["n_head"]):  # which no shape would tell
         raise ValueError(
@@ -201,10 +206,13 @@ def to_checkpoint_names(tensors):
     return renamed
 
 
-def save(folder, params, hparams, encoder=None):
-    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment."""
+def save(folder, params, hparams, encoder=None, step=None):
+    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment.
+
+    `step` is how many updates have made the model, where that may be none: then `load` says so.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_params(folder, params, hparams)
+    save_params(folder, params, hparams, step)
     save_hparams(folder, hparams, encoder)
 
 
@@ -216,9 +224,10 @@ def save_hparams(folder, hparams, encoder=None):
         file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
-def save_params(folder, params, hparams):
+def save_params(folder, params, hparams, step=None):
     """Write model.safetensors, after a check that it could be read again; return its path."""
     check(params, hparams)
     metadata = {"format": "picogpt", "hparams": json.dumps(hparams)}
+    metadata |= {} if step is None else {"step": str(step)}
     safetensors.write(Path(folder, WEIGHTS), flatten(params), metadata)
     return Path(folder, WEIGHTS)

@@ -103,7 +103,7 @@ def once(pairs):
 
 
 def check_out(path, flag="--out"):
-    """Raise an error unless a file can be written to `path`, which `flag` names: before the work, not after."""
+    """Raise an error if no file can be written to `path`, which `flag` names: before the work, not after."""
     if Path(path).is_dir():
         raise ValueError(f"{path} is a folder: {flag} names the file that is written")
     if not Path(path).absolute().parent.is_dir():
