@@ -28,14 +28,12 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from tqdm import tqdm
-
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
-from picogpt.system import command, flags, machine
+from picogpt.system import command, flags, machine, progress
 from picogpt.system.signature import Range, Section
 from picogpt.text.data import from_utf8
 from picogpt.text.stop import stop_at, until
@@ -209,7 +207,7 @@ def timed(steps, taken):
 def write_one(prompt, steps, encoder, stop, n):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
-    bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
@@ -238,7 +236,7 @@ def write_all(prompt, steps, encoder, stop, n, n_samples):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
-        for step in tqdm(steps, "generating", n, leave=False, disable=None):
+        for step in progress.bar(steps, "generating", n, leave=False):
             taken.append(step)
     finally:
         for b in range(n_samples):

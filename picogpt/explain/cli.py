@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from tqdm import tqdm
 
 from picogpt import cli, gpt2, ops
 from picogpt.checkpoints import weights
@@ -33,7 +32,7 @@ from picogpt.explain import insides, trace
 from picogpt.generate import generate
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
-from picogpt.system import command, flags, machine
+from picogpt.system import command, flags, machine, progress
 from picogpt.system.files import atomic_write, check_out, read_text
 
 log = logging.getLogger("picogpt")
@@ -141,7 +140,7 @@ def see_through(params, acts, watched):
 def switch_off(params, acts, n_head, watched):
     """Return the probabilities of the watched tokens without each head, and what is then the likeliest."""
     after, says = [], []
-    for layer in tqdm(range(len(params["blocks"])), "switching heads off", leave=False, disable=None):
+    for layer in progress.bar(range(len(params["blocks"])), "switching heads off", leave=False):
         for x in insides.streams_without_heads(params, acts, n_head, layer):
             p = softmax(insides.read_out(params, x))  # [T, V]: of one head at a time, as V is large
             after.append(np.take_along_axis(p, watched, axis=-1))

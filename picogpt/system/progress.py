@@ -29,14 +29,15 @@ class Progress:
 
     def __init__(self, shown, done, total, unit):
         self.shown, self.done, self.total, self.unit, self.said = shown, done, total, unit, ""
-        self.first, self.began, self.told = done, time.monotonic(), time.monotonic()
+        self.first, self.began = done, time.monotonic()
+        self.told = self.began
         self.tells = shown.disable
 
     def show(self, done, said=""):
         """Show that so much is done; `said` is what else there is to know."""
         self.shown.set_postfix_str(said, refresh=False)
         self.shown.update(done - self.done)
-        self.done, self.said = done, said
+        self.done, self.said = done, said or self.said
         if time.monotonic() >= self.told + EVERY:
             self.tell()
 
@@ -50,13 +51,16 @@ class Progress:
 
 
 @contextlib.contextmanager
-def shown(total, done, unit, what=None, hidden=False):
-    """Give the block a `Progress`, from `done` on; of many processes all but one have theirs hidden."""
+def shown(total, done, unit, what=None, hidden=False, at_end=True):
+    """Give the block a `Progress`, from `done` on; of many processes all but one have theirs hidden.
+
+    Where there is no bar, a line `at_end` is there also for what takes no half minute.
+    """
     how = dict(unit=unit, unit_scale=True, smoothing=0.05, mininterval=0.5, desc=what)
     how |= dict(total=total, initial=done, disable=True if hidden else None)
     with logging_redirect_tqdm(), bar(**how) as drawn:
         progress = Progress(drawn, done, total, unit)
         progress.said, progress.tells = what or "", drawn.disable and not hidden
         yield progress
-        if progress.done > progress.first:
+        if progress.done > progress.first and (at_end or progress.told > progress.began):
             progress.tell()
