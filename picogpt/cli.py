@@ -63,6 +63,9 @@ def continue_text(
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
     ] = False,
+    special: Annotated[
+        flags.Special, "control tokens in the prompt, such as <|endoftext|>, are their ids"
+    ] = False,
     no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False,
     no_lookup: Annotated[
         bool,
@@ -114,7 +117,7 @@ def continue_text(
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     where = models_dir, source, offline
     guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)

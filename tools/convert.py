@@ -2,21 +2,7 @@
 
 usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
-  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a
-                   file of nanoGPT, minGPT or another PyTorch program with their names (.pt), or of
-                   llm.c (.bin); a folder with a pytorch_model.bin and a config.json. What PyTorch has
-                   written needs PyTorch
-  --to KIND        picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's
-                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c
-                   (picogpt)
-  --out FOLDER     where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the
-                   checkpoint, which picogpt then no longer reads and which may be deleted)
-  --tokenizer PATH of a file, which has none: a folder with a tokenizer, or the text from whose characters
-                   a model of characters was trained (GPT-2's, for a vocabulary of its size)
-  --n_head N       of a PyTorch file that does not tell it, as minGPT's
-  --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
-  --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
-                   to the last bit (bundle)
+{flags}
 
 What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
 and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
@@ -31,56 +17,82 @@ interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest i
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import SIZES, param_shapes
+from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command, folders
+from picogpt.system import command, flags, folders
 from picogpt.system.files import atomic_write
+from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
 
 WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
-MADE = [*MADE.split(), *["chars.json", "vocab.json", "merges.txt", "added_tokens.json", "gpt2_tokenizer.bin"]]
-PYTORCH_MODEL = "pytorch_model.bin"
+MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
+MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
 
 
 def convert(
-    source: str,
+    source: Annotated[
+        str,
+        "a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a file of"
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder"
+        " with a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
+    ],
     *,
-    to: str = "picogpt",
-    out: str = "",
-    tokenizer: str = "",
-    n_head: int | None = None,
-    gelu: str | None = None,
-    reader: str = "bundle",
+    to: Annotated[
+        str,
+        OneOf("picogpt", "hf", "tf", "llmc"),
+        "KIND",
+        "picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's from_pretrained; tf:"
+        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c",
+    ] = "picogpt",
+    out: Annotated[
+        str,
+        "FOLDER",
+        "where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the checkpoint,"
+        " which picogpt then no longer reads and which may be deleted)",
+    ] = "",
+    tokenizer: Annotated[
+        str,
+        "PATH",
+        "of a file, which has none: a folder with a tokenizer, or the text from whose characters a model of"
+        " characters was trained (GPT-2's, for a vocabulary of its size)",
+    ] = "",
+    n_head: Annotated[flags.Heads | None, "of a PyTorch file that does not tell it, as minGPT's"] = None,
+    gelu: Annotated[
+        str | None,
+        OneOf("tanh", "erf"),
+        "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
+    ] = None,
+    reader: Annotated[
+        str,
+        OneOf("bundle", "tf"),
+        "of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result",
+    ] = "bundle",
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
-    for flag, value, allowed in (
-        ("to", to, WRITERS),
-        ("gelu", gelu, ("tanh", "erf", None)),
-        ("reader", reader, ("bundle", "tf")),
-    ):
-        if value not in allowed:
-            command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    command.check(convert, locals())
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
     arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
-    params = weights.lay_out(arrays, hparams, source)
     encoder = read_encoder(source, tokenizer, hparams)
+    params = weights.lay_out(arrays, hparams, source)
+    params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
     with folders.let_go_at_last(folder):
         if out:
             folders.hold(folder, WHOLE)
             destination(source, out, to)  # nobody else has come first
-            folders.clear(folder, MADE)
+            folders.clear(folder, MADE.split())
         path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
@@ -88,7 +100,7 @@ def convert(
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not Path(f"{bundle.find_prefix(source)}.index").is_file():
+        if to != "picogpt" or source.is_file() or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
@@ -111,9 +123,8 @@ def read_folder(folder, reader):
     hparams = weights.read_hparams(folder)
     if weights.is_hugging_faces(folder):
         if any(folder.glob(f"{huggingface.WEIGHTS}*")):
-            return huggingface.read(folder, hparams), hparams
-        state = state_dict.read_state(folder, state_dict.load(folder / PYTORCH_MODEL))
-        return huggingface.adapt(state, hparams), hparams
+            return huggingface.read(folder, hparams)
+        return huggingface.adapt(state_dict.read_folder(folder), hparams, folder)
     if reader == "tf":
         return weights.from_checkpoint_names(read_by_tensorflow(folder)), hparams
     checkpoint = Path(f"{bundle.find_prefix(folder)}.index")
@@ -151,7 +162,7 @@ def read_encoder(source, tokenizer, hparams):
             raise FileNotFoundError(f"{tokenizer} has no tokenizer: give --tokenizer a folder that has one")
         return encoder
     gpt2 = bpe.load_encoder(weights.shipped("gpt2-bpe"))
-    return gpt2 if gpt2.n_vocab == hparams["n_vocab"] else None
+    return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
 def write_picogpt(folder, params, hparams, encoder):

@@ -89,14 +89,21 @@ def write_note(path, facts):
 
 
 def find_prefix(path):
-    """Return the prefix named by the file "checkpoint" in a folder; what is no folder is a prefix itself."""
+    """Return the prefix named by the file "checkpoint" in a folder; what is no folder is a prefix itself.
+
+    Without such a file, or if it names one that is not there, a folder's only checkpoint is meant.
+    """
     if not path.is_dir():
         return path
     text = b""
     with contextlib.suppress(OSError, ValueError):  # what says nothing names nothing
         text = read_bytes(path / "checkpoint", SMALL)
     named = re.match('model_checkpoint_path: "(.*)"', text.decode("utf-8", "replace"))
-    return path / (Path(named[1]).name if named else "model.ckpt")
+    name = re.split(r"[/\\]", named[1])[-1] if named else "model.ckpt"  # TensorFlow on Windows writes \
+    there = sorted(path.glob("*.index"))
+    if len(there) == 1 and not (path / f"{name}.index").exists():
+        return there[0].with_suffix("")
+    return path / name
 
 
 def read_index(path):

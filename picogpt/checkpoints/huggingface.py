@@ -8,102 +8,96 @@ model.safetensors.index.json tells which tensor is in which.
 """
 
 import json
+import logging
 import re
 from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import safetensors
+from picogpt.checkpoints import config_keys, safetensors
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import without_padding
-from picogpt.params.tree import flatten
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import flatten, walk
 from picogpt.system.files import atomic_write, read_json
 
+log = logging.getLogger("picogpt")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-HPARAMS = dict(n_vocab="vocab_size", n_ctx="n_positions", n_embd="n_embd", n_head="n_head", n_layer="n_layer")
-GELUS = {
-    "gelu_new": "tanh",
-    "gelu": "erf",
-    "gelu_fast": "tanh",
-    "gelu_pytorch_tanh": "tanh",
-    "quick_gelu": "quick",
-}
-FIXED = {  # what a config may also choose: GPT-2's choice, which is the only one here
-    "model_type": "gpt2",
-    "n_inner": None,
-    "layer_norm_epsilon": 1e-5,
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-}
+INDEX, PYTORCH = f"{WEIGHTS}.index.json", "pytorch_model.bin"
+PARTS = (
+    "wte",
+    "wpe",
+    "blocks",
+    "ln_f",
+    "lm_head",
+)  # of a language model; other names are heads of other tasks
 MASKS = (".attn.bias", ".attn.masked_bias")  # which tokens a query may look at: not learned, yet once stored
-
-
-def hparams_of(config):
-    """Return the hyper-parameters of a config.json; what picogpt cannot compute is a ValueError."""
-    if config.get("n_inner") == 4 * config.get("n_embd", 0):
-        config = config | dict(n_inner=None)  # which means the same
-    for key, value in FIXED.items():
-        if config.get(key, value) != value:
-            raise ValueError(f"{key} is {config[key]!r}, but picogpt computes with {value!r}, as GPT-2 does")
-    gelu = config.get("activation_function", "gelu_new")
-    if gelu not in GELUS:
-        raise ValueError(f"activation_function is {gelu!r}, but picogpt knows only {', '.join(GELUS)}")
-    hparams = {name: config[theirs] for name, theirs in HPARAMS.items() if theirs in config}
-    options = dict(tied=config.get("tie_word_embeddings", True), gelu=GELUS[gelu])
-    return hparams | dict(n_vocab=without_padding(hparams.get("n_vocab"))) | options
+ROWS = 4096  # that are compared at once
 
 
 def config_of(hparams, encoder=None):
-    """Return what a config.json says of a model: the inverse of `hparams_of`."""
+    """Return what a config.json says of a model: the inverse of `config_keys.hparams_of`."""
     eot = getattr(encoder, "eot", None)
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        **FIXED,
-        **{theirs: hparams[name] for name, theirs in HPARAMS.items()},
-        "activation_function": dict(erf="gelu", quick="quick_gelu").get(hparams.get("gelu"), "gelu_new"),
-        "tie_word_embeddings": hparams.get("tied", True),
-        "bos_token_id": eot,
+    return config_keys.config_of(hparams) | {
+        "bos_token_id": None if eot is None else encoder.start,
         "eos_token_id": eot,
     }
 
 
 def read(folder, hparams):
-    """Return {path in the tree: array} of the safetensors files in `folder`, mapped and read-only."""
-    index, tensors = Path(folder, WEIGHTS + ".index.json"), {}
-    names = {WEIGHTS} if not index.is_file() else read_index(index)
+    """Return ({path in the tree: array}, hparams) of the safetensors files in `folder`.
+
+    The arrays are mapped and read-only. Of hparams, `tied` is what the files say.
+    """
+    index, tensors = Path(folder, INDEX), {}
+    names = {WEIGHTS} if not index.is_file() else read_index(index, ".safetensors")
     for name in sorted(names):
         if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
-            raise FileNotFoundError(f"{Path(folder, name)} is missing: download it again")
+            raise FileNotFoundError(missing(folder, name))
         tensors |= safetensors.read_mapped(Path(folder, name))[0]
-    return adapt(rename(tensors), hparams)
+    return adapt(rename(tensors, folder), hparams, folder)
 
 
-def read_index(path):
-    """Return the names of the files into which a model is cut; all must lie beside the index."""
+def missing(folder, name):
+    """Return the sentence on a missing file of weights, which may be there in the way PyTorch saves it."""
+    if any(Path(folder).glob(f"{PYTORCH}*")):
+        return (
+            f"{folder} has its weights as {PYTORCH}: python tools/convert.py {folder} --out FOLDER reads them"
+        )
+    return f"{Path(folder, name)} is missing: download it again"
+
+
+def read_index(path, kind):
+    """Return the names of the files, of a kind, into which a model is cut; all must lie beside the index."""
     try:
         names = set(read_json(path)["weight_map"].values())
-        if wrong := [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]:
-            raise ValueError(f"it names {min(wrong)!r}, which is no safetensors file beside it")
+        if wrong := [name for name in names if Path(name).name != name or not name.endswith(kind)]:
+            raise ValueError(f"it names {min(wrong)!r}, which is no {kind} file beside it")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be used ({error}): download it again") from None
     return names
 
 
-def rename(tensors):
+def rename(tensors, source="the model"):
     """Return {path in the tree: array} of {name in a PyTorch module: array}, without the masks.
+
+    Heads of other tasks (classification, a value, several choices) are left out, which is said once.
 
     >>> list(rename({"transformer.h.0.ln_1.weight": 1, "_orig_mod.wte.weight": 2, "h.0.attn.bias": 3}))
     ['blocks.0.ln_1.g', 'wte']
     """
-    renamed = {}
+    renamed, heads = {}, set()
     for name, array in tensors.items():
         path = re.sub(r"^(_orig_mod\.|module\.)*(transformer\.)?", "", name)
         path = re.sub(r"^h\.", "blocks.", path)
+        part = path.split(".")[0]
         path = re.sub(r"^(wte|wpe|lm_head)\.weight$", r"\1", path)
         path = re.sub(r"(ln_\w)\.weight$", r"\1.g", path)
-        if not name.endswith(MASKS):
+        if part not in PARTS and "transformer." not in name:
+            heads.add(part)
+        elif not name.endswith(MASKS):
             renamed[re.sub(r"\.weight$", ".w", path).replace(".bias", ".b")] = array
+    if heads and renamed:
+        log.warning("%s: %s left out, which is for another task", source, ", ".join(sorted(heads)))
     return renamed
 
 
@@ -118,18 +112,27 @@ def their_name(path):
     return name if path == "lm_head" else f"transformer.{name}"
 
 
-def adapt(arrays, hparams):
-    """Return renamed arrays as the tree of `hparams` has them: without a head that is tied, and padding."""
+def adapt(arrays, hparams, source="the model"):
+    """Return (arrays, hparams) as the tree has them: without a head that is the token embedding, too.
+
+    A head that differs from it is the model's, whatever hparams say: merged adapters leave that.
+    """
     arrays, hparams = dict(arrays), OPTIONS | hparams
     if hparams["tied"] and "lm_head" in arrays:
-        arrays.setdefault("wte", arrays["lm_head"])  # of arrays that are one, some programs keep either
-        del arrays["lm_head"]
-    for path in {"wte", "lm_head"} & arrays.keys():
-        if without_padding(len(arrays[path])) == hparams["n_vocab"]:
-            arrays[path] = arrays[path][: hparams["n_vocab"]]
-    if (form := hparams["gelu"]) != "tanh":
-        arrays |= {f"blocks.{i}.mlp.{form}": np.empty(0, np.float32) for i in range(hparams["n_layer"])}
-    return arrays
+        if same(arrays.setdefault("wte", arrays["lm_head"]), arrays["lm_head"]):  # some programs keep either
+            del arrays["lm_head"]
+        else:
+            log.warning("%s: its output head differs from its token embedding, and is used", source)
+            hparams["tied"] = False
+    hparams = {key: value for key, value in hparams.items() if OPTIONS.get(key) != value}
+    markers = {path: shape for path, shape in walk(param_shapes(**hparams)) if 0 in shape}
+    return arrays | {path: np.empty(shape, np.float32) for path, shape in markers.items()}, hparams
+
+
+def same(a, b):
+    """Return whether two arrays are equal; a part at a time, so that little memory is needed."""
+    parts = (slice(n, n + ROWS) for n in range(0, len(a), ROWS))
+    return a.shape == b.shape and all(np.array_equal(a[part], b[part]) for part in parts)
 
 
 def write(folder, params, hparams, encoder=None):

@@ -18,37 +18,43 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, huggingface, names, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, names, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, param_shapes
+from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, hf_bpe
+from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
 log = logging.getLogger("picogpt")
 WEIGHTS = "model.safetensors"
+USUAL_PADDING = 128  # rows at most that are left out without a word
+NOT_OF_THE_MODEL = r"global_step|beta[12]_power(_\d+)?|.*/Adam(_1)?"  # what TensorFlow trains a model with
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
 
-def load(model, models_dir="models", source="openai", offline=False):
+def load(model, models_dir="models", source="openai", offline=False, special=False):
     """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
 
     A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
-    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. What does not fit
-    together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
+    of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. With `special`, it
+    takes control tokens in a text, such as <|endoftext|>, for their ids. What does not fit together is a
+    ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
     names.check_ended(folder)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
-    return read_params(folder, hparams), hparams, encoder
+    if encoder is not None:
+        encoder.special = special
+    return *without_padding(*read_params(folder, hparams), encoder), encoder
 
 
-def load_with_encoder(model, models_dir="models", source="openai", offline=False):
+def load_with_encoder(model, models_dir="models", source="openai", offline=False, special=False):
     """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
-    params, hparams, encoder = load(model, models_dir, source, offline)
+    params, hparams, encoder = load(model, models_dir, source, offline, special)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder
@@ -84,7 +90,8 @@ def is_complete(folder):
 
     openai = has("hparams.json", "vocab.bpe", "model.ckpt.index", DATA)
     ours = has("hparams.json", "vocab.bpe", WEIGHTS)
-    return openai or ours or has(huggingface.CONFIG, WEIGHTS, hf_bpe.VOCAB, hf_bpe.MERGES)
+    theirs = has(huggingface.CONFIG, WEIGHTS) or has(huggingface.CONFIG, huggingface.INDEX)
+    return openai or ours or (theirs and (has(ALL_IN_ONE) or has(VOCAB, MERGES)))
 
 
 def shipped(name):
@@ -108,11 +115,13 @@ def read_hparams(folder):
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
         hparams = dict(read_json(path))
-        hparams = huggingface.hparams_of(hparams) if theirs else hparams
+        hparams = config_keys.hparams_of(hparams) if theirs else hparams
+        if type(positions := hparams.get("positions")) is bool:  # as picogpt once wrote it
+            hparams["positions"] = "learned" if positions else "none"
         check_hparams(hparams)
         hparams = without_usual(hparams)
         if theirs or not Path(folder, WEIGHTS).is_file():  # ours tell with which n_head they were saved
-            check_released(hparams)
+            check_released(hparams | dict(n_vocab=n_tokens(hparams["n_vocab"])))
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be used: {error}") from None
     return hparams
@@ -125,16 +134,20 @@ def without_usual(hparams):
 
 
 def read_encoder(folder, hparams):
-    """Return the tokenizer in `folder`, or None; its vocabulary must be the model's."""
+    """Return the tokenizer in `folder`, or None; its vocabulary must be the model's.
+
+    Of Hugging Face's kind it may have fewer tokens, see `without_padding`, or more: a text that needs one of
+    those is an error then.
+    """
     if Path(folder, "chars.json").is_file():
         encoder = chars.CharEncoder.load(folder)
     elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
         encoder = bpe.load_encoder(folder)
-    elif Path(folder, hf_bpe.VOCAB).is_file() or Path(folder, hf_bpe.ALL_IN_ONE).is_file():
-        encoder = hf_bpe.load_encoder(folder)
+    elif Path(folder, VOCAB).is_file() or Path(folder, ALL_IN_ONE).is_file():
+        return hf_bpe.load_encoder(folder, hparams["n_vocab"])
     else:
         return None
-    if encoder.n_vocab != hparams["n_vocab"]:
+    if encoder.n_vocab not in (hparams["n_vocab"], n_tokens(hparams["n_vocab"])):
         raise ValueError(
             f"the tokenizer in {folder} has {encoder.n_vocab} tokens, but the model has"
             f" n_vocab {hparams['n_vocab']}: they are not of one model"
@@ -143,11 +156,15 @@ def read_encoder(folder, hparams):
 
 
 def read_params(folder, hparams):
-    """Return the tree of parameters, checked; all are views of one array, see `safetensors.read`."""
+    """Return (params, hparams): the tree of parameters, checked, and what it turned out to be.
+
+    All arrays are views of one, see `safetensors.read`.
+    """
     if is_hugging_faces(folder):
-        return lay_out(huggingface.read(folder, hparams), hparams, folder)
+        arrays, hparams = huggingface.read(folder, hparams)
+        return lay_out(arrays, hparams, folder), hparams
     if not Path(folder, WEIGHTS).is_file():
-        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder)
+        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder), hparams
     tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
     check(tensors, hparams, folder)
     if metadata.get("step") == "0":
@@ -157,16 +174,33 @@ def read_params(folder, hparams):
         raise ValueError(
             f"{folder} has weights of n_head {saved[1]}, but hparams.json has {hparams['n_head']}: correct it"
         )
-    return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))})
+    return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))}), hparams
+
+
+def without_padding(params, hparams, encoder=None):
+    """Return (params, hparams) without the rows of the vocabulary for which there is no token.
+
+    Many pad it to a multiple of 8 or 64. Without those rows no sampling can draw them, and no probability
+    goes to them; the logits of the others stay what they are.
+    """
+    n_rows, n = hparams["n_vocab"], n_tokens(hparams["n_vocab"]) if encoder is None else encoder.n_vocab
+    if n >= n_rows:
+        return params, hparams
+    if n_rows - n >= USUAL_PADDING:
+        log.warning(
+            "the model has %d rows for the %d tokens of its tokenizer: the last are left out", n_rows, n
+        )
+    cut = {name: params[name][:n] for name in ("wte", "lm_head") if name in params}
+    return params | cut, hparams | dict(n_vocab=n)
 
 
 def lay_out(arrays, hparams, source):
-    """Return {path: array} as the tree of parameters, views of one new array; half precision is widened.
+    """Return {path: array} as the tree of parameters, views of one new array, in float32.
 
     The arrays may be mapped from a file, and transposed: each number is read once, and nothing else is made.
     """
     check_hparams(hparams)
-    check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16))
+    check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16, np.float64))
     flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
     for path, shape in walk(param_shapes(**hparams)):
         begin, end = end, end + math.prod(shape)
@@ -176,7 +210,8 @@ def lay_out(arrays, hparams, source):
             bits[...] = arrays[path]["bf16"]
             bits <<= 16
         else:
-            tensors[path][...] = arrays[path]
+            with np.errstate(over="ignore"):  # which gives an infinity, and that is noticed
+                tensors[path][...] = arrays[path]
     check_finite(tensors, source)
     return nest(tensors)
 
@@ -192,6 +227,8 @@ def from_checkpoint_names(tensors):
     """
     renamed = {}
     for name, array in tensors.items():
+        if re.fullmatch(NOT_OF_THE_MODEL, name):
+            continue
         path = re.sub(r"^h(\d+)\.", r"blocks.\1.", name.removeprefix("model/").replace("/", "."))
         renamed[path] = array[0] if array.ndim == 3 and len(array) == 1 else array
     return renamed

@@ -6,7 +6,11 @@ part. An option that learns nothing has an empty array in the tree, whose length
 one.
 """
 
+import numpy as np
+
 from picogpt import gpt2, grad
+from picogpt.descendants import positions, post_norm  # noqa: F401
+from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
     banded,
@@ -21,51 +25,72 @@ from picogpt.descendants.tricks import (
 from picogpt.ops import attention_probs, gelu, linear
 from picogpt.seam import overrides
 
-GELUS = dict(tanh=gelu, erf=gelu_erf, quick=gelu_quick)
-GELU_BACKWARDS = dict(tanh=grad.gelu_backward, erf=gelu_erf_backward, quick=gelu_quick_backward)
+ACTIVATIONS = dict(gelu=gelu, erf=gelu_erf, quick=gelu_quick, relu=relu, silu=silu, tanh=np.tanh)
+BACKWARDS = dict(
+    gelu=grad.gelu_backward, erf=gelu_erf_backward, quick=gelu_quick_backward,
+    relu=relu_backward, silu=silu_backward, tanh=tanh_backward,
+)  # fmt: skip
 
 
 @overrides
 def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
-    time_weighting=None, time_mixing=None, band=None, adapter=None,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
 ):  # fmt: skip
-    """Mix x, narrow the mask, multiply the probabilities by learned factors, add what an adapter says."""
+    """Mix x, scale and turn the queries, change the mask and the probabilities, add what an adapter says."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
         x = mix_time(x, places, cache, layer)
-    if band is not None:
-        mask = banded(mask, places, len(band))
     if time_weighting is not None:
         draw = weighted(draw, time_weights(places, **time_weighting), act)
-    y = gpt2.self_attention(x, c_attn, c_proj, n_head, mask, cache, layer, draw, act)
+    q, k, v = gpt2.project_qkv(x, scale_queries(c_attn, n_head, **scale), n_head)
+    if rotary is not None:
+        q, k = positions.rotate(q, places[0]), positions.rotate(k, places[0])  # the cache holds turned keys
+    mask = mask_with(mask, n_head, band, alibi)
+    y = gpt2.attend(q, k, v, c_proj, mask, cache, layer, draw, act)
     return y if adapter is None else adapt(y, adapter, act, "adapter_attn")
 
 
 @overrides
 def self_attention_backward(
-    dy, act, c_attn, c_proj, n_head, mask, time_weighting=None, time_mixing=None, band=None, adapter=None
-):
+    dy, act, c_attn, c_proj, n_head, mask,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
+):  # fmt: skip
     """Go back through all of it, the last first. -> dx, gradients; an empty array is its own gradient."""
-    places, more = places_of(mask), dict(time_weighting=None, time_mixing=time_mixing, band=band)
+    places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi)
+    grads = dict.fromkeys(("c_attn", "c_proj", "time_weighting"))
+    grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, **scale)
     if adapter is not None:
-        dy, more["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
-    if band is not None:
-        mask = banded(mask, places, len(band))
+        dy, grads["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:
-        act = act | dict(ln_1=mix_time(act["ln_1"], places))
-    dx, grads = grad.self_attention_backward(dy, act, c_attn, c_proj, n_head, mask)
+        x = mix_time(x, places)
+    dq, dk, dv, grads["c_proj"] = grad.attend_backward(dy, act, c_proj, n_head, mask)
+    if rotary is not None:
+        dq, dk = positions.rotate(dq, places[0], back=True), positions.rotate(dk, places[0], back=True)
+    dx, dc_attn = grad.project_qkv_backward(dq, dk, dv, x, scale_queries(c_attn, n_head, **scale))
+    grads["c_attn"] = scale_queries(dc_attn, n_head, **scale)  # dw = dw' times what made w' of w
     if time_mixing is not None:
         dx = mix_time_backward(dx)
     if time_weighting is not None:
         dheads = gpt2.split_heads(linear(dy, c_proj["w"].T), n_head)
         dprobs = grad.dropout_backward(dheads @ act["v"].swapaxes(-1, -2), act["keep"])
         dfactors = (dprobs * attention_probs(act["q"], act["k"], mask)).sum(axis=0)  # [H, T, T]
-        more["time_weighting"] = time_weights_backward(dfactors, places, **time_weighting)
-    return dx, grads | {name: found for name, found in more.items() if found is not None}
+        grads["time_weighting"] = time_weights_backward(dfactors, places, **time_weighting)
+    return dx, {name: dw for name, dw in grads.items() if dw is not None}
 
 
-def more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, adapter):
+def mask_with(mask, n_head, band=None, alibi=None, **others):
+    """Return the mask with what a layer adds to it: the edge of a band, a bias on distance."""
+    places = places_of(mask)
+    if band is not None:
+        mask = banded(mask, places, len(band))
+    return mask if alibi is None else positions.alibi(places, n_head, mask)
+
+
+def more_shapes(
+    layer, n_head, n_ctx, places, time_weighting, time_mixing, band, gelu, activation, scale_by_layer,
+    scale_by_width, adapter,
+):  # fmt: skip
     """Return the shapes of what a block's attention and feed-forward layer have besides GPT-2's arrays."""
     attn, mlp = {}, {}
     if time_weighting == "full":
@@ -74,13 +99,35 @@ def more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, a
         attn["time_weighting"] = dict(distance=(n_head, n_ctx), key=(n_head, n_ctx))
     if time_mixing:
         attn["time_mixing"] = (0,)
+    if places in ("rotary", "alibi"):
+        attn[places] = (0,)
     if band and layer % 2 == 1:
         attn["band"] = (band, 0)
-    if gelu != "tanh":
-        mlp[gelu] = (0,)
+    if scale_by_layer and layer:
+        attn["divisor"] = (layer + 1, 0)
+    if not scale_by_width:
+        attn["unscaled"] = (0,)
+    if (form := activation if activation != "gelu" else gelu) != "tanh" or activation == "tanh":
+        mlp[form] = (0,)
     if adapter:
         attn["adapter"], mlp["adapter"] = adapter, adapter
     return dict(attn=attn, mlp=mlp)
+
+
+def scale_queries(c_attn, n_head, divisor=None, unscaled=None):
+    """Scale the part of c_attn that makes the queries, and so attention's scores.
+
+    `divisor` [layer, 0] divides them by the number of the layer, from 1 on. `unscaled` [0] takes back the
+    division by the square root of the head size. (Stanford's Mistral has the first, see docs/options.md.)
+    """
+    factor = 1 / (1 if divisor is None else len(divisor))
+    C = c_attn["w"].shape[1] // 3
+    factor *= 1 if unscaled is None else (C // n_head) ** 0.5
+    if factor == 1:
+        return c_attn
+    return {
+        name: np.concatenate([array[..., :C] * factor, array[..., C:]], -1) for name, array in c_attn.items()
+    }
 
 
 def weighted(draw, factors, act):
@@ -95,10 +142,10 @@ def weighted(draw, factors, act):
 
 @overrides
 def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **form):
-    """Take another gelu, whose name is that of an empty array; add what an adapter says."""
+    """Take another activation, whose name is that of an empty array; add what an adapter says."""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = GELUS[next(iter(form), "tanh")](act["c_fc"])
+    act["gelu"] = ACTIVATIONS[next(iter(form), "gelu")](act["c_fc"])
     y = linear(act["gelu"], **c_proj)
     return y if adapter is None else adapt(y, adapter, act, "adapter_mlp")
 
@@ -110,7 +157,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **form):
     if adapter is not None:
         dy, more["adapter"] = adapt_backward(dy, act["adapter_mlp"], adapter)
     dgelu, dc_proj = grad.linear_backward(dy, act["gelu"], **c_proj)
-    dc_fc = GELU_BACKWARDS[next(iter(form), "tanh")](dgelu, act["c_fc"])
+    dc_fc = BACKWARDS[next(iter(form), "gelu")](dgelu, act["c_fc"])
     dx, dc_fc = grad.linear_backward(dc_fc, act["ln_2"], **c_fc)
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | more
 

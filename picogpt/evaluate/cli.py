@@ -102,6 +102,7 @@ class Settings:
     no_bos: Annotated[bool, "do not begin with the token after which a new text begins, <|endoftext|>"] = (
         False
     )
+    special: flags.Special = False
     documents: Annotated[bool, "each document by itself, after its own <|endoftext|>"] = False
     detokenise: Annotated[
         str, OneOf(*RULES), "first undo how a corpus was cut into words: wikitext, ptb or none"
@@ -123,7 +124,9 @@ def evaluate(c: Settings):
     check_flags(c)
     machine.set_threads(c.threads)
     c.model = choose_model(c.model, c.models_dir)
-    params, hparams, encoder = weights.load_with_encoder(c.model, c.models_dir, c.source, c.offline)
+    params, hparams, encoder = weights.load_with_encoder(
+        c.model, c.models_dir, c.source, c.offline, c.special
+    )
     fill_in(c, hparams["n_ctx"], encoder)
     report = sentence_report if c.file is None else text_report if c.task == "text" else task_report
     print(report(c, params, hparams["n_head"], encoder))

@@ -47,8 +47,8 @@ def row(context, ending, encoder, window, start):
 
     Of these, the newest that fit: the model reads at most `window` ids.
     """
-    ending_ids = encoder.encode(ending)
-    ids = [*start, *encoder.encode(context), *ending_ids]
+    ending_ids = encoder.encode(ending, template=False)
+    ids = [*start, *encoder.encode(context, template=False), *ending_ids]
     if len(ending_ids) > window:
         raise ValueError(f"{ending[:40]!r}... has {len(ending_ids)} tokens, more than a window of {window}")
     if len(ids) == len(ending_ids):

@@ -52,6 +52,7 @@ def classify(
     out: flags.Out = "runs/classify",
     resume: flags.Resume = False,
     overwrite: flags.Overwrite = False,
+    special: flags.Special = False,
     train: Annotated[
         str | None,
         Section("what is trained, always with the head"),
@@ -76,7 +77,7 @@ def classify(
     """Train as the docstring of this module says; these are the command's flags."""
     run = runs.open_run(classify, locals())
     tuning.check_flags(run.settings)
-    params, hparams, encoder = weights.load_with_encoder(model)
+    params, hparams, encoder = weights.load_with_encoder(model, special=special)
     run.settings["model_sha256"] = tuning.fingerprint(params)
     texts, names, labels, multi = read(file)
     test_texts, _, test_labels, _ = read(test, names, multi)
@@ -143,7 +144,7 @@ def is_example(record, multi):
 
 def encode(texts, encoder, n_ctx):
     """Return the ids of each text after the one that begins a document; a long text loses its end."""
-    return [[encoder.start, *encoder.encode(text)][:n_ctx] for text in texts]
+    return [[encoder.start, *encoder.encode(text, template=False)][:n_ctx] for text in texts]
 
 
 def batch_at(step, rows, labels, batch_size, seed):

@@ -40,6 +40,7 @@ def finetune(
     out: flags.Out = "runs/finetune",
     resume: flags.Resume = False,
     overwrite: flags.Overwrite = False,
+    special: flags.Special = False,
     template: Annotated[
         str,
         "TEXT",
@@ -80,11 +81,11 @@ def finetune(
         command.usage_error("--template has no effect on a text: FILE must be a .jsonl of examples")
     if not val_share:
         command.usage_error("--val_share must be more than 0: the result is that of what is held out")
-    params, hparams, encoder = weights.load_with_encoder(model)
+    params, hparams, encoder = weights.load_with_encoder(model, special=special)
     run.settings["model_sha256"] = tuning.fingerprint(params)
     n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])
     rows, held_out, first = read(file, template, encoder, n_ctx, val_share)
-    asked = encoder.encode(prompt or first)
+    asked = encoder.encode(prompt or first, template=False)
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
     results = tuning.share(params, trained)
@@ -134,8 +135,8 @@ def mean_loss(params, rows, n_head, batch_size):
 
 def sample(params, n_head, encoder, asked, seed, n_new=100):
     """Return what the model writes after the ids of a prompt, up to the end that it sets itself."""
-    n_ctx, end = len(params["wpe"]), encoder.start
-    ids, finished = [end, *asked][-n_ctx:], stop_at(encoder, [end])
+    n_ctx, end = len(params["wpe"]), encoder.start if encoder.eot is None else encoder.eot
+    ids, finished = [encoder.start, *asked][-n_ctx:], stop_at(encoder, [end])
     n_new = min(n_new, n_ctx)
     choice = Choice(temperature=0.8, top_k=40, seed=seed)
     [new] = generate(params, n_head, [ids], n_new, choice, finished)

@@ -25,7 +25,7 @@ TEMPLATES = {
 def read_records(path, *keys):
     """Return {number of the line: the JSON object in it} of a file; each must have `keys`."""
     records = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -66,10 +66,10 @@ def encode(pairs, encoder, n_ctx):
     The ids are the start of a document, the prompt, the completion, and the end by which the model is to
     say that it is done: <|endoftext|>, or for characters a newline. n_prompt counts those not learned.
     """
-    rows = []
+    rows, end = [], encoder.start if encoder.eot is None else encoder.eot
     for prompt, completion in pairs:
-        asked = [encoder.start, *encoder.encode(prompt)]
-        ids = [*asked, *encoder.encode(completion), encoder.start]
+        asked = [encoder.start, *encoder.encode(prompt, template=False)]
+        ids = [*asked, *encoder.encode(completion, template=False), end]
         if len(ids) <= n_ctx + 1:
             rows.append((ids, len(asked)))
     if n_long := len(pairs) - len(rows):

@@ -29,6 +29,15 @@ def check_hparams(hparams):
         value = hparams.get(key, OPTIONS[key])
         if type(value) is not type(OPTIONS[key]) or (value not in allowed):
             raise ValueError(f"{key} is {value!r}, but must be {json.dumps(allowed)[1:-1]}")
+    if hparams.get("gelu", "tanh") != "tanh" and hparams.get("activation", "gelu") != "gelu":
+        raise ValueError(
+            f"gelu is {hparams['gelu']!r}, but activation {hparams['activation']!r}: leave out gelu"
+        )
+    if hparams.get("positions") == "rotary" and hparams["n_embd"] // hparams["n_head"] % 2:
+        raise ValueError(
+            f"positions rotary turn pairs of channels, but n_embd {hparams['n_embd']} gives each of"
+            f" n_head {hparams['n_head']} heads an odd number of them"
+        )
     for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
         if type(value) is not int or not 0 <= value < MOST:
@@ -59,16 +68,19 @@ def check_shapes(arrays, hparams, source, dtypes):
     shapes = flatten(param_shapes(**hparams))
     if lacking := shapes.keys() - arrays.keys():
         raise ValueError(
-            f"{source} lacks {named(lacking)}: hparams.json asks for it, convert or download it again"
+            f"{source} lacks {named(lacking)}, which its hyper-parameters ask for: convert it again"
         )
     if extra := arrays.keys() - shapes.keys():
-        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hparams.json does not have")
+        raise ValueError(f"{source} has {named(extra)} that a GPT-2 of its hyper-parameters does not have")
     for path, shape in shapes.items():
         array = arrays[path]
         if array.shape != shape:
-            raise ValueError(f"{source} has {path} of shape {array.shape}, but hparams.json asks for {shape}")
+            raise ValueError(
+                f"{source} has {path} of shape {array.shape}, but its hyper-parameters ask for {shape}"
+            )
         if array.dtype not in dtypes:
-            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads float32, convert it")
+            readable = " or ".join(np.dtype(dtype).name for dtype in dtypes if np.dtype(dtype).names is None)
+            raise ValueError(f"{source} has {path} in {array.dtype}: picogpt reads {readable}, convert it")
 
 
 def check_finite(arrays, source):

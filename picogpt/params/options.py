@@ -17,11 +17,39 @@ class Options:
 
     bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
     tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
+    positions: Annotated[
+        str | None,
+        OneOf("learned", "rotary", "alibi", "none"),
+        Usual("learned"),
+        "how places are told: learned, by a position embedding; rotary, by turns of queries and keys; alibi,"
+        " by a bias on distance; or none",
+    ] = None
+    norm: Annotated[
+        str | None,
+        OneOf("pre", "post"),
+        Usual("pre"),
+        "pre: before each part, GPT-2's; post: after it, GPT-1's",
+    ] = None
+    activation: Annotated[
+        str | None,
+        OneOf("gelu", "relu", "silu", "tanh"),
+        Usual("gelu"),
+        "of the feed-forward layers: gelu, relu, silu or tanh",
+    ] = None
     gelu: Annotated[
         str | None,
         OneOf("tanh", "erf", "quick"),
         Usual("tanh"),
         "tanh, GPT-2's; erf, the exact one; or quick, with a sigmoid",
+    ] = None
+    n_inner: Annotated[
+        Whole | None, Usual(0), "channels inside the feed-forward layers ({}: four times --n_embd)"
+    ] = None
+    scale_by_width: Annotated[
+        bool | None, Usual(True), "whether attention's scores are divided by the root of the head size"
+    ] = None
+    scale_by_layer: Annotated[
+        bool | None, Usual(False), "whether they are divided by the number of the layer, from 1 on"
     ] = None
     time_weighting: Annotated[
         str | None,
@@ -32,7 +60,6 @@ class Options:
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
-    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
     ] = None

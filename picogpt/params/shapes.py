@@ -25,15 +25,16 @@ HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M
 
 
 def param_shapes(
-    n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh",
-    time_weighting="none", time_mixing=False, positions=True, band=0, adapter=0,
+    n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, activation="gelu", gelu="tanh", n_inner=0,
+    scale_by_width=True, scale_by_layer=False, time_weighting="none", time_mixing=False,
+    positions="learned", norm="pre", band=0, adapter=0,
 ):  # fmt: skip
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
     Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
     `n_head` shapes no layer: the heads lie side by side in the columns of c_attn. An option that learns
-    nothing is in the tree as an empty array, whose presence turns it on and whose length is its number:
-    `erf` or `quick`, `time_mixing`, `band`; and `wpe` itself, which has n_ctx rows even without numbers.
+    nothing is in the tree as an empty array, whose presence turns it on and whose length is its number (see
+    descendants/parts.py); and so is `wpe` itself, which has n_ctx rows even without numbers.
 
     >>> shapes = param_shapes(**SIZES["124M"])
     >>> shapes["wte"], shapes["wpe"], len(shapes["blocks"])
@@ -49,7 +50,7 @@ def param_shapes(
     def linear(n_in, n_out):
         return dict(w=(n_in, n_out)) | (dict(b=(n_out,)) if bias else {})
 
-    def norm():
+    def layer_norm():
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
     def feed_forward(n):
@@ -57,30 +58,35 @@ def param_shapes(
 
     def block(layer):
         attn = dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd))
-        mlp = feed_forward(4 * n_embd)
+        mlp = feed_forward(n_inner or 4 * n_embd)
         narrow = feed_forward(adapter) if adapter else {}
-        more = more_shapes(layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, narrow)
-        return dict(ln_1=norm(), attn=attn | more["attn"], ln_2=norm(), mlp=mlp | more["mlp"])
+        more = more_shapes(
+            layer, n_head, n_ctx, positions, time_weighting, time_mixing, band, gelu, activation,
+            scale_by_layer, scale_by_width, narrow,
+        )  # fmt: skip
+        arrays = dict(ln_1=layer_norm(), attn=attn | more["attn"], ln_2=layer_norm(), mlp=mlp | more["mlp"])
+        if norm == "post":
+            arrays["post_norm"] = (0,)
+            if layer == n_layer - 1:
+                del arrays["ln_2"]  # which is ln_f
+        return arrays
 
     params = dict(
         wte=(n_vocab, n_embd),  # token embedding, and the output head
-        wpe=(n_ctx, n_embd if positions else 0),  # position embedding
+        wpe=(n_ctx, n_embd if positions == "learned" else 0),  # position embedding
         blocks=[block(layer) for layer in range(n_layer)],
-        ln_f=norm(),
+        ln_f=layer_norm(),
     )
     return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
 
 
-def without_padding(n_vocab):
-    """Return how many tokens a vocabulary has; GPT-2's is padded by some to a rounder number.
+def n_tokens(n_rows):
+    """Return how many tokens a vocabulary has whose tokenizer is not known; GPT-2's is padded by some.
 
-    The tokens of the padding are none, so a model is read without them: its vocabulary is then that of its
-    tokenizer, no sampling can draw them, and the logits of the others stay what they are.
-
-    >>> without_padding(50304), without_padding(65)
+    >>> n_tokens(50304), n_tokens(65)
     (50257, 65)
     """
-    return 50257 if n_vocab == 50304 else n_vocab
+    return 50257 if n_rows == 50304 else n_rows
 
 
 def n_params(hparams):

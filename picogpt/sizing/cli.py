@@ -134,11 +134,12 @@ def count_flops(hparams):
     for each layer, token and token looked at.
     """
     C, L, T = hparams["n_embd"], hparams["n_layer"], hparams["n_ctx"]
+    inner = hparams.get("n_inner") or 4 * C
     parts = {
         "queries, keys, values": L * 2 * T * C * 3 * C,
         "attention": L * 2 * (2 * T * T * C),
         "attention's projection": L * 2 * T * C * C,
-        "feed-forward": L * 2 * T * C * 4 * C * 2,
+        "feed-forward": L * 2 * T * C * inner * 2,
         "adapters": L * 2 * (2 * T * C * hparams.get("adapter", 0) * 2),
         "output head": 2 * T * C * hparams["n_vocab"],
     }
@@ -154,13 +155,13 @@ def count_flops(hparams):
 def bytes_needed(hparams, batch_size=1):
     """Return {part: bytes in float32} of training all of it on and of generating `batch_size` sequences.
 
-    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each before
-    and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and after gelu. The
-    model keeps x and ln_f; the logits stand beside their derivative.
+    In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each, or
+    n_inner, before and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and
+    after gelu. The model keeps x and ln_f; the logits stand beside their derivative.
     """
     C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
     n = hparams.get("adapter", 0)
-    block = 16 * C + (2 * (C + 2 * n) if n else 0)
+    block = 8 * C + 2 * (hparams.get("n_inner") or 4 * C) + (2 * (C + 2 * n) if n else 0)
     weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
     activations, logits = rows * (block * L + 2 * C), rows * 2 * V
     mixed = FLOAT * batch_size * L * (T + 1) * (C // 2) if hparams.get("time_mixing") else 0

@@ -19,6 +19,9 @@ Share = Annotated[float, Range(0, below=1)]
 # Where models are, and what computes
 Model = Annotated[str, "124M, 355M, 774M or 1558M, OpenAI's GPT-2, downloaded on first use; or a folder"]
 ModelsDir = Annotated[str, "DIR", "where downloaded models are"]
+Special = Annotated[
+    bool, "control tokens in a text, such as <|endoftext|>, are their ids; without this they are plain text"
+]
 Offline = Annotated[bool, "download nothing"]
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"

@@ -90,6 +90,16 @@ def let_go(folder):
 
 
 @contextlib.contextmanager
+def let_go_on_error(folder):
+    """Let go of a folder, if it is held, when the block fails."""
+    try:
+        yield
+    except BaseException:
+        let_go(folder)
+        raise
+
+
+@contextlib.contextmanager
 def let_go_at_last(folder):
     """Let go of a folder, if it is held, when the block ends."""
     try:

@@ -57,8 +57,11 @@ class Encoder:
     """A tokenizer, built from its `merges`: pairs of tokens written in symbols, the earliest first.
 
     `encoder` maps tokens to ids, `decoder` ids to tokens; `n_vocab` counts them, `eot` is <|endoftext|>'s id,
-    and `start` the id after which a model begins a new text: the same.
+    and `start` the id after which a model begins a new text: the same. `special` is whether an <|endoftext|>
+    in a text is its id where `encode` is not told; a command's --special sets it.
     """
+
+    special = False
 
     def __init__(self, merges):
         symbols = byte_symbols()
@@ -76,44 +79,58 @@ class Encoder:
         self.eot = self.start = self.encoder[EOT] = len(self.encoder)
         self.decoder = {i: token for token, i in self.encoder.items()}
         self.n_vocab = len(self.encoder)
+        self.made = range(self.n_vocab)  # the id of what a merge makes: here it is the merge's own number
+        self.prepare()
+
+    def prepare(self):
+        """Make what encoding needs."""
         self.words = regex.compile(WORD, regex.VERSION1)  # version 1 understands [a--b], set difference
         self.cached_merge = functools.lru_cache(maxsize=2**17)(self.merge)  # 20 MB of tales: 43,461 words
 
-    def encode(self, text, allow_eot=False):
+    def encode(self, text, allow_eot=None, template=True):
         """Return the ids of `text`. With allow_eot, each "<|endoftext|>" in it is the one id `eot`.
 
-        Without, it is text like any other: a document that is not trusted cannot pretend to end.
+        Without, it is text like any other: a document that is not trusted cannot pretend to end. None is
+        what `special` says. `template` is for tokenizers that put ids around each text, see hf_bpe.py.
         """
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as e:
-            raise ValueError(f"lone surrogate {text[e.start]!r} at index {e.start}: remove it") from None
+        check_unicode(text)
+        allow_eot = self.special if allow_eot is None else allow_eot
         ids = []
         for n, document in enumerate(text.split(EOT) if allow_eot else [text]):
             ids += [self.eot] if n > 0 else []
-            for match in self.words.finditer(document):
-                word = match[0].encode("utf-8")
-                ids += self.cached_merge(word) if len(word) < 64 else self.merge(word)
+            ids += self.encode_words(document)
+        return ids
+
+    def encode_words(self, text):
+        """Return the ids of a text in which nothing is special."""
+        ids = []
+        for match in self.words.finditer(text):
+            word = match[0].encode("utf-8")
+            ids += self.cached_merge(word) if len(word) < 64 else self.merge(word)
         return ids
 
     def merge(self, word):
-        """Return the ids of `word` (bytes) after all merges: the earliest first, of equal ones the leftmost.
+        """Return the ids of `word` (bytes) after all merges."""
+        return self.merge_ids([self.byte_ids[byte] for byte in word])
+
+    def merge_ids(self, ids):
+        """Return a word's ids after all merges: the earliest first, of equal ones the leftmost.
 
         A heap holds the merges that are possible, `left` and `right` say who is whose neighbour: n log n
         steps for n bytes. A merge goes to the place on its left and leaves None on its right. An entry of
         the heap whose pair is gone needs no removal: its id is no longer what the two places there make.
         """
-        n = len(word)
-        ids = [*(self.byte_ids[byte] for byte in word), None]  # None is after the last, and at -1
+        n = len(ids)
+        ids = [*ids, None]  # None is after the last, and at -1
         left, right = list(range(-1, n)), list(range(1, n + 2))
         pairs = itertools.pairwise(ids)
         heap = sorted((self.merges[pair], i) for i, pair in enumerate(pairs) if pair in self.merges)
         while heap:
-            merged, i = heapq.heappop(heap)
+            merge, i = heapq.heappop(heap)
             j = right[i]
-            if self.merges.get((ids[i], ids[j])) != merged:
+            if self.merges.get((ids[i], ids[j])) != merge:
                 continue
-            ids[i], ids[j] = merged, None
+            ids[i], ids[j] = self.made[merge], None
             right[i] = right[j]
             left[right[j]] = i
             for a, b in (left[i], i), (i, right[i]):
@@ -147,6 +164,14 @@ class Encoder:
         """Write vocab.bpe into `folder`, in OpenAI's format; it appears when it is complete."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         write_merges(Path(folder, "vocab.bpe"), [(self.decoder[a], self.decoder[b]) for a, b in self.merges])
+
+
+def check_unicode(text):
+    """Raise ValueError for half a character of UTF-16, which no file of text can hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as e:
+        raise ValueError(f"lone surrogate {text[e.start]!r} at index {e.start}: remove it") from None
 
 
 def load_encoder(folder, n_vocab=None):

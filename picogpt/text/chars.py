@@ -24,7 +24,7 @@ class CharEncoder:
     the newline, or the first character of an alphabet without it.
     """
 
-    eot = None
+    eot, special = None, False
 
     def __init__(self, chars):
         self.chars = "".join(chars)
@@ -51,8 +51,8 @@ class CharEncoder:
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}): copy it again from where the model is") from None
 
-    def encode(self, text, allow_eot=False):
-        """Return the ids of `text`; `allow_eot` is there for the interface and changes nothing."""
+    def encode(self, text, allow_eot=None, template=True):
+        """Return the ids of `text`; the other arguments are there for the interface and change nothing."""
         try:
             return [self.encoder[char] for char in text]
         except KeyError as error:

@@ -11,10 +11,13 @@ END = "<|endoftext|>"
 
 
 def read_text(path):
-    """Return the text of a UTF-8 file, or raise one clear sentence."""
+    """Return the text of a UTF-8 file, or raise one clear sentence.
+
+    Lines end in "\\n" then, those of Windows and of old Macs too, as in any text that Python opens.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no text file {path}")
-    return from_utf8(read_bytes(path), path).replace("\r\n", "\n")
+    return from_utf8(read_bytes(path), path).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def from_utf8(content, source):
@@ -52,13 +55,15 @@ def documents(text):
 def encode(text, encoder):
     """Return the ids of a text, uint16 or uint32.
 
-    If the tokenizer has an <|endoftext|> and the text uses it, that id stands before each document:
-    after it, generation from an empty prompt begins a new one.
+    If the tokenizer has a token for the end of a text, and this text has lines with <|endoftext|>, each of
+    its documents stands after `encoder.start`, as does what is generated from an empty prompt. For GPT-2 that
+    is <|endoftext|> itself; where another token ends a text, it stands after each document.
     """
     dtype = np.uint16 if encoder.n_vocab <= 65536 else np.uint32
     if encoder.eot is None or END not in text:
-        return np.array(encoder.encode(text), dtype)
-    parts = [[encoder.eot, *encoder.encode(document)] for document in documents(text)]
+        return np.array(encoder.encode(text, template=False), dtype)
+    end = [encoder.eot] if encoder.eot != encoder.start else []
+    parts = [[encoder.start, *encoder.encode(document, template=False), *end] for document in documents(text)]
     return np.concatenate([np.array(part, dtype) for part in parts] or [np.empty(0, dtype)])
 
 

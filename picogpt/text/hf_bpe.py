@@ -1,99 +1,163 @@
 """Byte-level BPE as Hugging Face stores it: its tokens may have any ids, and there may be more of them.
 
-    tokenizer.json                             all in one, or
-    vocab.json  merges.txt  added_tokens.json  {token: id}, the merges, {token: id} of what no merge makes
-
-Of GPT-2's own tokenizer these say the same as OpenAI's vocab.bpe.
+hf_files.py reads the files and says what is in them. Of GPT-2's own tokenizer they say the same as OpenAI's
+vocab.bpe; such a one is a plain `bpe.Encoder`. Any other is a `NumberedEncoder`.
 """
 
 import json
 from pathlib import Path
 
-from picogpt.system import files
 from picogpt.system.files import atomic_write
-from picogpt.text import bpe
+from picogpt.text import bpe, hf_files, hf_keys, hf_write
+from picogpt.text.added_tokens import AddedToken, AddedTokens
 
-ALL_IN_ONE, VOCAB, MERGES, ADDED = "tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"
+DAMAGED = (json.JSONDecodeError, UnicodeDecodeError)  # a file is not what it was written as
 
 
 class NumberedEncoder(bpe.Encoder):
-    """A tokenizer whose ids are `numbers`, {token: id}; of its tokens, those in `special` no merge makes.
+    """A tokenizer by the rules of `hf_files.Rules`, with the interface of `bpe.Encoder`.
 
-    `eot` is None, and `start` is 0, if <|endoftext|> is not among them.
+    `start` is the id after which a model begins a new text, 0 if there is none for that, and `eot` the one
+    that ends a text, or None. A model may know fewer ids than there are tokens: `n_rows` of them.
     """
 
-    def __init__(self, merges, numbers, special):
-        super().__init__(merges)
-        self.made = list(self.encoder)[:-1]  # the order in which tokens are made, by which merging goes
-        if unknown := set(self.made) - numbers.keys():
-            raise ValueError(f"{min(unknown)!r}, which is a byte or made by a merge, has no id")
-        self.special = numbers.keys() - set(self.made)
-        if unmade := self.special - set(special) - {bpe.EOT}:
-            raise ValueError(f"{min(unmade)!r} is made by no merge, and is not an added token")
-        if {*map(type, numbers.values())} != {int} or {*numbers.values()} != {*range(len(numbers))}:
-            raise ValueError("the ids are not 0, 1, 2 and so on, one for each token")
-        self.ids = [numbers[token] for token in self.made]
-        self.encoder, self.n_vocab = numbers, len(numbers)
-        self.decoder = {i: token for token, i in numbers.items()}
-        self.eot = numbers.get(bpe.EOT)
-        self.start = self.eot or 0
+    def __init__(self, rules, n_rows=None):
+        self.rules, self.encoder = rules, rules.numbers
+        self.decoder = {i: token for token, i in self.encoder.items()}
+        self.n_vocab = len(self.decoder)
+        if {*map(type, self.decoder)} != {int} or self.decoder.keys() != {*range(len(self.encoder))}:
+            raise ValueError("the ids of the tokenizer are not 0, 1, 2 and so on, one for each token")
+        self.n_rows = self.n_vocab if n_rows is None else n_rows
+        symbols = bpe.byte_symbols()
+        self.symbol_bytes = {ord(symbol): byte for byte, symbol in symbols.items()}
+        self.byte_ids = {byte: self.encoder.get(symbol) for byte, symbol in symbols.items()}
+        self.merges, self.made = {}, []  # (id, id) -> number of the merge; number -> id of what it makes
+        for n, (a, b) in enumerate(rules.merges):
+            if not {a, b, a + b} <= self.encoder.keys():
+                raise ValueError(
+                    f"merge {n + 1}, {a + ' ' + b!r}, is of tokens that are not in the vocabulary"
+                )
+            self.merges[self.encoder[a], self.encoder[b]] = n
+            self.made.append(self.encoder[a + b])
+        self.added = AddedTokens(rules.added)
+        self.bos, self.eot = rules.bos, rules.eos if rules.eos is not None else rules.bos
+        self.prepare()
 
-    def encode(self, text, allow_eot=False):
-        """Return the ids of `text`; where there is no token <|endoftext|>, allow_eot changes nothing."""
-        return super().encode(text, allow_eot and self.eot is not None)
+    @property
+    def start(self):
+        """The id after which the model begins a new text."""
+        first = self.eot if self.bos is None else self.bos
+        return self.check_ids([first or 0])[0]
+
+    def encode(self, text, allow_eot=None, template=True):
+        """Return the ids of `text`; with allow_eot, control tokens in it, as <|endoftext|>, are their ids.
+
+        Without, they are text like any other; None is what `special` says. Other added tokens, a model's own
+        words, are always found. With `template`, the ids stand between those that the tokenizer puts around
+        each text, if it does.
+        """
+        bpe.check_unicode(text)
+        allow_eot = self.special if allow_eot is None else allow_eot
+        ids = []
+        for piece in self.added.cut(text, allow_eot and not self.rules.split_special):
+            ids += self.encode_words(piece) if isinstance(piece, str) else [piece]
+        if template:
+            ids = [*self.rules.before, *ids, *self.rules.after]
+        if self.rules.longest is not None and len(ids) > self.rules.longest:
+            raise ValueError(
+                f"the text has {len(ids)} tokens, of which tokenizer.json keeps {self.rules.longest}:"
+                ' to have all, set its key "truncation" to null'
+            )
+        return self.check_ids(ids)
+
+    def check_ids(self, ids):
+        """Return the ids if the model knows all of them."""
+        if beyond := next((i for i in ids if i >= self.n_rows), None):
+            raise ValueError(
+                f"the token {self.decoder[beyond]!r} has id {beyond}, but the model only knows the ids"
+                f" 0 to {self.n_rows - 1}: it cannot read a text with that token"
+            )
+        return ids
+
+    def encode_words(self, text):
+        """Return the ids of a text in which nothing is special."""
+        return super().encode_words(" " + text if self.rules.prefix_space and text[:1] != " " else text)
 
     def merge(self, word):
         """Return the ids of `word` (bytes) after all merges."""
-        return tuple(self.ids[i] for i in super().merge(word))
+        token = "".join(map(bpe.byte_symbols().get, word)) if self.rules.ignore_merges else None
+        if token in self.encoder:
+            return (self.encoder[token],)
+        ids = [self.byte_ids[byte] for byte in word]
+        return self.merge_ids(self.fill_in(ids, word) if None in ids else ids)
+
+    def fill_in(self, ids, word):
+        """Let the token for unknown bytes stand for those without an id."""
+        if self.rules.unk is None:
+            byte = word[ids.index(None)]
+            raise ValueError(f"no token stands for the byte {byte:#04x} in {word.decode()!r}: leave it out")
+        filled = []
+        for n, i in enumerate(ids):
+            if i is not None:
+                filled.append(i)
+            elif n == 0 or ids[n - 1] is not None or not self.rules.fuse_unk:
+                filled.append(self.rules.unk)
+        return filled
 
     def token_bytes(self, i):
-        """Return the bytes that the token with id `i` stands for; a special one is written as it is."""
-        special = self.decoder.get(i) in self.special
-        return self.decoder[i].encode("utf-8") if special else super().token_bytes(i)
+        """Return the bytes that the token with id `i` stands for; one not of symbols is taken as it is."""
+        token = self.decoder.get(i, "")
+        in_symbols = all(ord(char) in self.symbol_bytes for char in token)
+        return super().token_bytes(i) if in_symbols else token.encode("utf-8")
 
     def save(self, folder):
-        """Write the files of such a tokenizer into `folder`."""
+        """Write tokenizer.json and tokenizer_config.json into `folder`."""
         save(folder, self)
 
 
-def load_encoder(folder):
-    """Return the tokenizer of a folder of Hugging Face's; one with GPT-2's ids is a plain `bpe.Encoder`."""
-    path = Path(folder, ALL_IN_ONE)
+def load_encoder(folder, n_rows=None):
+    """Return the tokenizer of a folder of Hugging Face's; one with GPT-2's ids is a plain `bpe.Encoder`.
+
+    `n_rows` is how many ids the model knows, if that is known; a text with another one is a ValueError then.
+    """
+    name = hf_keys.ALL_IN_ONE if Path(folder, hf_keys.ALL_IN_ONE).is_file() else hf_keys.VOCAB
     try:
-        if path.is_file():
-            merges, numbers, special = read_all_in_one(path)
-        else:
-            path, added = Path(folder, VOCAB), Path(folder, ADDED)
-            merges, numbers = bpe.read_merges(Path(folder, MERGES)), read_json(path)
-            special = read_json(added) if added.is_file() else {}
-        encoder, numbers = bpe.Encoder(merges), numbers | special
-        return encoder if encoder.encoder == numbers else NumberedEncoder(merges, numbers, special)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be used as a tokenizer ({error}): download it again") from None
+        rules = hf_files.read(folder, n_rows)
+        encoder = plain(rules, n_rows)
+        return NumberedEncoder(rules, n_rows) if encoder is None else encoder
+    except (*DAMAGED, LookupError, TypeError, AttributeError, RecursionError) as error:
+        why = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
+        path = Path(folder, name)
+        raise ValueError(f"{path} cannot be used as a tokenizer ({why}): download it again") from None
+    except ValueError as error:
+        raise ValueError(f"{Path(folder)} has a tokenizer that cannot be used: {error}") from None
 
 
-def read_json(path):
-    """Return what is in a JSON file."""
-    return files.read_json(path, files.LARGE)
-
-
-def read_all_in_one(path):
-    """Return (merges, {token: id}, {special token: id}) of a tokenizer.json that works as GPT-2's does."""
-    whole = read_json(path)
-    model, words = whole["model"], whole["pre_tokenizer"]
-    like_gpt2 = words["type"] == "ByteLevel" and words.get("use_regex", True) and not whole.get("normalizer")
-    if model.get("type", "BPE") != "BPE" or not like_gpt2 or words.get("add_prefix_space"):
-        raise ValueError("it does not cut text into words as GPT-2's does")
-    merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-    return merges, model["vocab"], {token["content"]: token["id"] for token in whole["added_tokens"]}
+def plain(rules, n_rows=None):
+    """Return a `bpe.Encoder` that does the same as the rules, or None if there is none."""
+    end = rules.numbers.get(bpe.EOT)
+    usual = hf_files.Rules(rules.merges, rules.numbers, rules.added, bos=end, eos=end, unk=rules.unk)
+    usual.fuse_unk = rules.fuse_unk  # which matter only where a byte has no token
+    others = [token for token in rules.added.values() if (token.content, token.special) != (bpe.EOT, True)]
+    if rules != usual or others or len(rules.numbers) != len(rules.merges) + 257:
+        return None
+    if [*rules.added.values()] != [AddedToken(bpe.EOT, special=True, normalized=rules.added[end].normalized)]:
+        return None
+    try:
+        encoder = bpe.Encoder(rules.merges)
+    except ValueError:  # two merges that make one token, say
+        return None
+    return encoder if encoder.encoder == rules.numbers and (n_rows or end + 1) > end else None
 
 
 def save(folder, encoder):
-    """Write vocab.json, merges.txt and, if there are special tokens, added_tokens.json into `folder`."""
-    tokens = getattr(encoder, "made", list(encoder.encoder))
-    bpe.write_merges(Path(folder, MERGES), [(tokens[a], tokens[b]) for a, b in encoder.merges])
-    special = {token: encoder.encoder[token] for token in getattr(encoder, "special", ())}
-    for name, numbers in ((VOCAB, encoder.encoder), (ADDED, special)):
-        if numbers:
-            with atomic_write(Path(folder, name)) as file:
-                file.write(json.dumps(numbers).encode())
+    """Write a tokenizer's files into `folder`: of a plain one vocab.json, merges.txt, else tokenizer.json."""
+    if type(encoder) is bpe.Encoder:
+        merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
+        bpe.write_merges(Path(folder, hf_keys.MERGES), merges)
+        files = {hf_keys.VOCAB: encoder.encoder}
+    else:
+        files = hf_write.as_files(encoder.rules)
+    for name, content in files.items():
+        with atomic_write(Path(folder, name)) as file:
+            file.write(json.dumps(content).encode())

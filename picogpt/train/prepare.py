@@ -56,6 +56,7 @@ def prepare(c, folder):
             )
     else:
         params, hparams, encoder = new_model(c, text)
+    encoder.special = c.special
     c.batch_tokens = c.batch_size * hparams["n_ctx"]
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)

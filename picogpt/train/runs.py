@@ -106,20 +106,21 @@ def start(run, params, c):
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    saved = load_state(run.folder / STATE, fixed(run))
-    arrays = dict(params=state["params"], moments=state["moments"])
-    saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
-    if layout(arrays) != layout(saved_arrays):
-        raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
-    path, step = run.folder / journal.LOG, saved["step"]
-    done = [record for record in journal.read_log(path) if record["step"] <= step]
-    if len(done) < step:
-        raise ValueError(
-            f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
-        )
-    run.began -= sum(record["seconds"] for record in done)
-    for name, array in walk(arrays):
-        array[...] = saved_arrays[name]
+    with folders.let_go_on_error(run.folder):
+        saved = load_state(run.folder / STATE, fixed(run))
+        arrays = dict(params=state["params"], moments=state["moments"])
+        saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
+        if layout(arrays) != layout(saved_arrays):
+            raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
+        path, step = run.folder / journal.LOG, saved["step"]
+        done = [record for record in journal.read_log(path) if record["step"] <= step]
+        if len(done) < step:
+            raise ValueError(
+                f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
+            )
+        run.began -= sum(record["seconds"] for record in done)
+        for name, array in walk(arrays):
+            array[...] = saved_arrays[name]
     return saved | arrays
 
 
@@ -134,6 +135,7 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
         flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
+        folders.let_go_on_error(run.folder),
         progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
         interrupt.asked(f"go on with: {command_to_go_on(run)}") as wish,

@@ -107,6 +107,7 @@ class Settings(Options, Recipe):
     ] = 0
 
     val_share: Annotated[flags.ValShare, Section("the data and the reports")] = 0.1
+    special: flags.Special = False
     batch_size: flags.BatchSize = 12
     seed: flags.Seed = 1337
     eval_every: Annotated[Count, "steps between evaluations, after each of which the state is saved"] = 250

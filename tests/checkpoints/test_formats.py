@@ -395,7 +395,9 @@ def test_what_the_other_program_cannot_compute_is_not_written(to, option, tmp_pa
 
 @pytest.mark.parametrize("to", ["hf", "tf", "llmc"])
 @pytest.mark.parametrize(
-    "option", [{"time_weighting": "full"}, {"time_mixing": True}, {"positions": False}, {"band": 3}], ids=str
+    "option",
+    [{"time_weighting": "full"}, {"time_mixing": True}, {"positions": "rotary"}, {"band": 3}],
+    ids=str,
 )
 def test_what_only_picogpt_can_compute_is_not_written_for_others(to, option, tmp_path):
     folder, _ = save_random(tmp_path / "model", **option)

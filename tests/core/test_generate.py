@@ -86,6 +86,35 @@ def test_top_p_drops_or_keeps_the_token_that_crosses_p(probs, p, openai, hf):
         assert set(np.flatnonzero(kept)) == set(np.argsort(probs)[::-1][:n_kept])
 
 
+@pytest.mark.parametrize(
+    ("logits", "p", "n_kept"),  # counted in float64; transformers 5.24's TopPLogitsWarper keeps as many
+    [
+        (np.log(np.array([0.5, 0.3, 0.1, 0.1], np.float32)), 0.8, 2),  # the sum is p, up to rounding
+        (np.r_[0, np.log(2e-8) - np.arange(50_000) * 1e-6].astype(np.float32), 0.9995, 24_034),
+        (-1.5 * np.log(np.arange(1, 50_258, dtype=np.float32)), 0.999, 30_116),
+        (np.random.default_rng(0).normal(size=(1, 50_257)).astype(np.float32)[0] * 4, 0.9999, 16_783),
+        (np.random.default_rng(0).normal(size=(1, 50_257)).astype(np.float32)[0] * 4, 0.99, 1_412),
+    ],
+)
+def test_top_p_counts_as_in_float64(logits, p, n_kept):
+    probs = np.exp(logits.astype(np.float64))
+    descending = np.sort(probs / probs.sum())[::-1]
+    assert (descending.cumsum() < p).sum() + 1 == n_kept
+    kept = {rule: keep_top_p(logits[None], p, rule) for rule in ("hf", "openai")}
+    assert np.isfinite(kept["hf"]).sum() == n_kept
+    assert 0 <= np.isfinite(kept["openai"]).sum() - max(1, (descending.cumsum() <= p).sum()) <= 1  # equals
+    assert {rows.dtype for rows in kept.values()} == {logits.dtype}
+
+
+@pytest.mark.parametrize(
+    ("logits", "kept"), [([1, 1, 1, 1, 1], [2, 3, 4]), ([2, 1, 1, 1, 0], [0, 3]), ([0, 1, 1, 1, 2], [3, 4])]
+)
+def test_of_equals_top_p_keeps_as_many_as_it_needs_by_the_rule_hf(logits, kept):
+    logits = np.array([logits], np.float32)  # what transformers keeps of them at p = .5
+    assert np.flatnonzero(np.isfinite(keep_top_p(logits, 0.5, "hf"))).tolist() == kept
+    assert np.isfinite(keep_top_p(logits, 0.5)).sum() >= len(kept) - 1
+
+
 def test_filters_equal_those_of_hugging_face():
     pytest.importorskip("torch", reason="compares with Hugging Face's filters where PyTorch is installed")
     process = pytest.importorskip("transformers.generation.logits_process", reason="needs transformers")

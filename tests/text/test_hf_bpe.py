@@ -3,14 +3,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from record import hf_tokenizers as record
 
 from picogpt.checkpoints import weights
-from picogpt.text import bpe, hf_bpe
+from picogpt.text import bpe, data, hf_bpe
 
 REPOSITORY = Path(__file__).parents[2]
 GPT2 = REPOSITORY / "models" / "gpt2-bpe"
 RECORDED = REPOSITORY / "tests" / "references" / "hf_tokenizer"
 TEXTS = json.loads((RECORDED / "ids.json").read_text(encoding="utf-8"))
+FACTS = json.loads(record.RECORD.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,57 @@ def recorded():
 @pytest.fixture
 def folder(tmp_path, recorded):
     """A folder with the recorded tokenizer as vocab.json, merges.txt and added_tokens.json."""
-    recorded.save(tmp_path)
+    (tmp_path / "vocab.json").write_text(json.dumps(recorded.encoder), encoding="utf-8")
+    lines = ["#version: 0.2", *map(" ".join, recorded.rules.merges), ""]
+    (tmp_path / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "added_tokens.json").write_text('{"<|endoftext|>": 0, "<pad>": 1}')
     return tmp_path
 
 
 def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+
+def load_case(folder, case):
+    record.write(folder, case)
+    return hf_bpe.load_encoder(folder, FACTS[case]["n"] if "config.json" in record.CASES[case] else None)
+
+
+@pytest.mark.parametrize("case", record.CASES)
+def test_ids_and_text_are_those_of_tokenizers_and_transformers(tmp_path, case):
+    encoder, facts = load_case(tmp_path, case), FACTS[case]
+    assert encoder.n_vocab == facts["n"]
+    assert encoder.decode([*range(facts["n"])]) == facts["decoded"]
+    for text, (allowed, not_allowed) in facts["texts"].items():
+        assert encoder.encode(text, allow_eot=True) == allowed, text
+        assert encoder.encode(text, allow_eot=False) == encoder.encode(text) == not_allowed, text
+        encoder.special = True
+        assert encoder.encode(text) == allowed, text
+        encoder.special = False
+
+
+@pytest.mark.parametrize("case", [case for case in record.CASES if FACTS[case]["bos"] is not None])
+def test_a_text_begins_and_ends_as_transformers_has_it(tmp_path, case):
+    encoder = load_case(tmp_path, case)
+    assert encoder.start == FACTS[case]["bos"]
+    assert encoder.eot == (FACTS[case]["bos"] if FACTS[case]["eos"] is None else FACTS[case]["eos"])
+
+
+@pytest.mark.parametrize("case", record.CASES)
+def test_what_any_of_them_saves_is_loaded(tmp_path, case):
+    encoder = load_case(tmp_path, case)
+    (tmp_path / "saved").mkdir()
+    hf_bpe.save(tmp_path / "saved", encoder)
+    again = hf_bpe.load_encoder(tmp_path / "saved", getattr(encoder, "n_rows", None))
+    assert type(again) is type(encoder) and again.encoder == encoder.encoder
+    assert getattr(again, "rules", None) == getattr(encoder, "rules", None)
+
+
+@pytest.mark.parametrize("case", record.CASES)
+def test_the_record_is_what_the_libraries_say_today(tmp_path, case):
+    pytest.importorskip("transformers")
+    record.write(tmp_path, case)
+    assert json.loads(json.dumps(record.facts(tmp_path))) == FACTS[case]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -56,9 +103,10 @@ def test_an_id_outside_the_vocabulary_is_named(recorded, bad):
         recorded.decode([bad])
 
 
-def test_what_is_saved_is_loaded(recorded, folder):
-    assert sorted(path.name for path in folder.iterdir()) == ["added_tokens.json", "merges.txt", "vocab.json"]
-    again = hf_bpe.load_encoder(folder)
+def test_what_is_saved_is_loaded(recorded, tmp_path):
+    recorded.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tokenizer.json", "tokenizer_config.json"]
+    again = hf_bpe.load_encoder(tmp_path)
     assert again.encoder == recorded.encoder
     for text, ids in TEXTS.items():
         assert again.encode(text) == ids
@@ -75,9 +123,26 @@ def test_gpt2s_own_tokenizer_is_saved_as_hugging_face_has_it_and_loaded_as_opena
 
 def test_a_models_folder_is_read_with_such_a_tokenizer(folder):
     text = "The rest is silence."
+    assert hf_bpe.load_encoder(folder).encode(text) == TEXTS[text]
     assert weights.read_encoder(folder, {"n_vocab": 500}).encode(text) == TEXTS[text]
-    with pytest.raises(ValueError, match="has 500 tokens, but the model has n_vocab 501"):
-        weights.read_encoder(folder, {"n_vocab": 501})
+    assert weights.read_encoder(folder, {"n_vocab": 512}).n_vocab == 500  # 12 rows of padding
+
+
+def test_a_token_beyond_the_models_rows_is_named_when_it_comes_up(folder):
+    encoder = weights.read_encoder(folder, {"n_vocab": 499})
+    [last] = [token for token, i in encoder.encoder.items() if i == 499]
+    assert encoder.encode("a") == hf_bpe.load_encoder(folder).encode("a")
+    text = hf_bpe.load_encoder(folder).decode([499])
+    with pytest.raises(ValueError, match=f"token {last!r} has id 499, but the model only knows .* 0 to 498"):
+        encoder.encode(text)
+
+
+def test_the_end_of_a_text_beyond_the_models_rows_is_named_when_it_comes_up(gpt2, tmp_path):
+    hf_bpe.save(tmp_path, gpt2)
+    encoder = weights.read_encoder(tmp_path, {"n_vocab": 50_000})
+    assert encoder.encode("Not all heroes") == [3673, 477, 10281]
+    with pytest.raises(ValueError, match=r"'<\|endoftext\|>' has id 50256, but the model only knows"):
+        _ = encoder.start
 
 
 def test_without_endoftext_it_is_text_like_any_other(folder):
@@ -92,6 +157,52 @@ def test_without_endoftext_it_is_text_like_any_other(folder):
     assert encoder.decode(encoder.encode(text)) == text
 
 
+@pytest.mark.parametrize(
+    ("config", "model", "start", "end"),
+    [  # 256 is <s>, 257 </s>, 258 <|endoftext|>, 64 the letter a
+        ({"bos_token": "<s>", "eos_token": "</s>"}, {}, 256, 257),
+        ({}, {"bos_token_id": 256, "eos_token_id": [257, 0]}, 256, 257),
+        ({"bos_token": "<|endoftext|>"}, {"bos_token_id": 256, "eos_token_id": 256}, 256, 256),
+        ({"bos_token": "<s>"}, {"bos_token_id": 257}, 256, 258),
+        ({}, {"bos_token_id": 64, "eos_token_id": 64}, 258, 258),  # what nobody has set
+        ({"bos_token": {"content": "</s>"}}, {"bos_token_id": 5000}, 257, 258),
+        ({}, {}, 258, 258),
+    ],
+)
+def test_the_token_before_and_after_a_text(tmp_path, config, model, start, end):
+    names = "<s>", "</s>", "<|endoftext|>"
+    added = [{"id": 256 + i, "content": name} for i, name in enumerate(names)]
+    files = {
+        "tokenizer.json": record.whole(added=added),
+        "tokenizer_config.json": record.SLOW | config,
+        "config.json": record.GPT2 | model,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    encoder = weights.read_encoder(tmp_path, {"n_vocab": 259})
+    assert (encoder.start, encoder.eot) == (start, end)
+    ids = data.encode("a\n<|endoftext|>\nb", encoder).tolist()
+    ends = [end] if end != start else []
+    assert ids == [start, 64, *ends, start, 65, *ends]
+
+
+def test_a_byte_without_a_token_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(without="x")))
+    encoder = hf_bpe.load_encoder(tmp_path)
+    assert encoder.encode("b") == [65]
+    with pytest.raises(ValueError, match=r"no token stands for the byte 0x78 in ' axb': leave it out"):
+        encoder.encode("no axb")
+
+
+def test_a_text_that_some_programs_would_cut_is_refused(tmp_path):
+    cut = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(truncation=cut)))
+    encoder = hf_bpe.load_encoder(tmp_path)
+    assert encoder.encode("abc") == [64, 65, 66]
+    with pytest.raises(ValueError, match=r'4 tokens, of which tokenizer.json keeps 3.* "truncation" to null'):
+        encoder.encode("abcd")
+
+
 @pytest.mark.parametrize("form", [list, " ".join])
 def test_merges_may_be_pairs_or_lines(tmp_path, form):
     whole = json.loads((RECORDED / "tokenizer.json").read_text(encoding="utf-8"))
@@ -103,37 +214,116 @@ def test_merges_may_be_pairs_or_lines(tmp_path, form):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"normalizer": {"type": "Lowercase"}}, "does not cut text into words as GPT-2's does"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "does not cut"),
-        ({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}}, "does not cut"),
-        ({"pre_tokenizer": {"type": "ByteLevel", "use_regex": False}}, "does not cut"),
-        ({"pre_tokenizer": None}, "not subscriptable"),
-        ({"model": {"type": "WordPiece", "vocab": {}, "merges": []}}, "does not cut"),
-        ({"model": {"vocab": {}, "merges": []}}, "which is a byte or made by a merge, has no id"),
-        ({"added_tokens": []}, "'<pad>' is made by no merge, and is not an added token"),
-        ({"added_tokens": [{"content": "<pad>", "id": 2}]}, "the ids are not 0, 1, 2 and so on"),
-        ({"added_tokens": 3}, "not iterable"),
+        ({"normalizer": {"type": "Lowercase"}}, "tokenizer.json has normalizer {'type': 'Lowercase'}"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer of tokenizer.json has type 'Whitespace'"),
+        ({"pre_tokenizer": {"type": "ByteLevel", "use_regex": False}}, "has use_regex False"),
+        ({"pre_tokenizer": None}, "pre_tokenizer of tokenizer.json has type None"),
+        ({"decoder": {"type": "WordPiece"}}, "decoder of tokenizer.json has type 'WordPiece'"),
+        ({"post_processor": {"type": "Magic"}}, "has a post_processor of type 'Magic'"),
+        ({"post_processor": {"type": "TemplateProcessing", "single": [], "special_tokens": {}}}, "than put"),
+        ({"post_processor": {"type": "Sequence", "processors": [record.ROBERTA] * 2}}, "than put"),
+        ({"model": {"type": "WordPiece", "vocab": {}, "merges": []}}, "has type 'WordPiece'"),
+        (
+            {"model": {"vocab": {"a": 0}, "merges": [["a", "b"]]}, "added_tokens": []},
+            "merge 1, 'a b', is of tokens that are not",
+        ),
+        (
+            {"model": {"vocab": {"a": 3, "b": 1}, "merges": []}, "added_tokens": []},
+            "the ids of the tokenizer are not 0, 1, 2",
+        ),
+        (
+            {"model": {"vocab": {"a": 0, "b": 0}, "merges": []}, "added_tokens": []},
+            "the ids of the tokenizer are not 0, 1, 2",
+        ),
+        (
+            {"model": {"vocab": {"a": "0"}, "merges": []}, "added_tokens": []},
+            "the ids of the tokenizer are not 0, 1, 2",
+        ),
+        ({"added_tokens": [{"content": "<new>", "id": 600}]}, "'<new>' has id 600, but tokenizers .* 500"),
+        ({"added_tokens": [{"content": "<new>", "id": 500, "x": 1}]}, "'<new>' in .* has a key 'x'"),
+        ({"future": 1}, "tokenizer.json has a key 'future', and what it means is not known"),
     ],
 )
 def test_a_tokenizer_that_works_otherwise_is_reported(tmp_path, changes, says):
     shutil.copy(RECORDED / "tokenizer.json", tmp_path)
     change(tmp_path / "tokenizer.json", **changes)
-    with pytest.raises(ValueError, match=rf"tokenizer.json cannot be used as a tokenizer \(.*{says}.*\)"):
+    with pytest.raises(ValueError, match=rf"has a tokenizer that cannot be used: .*{says}"):
         hf_bpe.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dropout": 0.1}, "has dropout 0.1, and only None or 0 can be read"),
+        ({"continuing_subword_prefix": "##"}, "has continuing_subword_prefix '##'"),
+        ({"end_of_word_suffix": "</w>"}, "has end_of_word_suffix '</w>'"),
+        ({"byte_fallback": True}, "has byte_fallback True"),
+        ({"future": 1}, "has a key 'future'"),
+    ],
+)
+def test_a_key_of_the_model_that_changes_ids_is_named(tmp_path, changes, says):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(model=changes)))
+    with pytest.raises(ValueError, match=f"model of tokenizer.json {says}"):
+        hf_bpe.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("whole", "config", "says"),
+    [
+        (
+            dict(pre_tokenizer=record.level(True)),
+            record.SLOW,
+            "add_prefix_space true, which .* does not heed",
+        ),
+        (dict(model={"ignore_merges": True}), record.SLOW, "ignore_merges true, which .* does not heed"),
+        ({}, {"tokenizer_class": "RobertaTokenizerFast"}, "tokenizer_class 'RobertaTokenizerFast'"),
+        ({}, {"auto_map": {"AutoTokenizer": "x.X"}}, "has auto_map"),
+        ({}, {"added_tokens_decoder": {"256": {"content": "<u>", "lstrip": True}}}, "differ about '<u>'"),
+        ({}, {"added_tokens_decoder": {}}, "the added token '<u>', which added_tokens_decoder"),
+        ({}, {"added_tokens_decoder": {"9": {"content": "<v>"}}, "tokenizer_class": None}, "'<v>' has id 9"),
+    ],
+)
+def test_files_that_contradict_each_other_are_reported(tmp_path, whole, config, says):
+    files = {"tokenizer.json": record.whole(**whole | dict(added=[record.U]))}
+    files |= {"tokenizer_config.json": record.SLOW | config, "config.json": record.GPT2 | {}}
+    if config.get("tokenizer_class", 1) is None:
+        del files["config.json"]
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"has a tokenizer that cannot be used: .*{says}"):
+        hf_bpe.load_encoder(tmp_path, 257)
 
 
 def test_merges_that_are_cut_short_are_noticed(folder):
     lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
     (folder / "merges.txt").write_text("\n".join([*lines[:-5], ""]), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"vocab.json cannot .* is made by no merge"):
+    with pytest.raises(ValueError, match=r"merges.txt lacks the merge that makes .*: download it again"):
+        hf_bpe.load_encoder(folder)
+    (folder / "merges.txt").write_text("\n".join([*lines[:5], "", *lines[5:]]), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"merges.txt, line 6, is not two tokens with a space between"):
+        hf_bpe.load_encoder(folder)
+    (folder / "merges.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"merges.txt is missing: a tokenizer has vocab.json and"):
         hf_bpe.load_encoder(folder)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3", "null", '{"a": []}'])
 def test_a_vocabulary_that_is_none_is_reported(folder, content):
     (folder / "vocab.json").write_text(content)
-    with pytest.raises(ValueError, match=r"vocab.json cannot be used as a tokenizer \(.*\): download it"):
+    with pytest.raises(ValueError, match=r"cannot be used"):
         hf_bpe.load_encoder(folder)
+
+
+def test_vocabulary_of_save_model_holds_control_tokens_that_no_list_names(tmp_path):
+    """As ByteLevelBPETokenizer's save_model writes it: [260, 263] are the ids that tokenizers gives."""
+    names = ["<s>", "<pad>", "</s>", *record.symbols(), "lo", "low", "\u0120low", "er"]
+    (tmp_path / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    merges = "#version: 0.2 - Trained by `huggingface/tokenizers`\nl o\nlo w\n\u0120 low\ne r\n"
+    (tmp_path / "merges.txt").write_text(merges, encoding="utf-8")
+    encoder = hf_bpe.load_encoder(tmp_path)
+    assert encoder.encode("low lower") == [260, 261, 262]
+    assert encoder.decode([0, 260, 261, 262, 2]) == "<s>low lower</s>"
+    assert encoder.encode("<s>", allow_eot=True) == [3 + 27, 3 + 82, 3 + 29]  # as tokenizers, told nothing
 
 
 def test_the_record_is_what_tokenizers_says_today(recorded):

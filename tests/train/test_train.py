@@ -312,12 +312,12 @@ def test_options_and_presets_are_flags_of_the_training(text, tmp_path):
         "false",
         "--band=4",
     ]
-    flags += ["--positions=false", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
+    flags += ["--positions=none", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
     flags += ["--steps=12", "--eval_every=6", "--eval_batches=1", "--sample_every=6", "--dropout_attn=0.1"]
     assert run(text, "--out=model", *flags, folder=tmp_path)[0] == 0
     hparams = json.loads((tmp_path / "model" / "hparams.json").read_text())
     assert (hparams.pop("n_vocab"), hparams.pop("n_ctx")) == (len(set(data.read_text(text))), 16)
-    options = dict(bias=False, tied=False, gelu="quick", positions=False, band=4)
+    options = dict(bias=False, tied=False, gelu="quick", positions="none", band=4)
     options |= dict(time_weighting="circulant", time_mixing=True)
     assert hparams == dict(n_layer=2, n_head=3, n_embd=48) | options
     whole = contents(tmp_path / "model")

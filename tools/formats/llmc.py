@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.params.checks import check_hparams
-from picogpt.params.shapes import SIZES, param_shapes, without_padding
+from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system.files import atomic_write, map_file, open_file
 
@@ -57,17 +57,17 @@ def read(path):
         begin, end = end, end + 4 * math.prod(shape)
         array = data[begin:end].view("<f4").reshape(shape)
         arrays[name] = array.T if name.endswith(".w") else array
-    hparams["n_vocab"] = without_padding(hparams["n_vocab"])
     return arrays | dict(wte=arrays["wte"][: hparams["n_vocab"]]), hparams
 
 
 def write(folder, params, hparams, encoder=None):
     """Write gpt2_124M.bin, or model.bin of no released size, and its tokenizer; return the former's path."""
+    tokens = checked_tokens(encoder) if hasattr(encoder, "token_bytes") else None
     flat, n_vocab = flatten(params), hparams["n_vocab"]
     n_padded = -(-n_vocab // 128) * 128
     size = next((f"gpt2_{size}" for size in SIZES if SIZES[size] == hparams), "model")
-    if hasattr(encoder, "token_bytes"):
-        write_tokenizer(Path(folder, "gpt2_tokenizer.bin"), encoder)
+    if tokens is not None:
+        write_tokenizer(Path(folder, "gpt2_tokenizer.bin"), tokens, encoder.eot or 0)
     with atomic_write(Path(folder, f"{size}.bin")) as file:  # last: it makes the folder whole
         write_header(file, MODEL, VERSION, *(hparams[name] for name in HEADER), n_padded)
         for name, _ in layout(hparams, n_padded):
@@ -78,11 +78,22 @@ def write(folder, params, hparams, encoder=None):
     return Path(folder, f"{size}.bin")
 
 
-def write_tokenizer(path, encoder):
-    """Write the tokens in the order of their ids, each as its length, a byte, and its bytes."""
+def checked_tokens(encoder):
+    """Return the tokens' bytes in the order of their ids; their lengths must fit into a byte."""
     tokens = [encoder.token_bytes(i) for i in range(encoder.n_vocab)]
+    for i, token in enumerate(tokens):
+        if not 0 < len(token) < 256:
+            raise ValueError(
+                f"token {i}, {token.decode(errors='replace')[:20]!r}..., has {len(token)} bytes, and llm.c's"
+                " tokenizer has room for 1 to 255: --to hf or picogpt has it for any"
+            )
+    return tokens
+
+
+def write_tokenizer(path, tokens, eot):
+    """Write the tokens' bytes, each after its length, a byte."""
     with atomic_write(path) as file:
-        write_header(file, TOKENIZER, 2, encoder.n_vocab, encoder.eot or 0)
+        write_header(file, TOKENIZER, 2, len(tokens), eot)
         file.write(b"".join(bytes([len(token)]) + token for token in tokens))
 
 

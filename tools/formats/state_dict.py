@@ -6,13 +6,11 @@ plain data and nothing that could run (weights_only).
 """
 
 import pickle
+import re
 import zipfile
-
-import numpy as np
 
 from picogpt.checkpoints import huggingface
 from picogpt.checkpoints.safetensors import BF16
-from picogpt.params.shapes import without_padding
 
 
 def read(path, n_head=None, gelu=None):
@@ -29,16 +27,27 @@ def read(path, n_head=None, gelu=None):
         raise ValueError(f"{path} does not tell how many heads the model has: give --n_head")
     n_vocab, n_embd = arrays["wte"].shape
     hparams = dict(
-        n_vocab=without_padding(n_vocab),
+        n_vocab=n_vocab,
         n_ctx=len(arrays["wpe"]),
         n_embd=n_embd,
         n_head=n_head,
         n_layer=len({name.split(".")[1] for name in arrays if name.startswith("blocks.")}),
         bias="ln_f.b" in arrays,
-        tied="lm_head" not in arrays or np.array_equal(arrays["lm_head"], arrays["wte"]),
+        tied="lm_head" not in arrays or huggingface.same(arrays["lm_head"], arrays["wte"]),
         gelu=gelu or ("erf" if nano else "tanh"),
     )
-    return huggingface.adapt(arrays, hparams), hparams
+    return huggingface.adapt(arrays, hparams, path)
+
+
+def read_folder(folder):
+    """Return {path in the tree: array} of Hugging Face's pytorch_model.bin, which may be several files."""
+    index, state = folder / f"{huggingface.PYTORCH}.index.json", {}
+    names = huggingface.read_index(index, ".bin") if index.is_file() else {huggingface.PYTORCH}
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: download it again")
+        state |= load(folder / name)
+    return read_state(folder, state)
 
 
 def load(path):
@@ -49,8 +58,13 @@ def load(path):
         raise ValueError(f"{path} needs PyTorch to be read: pip install torch") from None
     try:
         return torch.load(path, "cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError:  # what PyTorch says then is how to run such a file
-        raise ValueError(f"{path} is no file of weights that PyTorch can read safely: get another") from None
+    except pickle.UnpicklingError as error:  # what PyTorch says then is how to run such a file
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        raise ValueError(
+            f"{path} is no file of weights that PyTorch can read safely: it holds more than tensors"
+            + (f", {found[1]} for one" if found else "")
+            + ". Whoever made it can save the weights alone: torch.save(model.state_dict(), FILE)"
+        ) from None
     except Exception as error:  # of whatever kind: a damaged file makes PyTorch stumble anywhere
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"{path} is no file of weights that PyTorch can read safely ({reason})") from None

@@ -1,0 +1,193 @@
+"""What Hugging Face's files say of a byte-level BPE, taken together as transformers takes them.
+
+    tokenizer.json                            all in one, or
+    vocab.json  merges.txt                    {token: id}, pairs of tokens
+    tokenizer_config.json                     which tokens begin and end a text, and more that concerns text
+    special_tokens_map.json  added_tokens.json  the same, of older folders
+
+hf_keys.py has every key of them.
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from picogpt.system import files
+from picogpt.system.files import read_text
+from picogpt.text import hf_keys
+from picogpt.text.hf_control import added_token, content_of, listed_tokens, named_tokens, number, text_token
+from picogpt.text.hf_keys import ADDED, ALL_IN_ONE, CONFIG, GENERATION, MAP, MERGES, MODEL_CONFIG, VOCAB
+
+
+@dataclasses.dataclass
+class Rules:
+    """What there is to know of a tokenizer: `hf_bpe.NumberedEncoder` works by it."""
+
+    merges: list  # [(token, token)], the earliest first
+    numbers: dict  # {token: id}, of added tokens too
+    added: dict = dataclasses.field(default_factory=dict)  # {id: AddedToken}
+    unk: int | None = None  # the id of a byte that has none
+    fuse_unk: bool = False  # whether it stands once for several of them in a row
+    ignore_merges: bool = False  # whether a word that is a token is that token
+    prefix_space: bool = False  # whether a text that does not begin with a space gets one
+    before: tuple = ()  # ids that begin each text
+    after: tuple = ()  # ids that end each text
+    split_special: bool = False  # whether control tokens in a text are never found, whoever allows it
+    longest: int | None = None  # ids; a longer text would be cut by some programs and not by others
+    bos: int | None = None  # what a new text is written after
+    eos: int | None = None  # what stands after a text
+
+    @functools.cached_property
+    def made(self):
+        """The tokens that merges make."""
+        return {a + b for a, b in self.merges}
+
+    def token_of(self, i):
+        """Return the token with the id `i`, or None."""
+        return next((token for token, number in self.numbers.items() if number == i), None)
+
+
+def read(folder, n_rows=None):
+    """Return the Rules of a folder's tokenizer; `n_rows`: how many ids the model knows, if that is known."""
+    folder = Path(folder)
+    config = read_optional(folder / CONFIG)
+    model = read_optional(folder / GENERATION) | read_optional(folder / MODEL_CONFIG)
+    hf_keys.check(config, hf_keys.TOKENIZER_CONFIG, CONFIG, strict=False)
+    gpt2_class = is_gpt2_class(config, model)
+    if "added_tokens_decoder" not in config:
+        special_map = read_optional(folder / MAP)
+        hf_keys.check(special_map, hf_keys.SPECIAL_TOKENS_MAP, MAP, strict=False)
+        config = config | special_map
+    if (folder / ALL_IN_ONE).is_file():
+        rules, added = read_all_in_one(folder, config, gpt2_class)
+    else:
+        rules, added = read_two_files(folder), []
+        gpt2_class = gpt2_class or bool(model)
+        rules.prefix_space = bool(config.get("add_prefix_space"))
+    named = named_tokens(config, gpt2_class and n_rows is not None)
+    numbers = read_optional(folder / ADDED)
+    added = [*added, *listed_tokens(config, numbers, named, added, gpt2_class)]
+    number(rules, added, named, n_rows)
+    rules.split_special = bool(config.get("split_special_tokens"))
+    rules.bos, rules.eos = (text_token(rules, config, model, side, n_rows) for side in ("bos", "eos"))
+    if not (folder / ALL_IN_ONE).is_file():
+        ids = {side: rules.numbers.get(content_of(named.get(f"{side}_token"))) for side in ("bos", "eos")}
+        rules.before, rules.after = (
+            (ids[side],) if config.get(f"add_{side}_token") and ids[side] is not None else ()
+            for side in ("bos", "eos")
+        )
+    return rules
+
+
+def read_json(path):
+    """Return what is in a JSON file."""
+    return files.read_json(path, files.LARGE)
+
+
+def read_optional(path):
+    """Return the object in a JSON file, or {} if there is no such file."""
+    return dict(read_json(path)) if path.is_file() else {}
+
+
+def is_gpt2_class(config, model):
+    """Return whether transformers reads the folder as a GPT2Tokenizer, and not just its tokenizer.json."""
+    name = config.get("tokenizer_class") or model.get("tokenizer_class")
+    if name not in hf_keys.CLASSES:
+        raise ValueError(
+            f"{CONFIG} has tokenizer_class {name!r}, whose rules are not known: in transformers, save it as"
+            " PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)"
+        )
+    return name in hf_keys.GPT2_CLASSES or (name is None and model.get("model_type") == "gpt2")
+
+
+def read_all_in_one(folder, config, gpt2_class):
+    """Return (Rules, [(id, AddedToken)]) of a tokenizer.json."""
+    whole = read_json(folder / ALL_IN_ONE)
+    hf_keys.check(whole, hf_keys.TOKENIZER_JSON, ALL_IN_ONE)
+    model, words = whole["model"], whole.get("pre_tokenizer")
+    hf_keys.check(model, hf_keys.MODEL, f"model of {ALL_IN_ONE}")
+    hf_keys.check(words or {"type": None}, hf_keys.PRE_TOKENIZER, f"pre_tokenizer of {ALL_IN_ONE}")
+    hf_keys.check(whole.get("decoder") or {}, hf_keys.DECODER, f"decoder of {ALL_IN_ONE}")
+    numbers = dict(model["vocab"])
+    rules = Rules(
+        merges=[tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]],
+        numbers=numbers,
+        fuse_unk=bool(model.get("fuse_unk")),
+        ignore_merges=bool(model.get("ignore_merges")),
+        prefix_space=bool(words.get("add_prefix_space", True)),
+        longest=(whole.get("truncation") or {}).get("max_length"),
+    )
+    rules.before, rules.after = template_of(whole.get("post_processor"))
+    if (unk := model.get("unk_token")) is not None:
+        rules.unk = numbers[unk]
+    if gpt2_class:
+        agree(rules, config)
+    added = [(token["id"], added_token(token, ALL_IN_ONE)) for token in whole.get("added_tokens") or ()]
+    return rules, added
+
+
+def agree(rules, config):
+    """Heed what a GPT2Tokenizer takes from tokenizer_config.json, if tokenizer.json does not contradict."""
+    prefix_space = bool(config.get("add_prefix_space"))
+    unheeded = {"ignore_merges": rules.ignore_merges}
+    unheeded["add_prefix_space"] = rules.prefix_space and not prefix_space
+    for key in filter(unheeded.get, unheeded):
+        raise ValueError(
+            f"{ALL_IN_ONE} has {key} true, which transformers' GPT2Tokenizer does not heed: set it to false,"
+            f' or write "tokenizer_class": "PreTrainedTokenizerFast" into {CONFIG}'
+        )
+    rules.prefix_space = prefix_space
+
+
+def template_of(processor):
+    """Return the ids (before, after) that a post_processor of tokenizer.json puts around a text."""
+    kind = (processor or {}).get("type", "ByteLevel")
+    if kind == "ByteLevel":
+        return (), ()
+    if kind in ("RobertaProcessing", "BertProcessing"):
+        return (processor["cls"][1],), (processor["sep"][1],)
+    if kind == "Sequence":
+        found = [around for around in map(template_of, processor["processors"]) if around != ((), ())]
+        if len(found) < 2:
+            return found[0] if found else ((), ())
+    if kind == "TemplateProcessing":
+        ids = {name: tuple(token["ids"]) for name, token in processor["special_tokens"].items()}
+        special = [part.get("SpecialToken") for part in processor["single"]]
+        parts = [ids[token["id"]] if token else None for token in special]
+        if parts.count(None) == 1:
+            here = parts.index(None)  # where the text goes
+            return sum(parts[:here], ()), sum(parts[here + 1 :], ())
+    raise ValueError(
+        f"{ALL_IN_ONE} has a post_processor of type {kind!r}, which does more than put ids around a text: use"
+        " this tokenizer in transformers"
+    )
+
+
+def read_two_files(folder):
+    """Return the Rules of vocab.json and merges.txt."""
+    for name in (VOCAB, MERGES):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: a tokenizer has {VOCAB} and {MERGES}")
+    rules = Rules(merges=read_merges(folder / MERGES), numbers=dict(read_json(folder / VOCAB)))
+    for token in (
+        rules.numbers.keys() - rules.made
+    ):  # "<s>" may be one, but not what looks like two tokens in one
+        halves = ((token[:i], token[i:]) for i in range(1, len(token)))
+        if any(a in rules.numbers and b in rules.numbers for a, b in halves):
+            raise ValueError(f"{MERGES} lacks the merge that makes {token!r}: download it again")
+    return rules
+
+
+def read_merges(path):
+    """Return the pairs in a merges.txt, which begins with "#version: 0.2" or does not."""
+    lines = read_text(path).split("\n")
+    numbered = [(n, line.removesuffix("\r")) for n, line in enumerate(lines, 1)]
+    pairs = [(n, tuple(line.split(" "))) for n, line in numbered if not line.startswith("#version")]
+    while pairs and pairs[-1][1] == ("",):
+        pairs.pop()  # after the last line end
+    for n, pair in pairs:
+        if len(pair) != 2:
+            raise ValueError(
+                f"{path.name}, line {n}, is not two tokens with a space between: download it again"
+            )
+    return [pair for _, pair in pairs]
