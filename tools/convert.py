@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
@@ -62,6 +62,9 @@ def convert(
         OneOf("tanh", "erf"),
         "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
     ] = None,
+    bfloat16: Annotated[
+        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
+    ] = False,
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -70,6 +73,8 @@ def convert(
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
     command.check(convert, locals())
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
@@ -80,7 +85,10 @@ def convert(
     params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
     folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    more = dict(bfloat16=True) if bfloat16 else {}
+    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
+    if to in ("picogpt", "hf") and (said := source / generation_config.FILE).is_file() and folder != source:
+        (folder / generation_config.FILE).write_bytes(said.read_bytes())
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
@@ -151,11 +159,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16)
     return folder / weights.WEIGHTS
 
 
