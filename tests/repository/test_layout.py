@@ -20,7 +20,7 @@ HOUSE = dict(
     ops=195,
     seam=35,
     gpt2=225,
-    grad=225,
+    grad=230,
     descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, parts=175),
     params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
     text=dict(
@@ -41,8 +41,8 @@ HOUSE = dict(
         cli=230, runs=245, __main__=10,
     ),
     explain=dict(
-        trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=275, terminal=45, page=60,
-        cli=80, __main__=10,
+        prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
+        page=60, learning=190, live=200, cli=150, __main__=10,
     ),
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
