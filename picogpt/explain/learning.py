@@ -29,7 +29,7 @@ class Learning:
     """A training, as `prepare` has begun it, that goes on when it is told to."""
 
     def __init__(self, c, folder, state, hparams, encoder, splits, begin):
-        """`c` are the Settings, completed; then the folder, what `prepare` returns, and what begins the folder.
+        """`c` are the Settings, completed; then what `prepare` returns, and what begins the folder.
 
         Nothing is written before the first step.
         """
@@ -56,11 +56,8 @@ class Learning:
                 self.log = journal.open_log(self.folder, self.state["step"])
             self.left = dict(start=self.c.steps, pause=0, step=1)[what]
             (self.may_go.clear if what == "pause" else self.may_go.set)()
-            before = self.state["step"]
-            while (
-                what == "step" and self.state["step"] == before and self.thread.is_alive() and not self.done
-            ):
-                time.sleep(0.01)
+            while what == "step" and self.may_go.is_set() and self.thread.is_alive():
+                time.sleep(0.01)  # until it is made
         else:
             raise ValueError(f"{what!r} is nothing that the learning can do")
 
@@ -100,10 +97,11 @@ class Learning:
         self.left -= 1
         if record["step"] % c.eval_every == 0 or self.done:
             self.save()
-        if self.left <= 0:
-            self.may_go.clear()
-        if self.left <= 0 or self.done or time.monotonic() - self.looked > EVERY:
+        pauses = self.left <= 0 or self.done
+        if pauses or time.monotonic() - self.looked > EVERY:
             self.look()
+        if pauses:
+            self.may_go.clear()
 
     def draw(self, rng):
         """Return a batch."""
@@ -164,8 +162,7 @@ class Learning:
             prompt=[token_text(self.encoder, i) for i in self.prompt],
             folder=str(self.folder),
             error=self.error,
-            model=f"{self.hparams['n_layer']} layers, {self.hparams['n_head']} heads, {self.hparams['n_embd']} channels",
-            n_vocab=self.hparams["n_vocab"],
+            hparams=self.hparams,
         )
 
     def end(self):

@@ -79,7 +79,7 @@ class Live:
             self.computing = learning.computing
 
     def ids_of(self, asked):
-        """Return the ids that are given and those with the new ones. ValueError for what the model cannot do."""
+        """Return the given ids, and those with the new ones. ValueError if a page cannot show them."""
         ids = list(asked.ids) or self.encoder.encode(asked.prompt) or [self.encoder.start]
         most = min(MOST, self.hparams["n_ctx"])
         if len(ids) + asked.n > most:

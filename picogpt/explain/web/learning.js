@@ -40,8 +40,8 @@ function drawCurve(curve, steps, blind) {
 }
 
 function drawLearning(report, single) {
-  parts.facts.textContent = `A new model, ${report.model}, learns a text token by token, as python -m picogpt.train would. It knows nothing yet ` +
-    `but its ${report.n_vocab} tokens. What it learns goes to ${report.folder}: an ordinary training, which --resume goes on with.`
+  parts.facts.textContent = `A new model of ${report.hparams.n_layer} layers of ${report.hparams.n_head} heads and ${report.hparams.n_embd} channels learns a text token by token, as python -m picogpt.train would. It knows nothing yet ` +
+    `but its ${report.hparams.n_vocab} tokens. What it learns goes to ${report.folder}: an ordinary training, which --resume goes on with.`
   const last = report.curve[report.curve.length - 1]
   parts.says.textContent = report.error || (report.done ? `Done: ${whole(report.steps)} steps. ` : `Step ${whole(report.step)} of ${whole(report.steps)}. `) + (last ? `Loss ${last[1].toFixed(3)}.` : "")
   parts.go.disabled = report.running || report.done
@@ -50,7 +50,7 @@ function drawLearning(report, single) {
   parts.rateOut.textContent = report.rate + ""
   parts.rate.setAttribute("aria-valuetext", report.rate)
   if (document.activeElement !== parts.rate) parts.rate.value = RATES.map(r => Math.abs(Math.log(r / report.rate))).reduce((best, x, i, all) => x < all[best] ? i : best, 0)
-  fill(parts.curve, drawCurve(report.curve, report.steps, Math.log(report.n_vocab)))
+  fill(parts.curve, drawCurve(report.curve, report.steps, Math.log(report.hparams.n_vocab)))
   if (report.lengths) {
     const most = Math.max(...report.lengths.layers.map(([, x]) => x))
     fill(parts.layers, ...report.lengths.layers.map(([name, x]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar(x / most)), make("td", { class: "number" }, small(x)))))
