@@ -23,9 +23,7 @@ from picogpt.ops import softmax
 from picogpt.train.journal import read_log
 
 PROMPT = "The king"
-HOSTILE = (
-    '</script><img src=x onerror="window.hit = 1">\n& "quotes" é \\u003c {{data}} <!-- <svg onload=alert(1)>'
-)
+HOSTILE = '</script><img src=x onerror="hit = 1">\n& "q" é \\u003c {{data}} <!-- <svg onload=alert(1)>'
 TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
 
 
@@ -67,18 +65,14 @@ def data_of(page):
 
 
 def test_only_the_secret_address_is_answered(served):
-    for path in [
-        "/",
-        "/index.html",
-        "/etc/passwd",
-        "/../../etc/passwd",
-        served.path[:-2] + "/",
-        served.path + "x",
-    ]:
+    near = [served.path[:-2] + "/", served.path + "x", served.path[:-1]]
+    for path in ["/", "/index.html", "/etc/passwd", "/../../etc/passwd", *near]:
         answer = ask(served, path)
         assert (answer.code, answer.content) == (404, "there is nothing here")
     assert len(served.path) > 30
-    assert serve(served.live)[1].split("/")[3] != served.path.strip("/")  # another each time
+    other, address = serve(served.live)
+    other.server_close()
+    assert address.split("/")[3] != served.path.strip("/")  # another each time
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", ""])
@@ -259,8 +253,8 @@ def page(browser, served):
 def test_a_prompt_that_is_typed_shows_its_page_whatever_it_holds(page):
     page.locator("#prompt").fill(HOSTILE)
     page.locator("#ask-n").fill("0")
-    page.locator("#prompt").press("Enter")
-    page.wait_for_function("data.n_prompt > 20")
+    with page.expect_navigation():
+        page.locator("#prompt").press("Enter")
     assert page.evaluate("data.ids.map(text).join('')") == HOSTILE
     assert page.locator("#prompt").input_value() == HOSTILE
     assert page.evaluate("window.hit") is None
@@ -271,30 +265,37 @@ def test_a_click_on_another_token_goes_on_from_there_and_back_leads_back(page, s
     page.locator("#tokens button").nth(1).click()
     link = page.locator("#next-rows [data-id] a").nth(3)
     chosen = int(page.locator("#next-rows [data-id]").nth(3).get_attribute("data-id"))
-    link.click()
-    page.wait_for_function(f"data.ids[2] === {chosen}")
+    with page.expect_navigation():
+        link.click()
     ids = [*first[:2], chosen]
     assert page.evaluate("data.ids") == ids + generate(live.params, live.hparams["n_head"], [ids], 3)[0]
     probs = softmax(gpt2([first[:2]], live.params, live.hparams["n_head"])[0, -1])
     assert probs.argsort()[::-1][3] == chosen
     page.go_back()
-    page.wait_for_function(f"JSON.stringify(data.ids) === '{json.dumps(first, separators=(',', ':'))}'")
+    assert page.evaluate("data.ids") == first
 
 
 def test_a_model_learns_step_by_step_in_the_page(page, served):
     step = served.live.learning.state["step"]
     page.get_by_role("button", name="one step").click()
-    page.wait_for_function(
-        f"document.querySelector('#learning [role=status]').textContent.startsWith('Step {step + 1} ')"
-    )
+    expect(page.locator("#learning [role=status]"), f"Step {step + 1} ")
     assert page.locator("#back-live h3").inner_text().startswith(f"Step {step + 1} of the model that learns")
     assert page.locator("#learning .of-attention canvas").count() == 16
     page.get_by_role("button", name="learn", exact=True).click()
-    page.wait_for_function(
-        f"+document.querySelector('#learning [role=status]').textContent.split(' ')[1] > {step + 3}"
-    )
+    while served.live.learning.state["step"] < step + 4:
+        page.wait_for_timeout(50)
     page.get_by_role("button", name="pause").click()
-    page.wait_for_function("!document.querySelector('#learning button').disabled")
+    page.get_by_role("button", name="learn", exact=True).click(trial=True)  # it can be pressed again
+    assert not served.live.learning.may_go.is_set()
+
+
+def expect(locator, text):
+    """Wait until the text of an element begins so. Playwright's own waiting needs eval, which is forbidden."""
+    for _ in range(1000):
+        if locator.inner_text().startswith(text):
+            return
+        locator.page.wait_for_timeout(50)
+    raise AssertionError(locator.inner_text())
 
 
 @pytest.mark.parametrize("width", [390, 1280])
