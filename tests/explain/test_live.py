@@ -290,7 +290,7 @@ def test_a_model_learns_step_by_step_in_the_page(page, served):
 
 
 def expect(locator, text):
-    """Wait until the text of an element begins so. Playwright's own waiting needs eval, which is forbidden."""
+    """Wait until an element begins with a text. Playwright's own waiting needs eval, which is forbidden."""
     for _ in range(1000):
         if locator.inner_text().startswith(text):
             return

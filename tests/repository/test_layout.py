@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "picogpt"
 # from files that come before it. A file at the top of picogpt/ is a room of one file. The numbers are the
 # most lines that a file may have, docstrings included; one that needs more holds more than one thought.
 HOUSE = dict(
-    __init__=10,
+    __init__=30,
     pico=150,
     system=dict(signature=200, flags=120, command=180, machine=95, files=115),
     ops=195,
@@ -33,9 +33,10 @@ HOUSE = dict(
     speed=dict(prefill=75, guess=125, shards=80),
     generate=265,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=285,
+    cli=310,
     __main__=20,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
+    model=90,
     train=dict(
         optim=110, settings=215, schedule=40, state=70, journal=65, parallel=115, trainer=175, prepare=115,
         cli=230, runs=245, __main__=10,
@@ -44,6 +45,7 @@ HOUSE = dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=190, live=200, cli=150, __main__=10,
     ),
+    chat=dict(templates=165, talk=110, session=115, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
@@ -66,6 +68,7 @@ GUESTS = dict(
     tqdm={"checkpoints.download", "train.trainer", "cli", "evaluate.cli", "explain.gather", "train.runs"},
     threadpoolctl={"system.machine"},
     mpi4py={"train.parallel"},
+    jinja2={"chat.templates"},
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
     matplotlib={"projects.images"},
