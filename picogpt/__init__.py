@@ -6,8 +6,14 @@ three lines of Python; see model.py, which is read when it is first asked for.
 """
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
+
+if sys.argv[:1] == ["-m"]:  # `python -m picogpt...` begins: while it imports the rest, Ctrl-C is one line
+    from picogpt.system import interrupt
+
+    interrupt.handle(interrupt.at_once)
 
 
 def __getattr__(name):

@@ -10,6 +10,10 @@ and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 import sys
 from pathlib import Path
@@ -18,15 +22,20 @@ from typing import Annotated
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import n_tokens, param_shapes
+from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command, flags
+from picogpt.system import command, flags, folders
 from picogpt.system.files import atomic_write
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
+
+WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
+MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
+MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
+MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
 
 
 def convert(
@@ -62,6 +71,9 @@ def convert(
         OneOf("tanh", "erf"),
         "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
     ] = None,
+    bfloat16: Annotated[
+        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
+    ] = False,
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -70,6 +82,8 @@ def convert(
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
     command.check(convert, locals())
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
@@ -79,23 +93,36 @@ def convert(
     params = weights.lay_out(arrays, hparams, source)
     params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    more = dict(bfloat16=True) if bfloat16 else {}
+    with folders.let_go_at_last(folder):
+        if out:
+            folders.hold(folder, WHOLE)
+            destination(source, out, to)  # nobody else has come first
+            folders.clear(folder, MADE.split())
+        if (
+            to in ("picogpt", "hf")
+            and (said := source / generation_config.FILE).is_file()
+            and folder != source
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / generation_config.FILE).write_bytes(said.read_bytes())
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not (source / "hparams.json").is_file():
+        if to != "picogpt" or source.is_file() or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG):
+    for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    folders.check_free(folder, WHOLE)
     return folder
 
 
@@ -151,11 +178,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
     return folder / weights.WEIGHTS
 
 

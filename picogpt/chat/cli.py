@@ -4,9 +4,9 @@ usage: python -m picogpt.chat --model FOLDER [flags]
        python -m picogpt.chat --template "User: {user}\nBot:" [flags]
 
 Each line that you type is answered, in the form that the model was trained on: the chat template of its
-tokenizer, or the one that --template gives. GPT-2 itself was trained on no conversations; python -m picogpt -i
-continues a text instead. The model remembers what was said, as long as it fits into its context; then the oldest
-turns leave.
+tokenizer, or the one that --template gives. GPT-2 itself was trained on no conversations: python -m picogpt
+-i continues a text instead. The model remembers what was said, as long as it fits into its context; then the
+oldest turns leave.
 
 {flags}
 

@@ -31,6 +31,7 @@ from picogpt.explain.prompts import FIRST
 from picogpt.explain.terminal import as_text
 from picogpt.generate import generate
 from picogpt.system import command, flags, machine
+from picogpt.system.files import check_out
 from picogpt.system.signature import Range
 from picogpt.train.prepare import prepare, save_beginning
 from picogpt.train.runs import SHAKESPEARE
@@ -70,6 +71,8 @@ def explain(
     command.check(explain, locals())
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
+    if not text and not live:
+        check_out(out)
     prompt = FIRST if live and prompt is None else cli.read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     if hparams.get("norm") == "post":
