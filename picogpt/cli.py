@@ -29,15 +29,13 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from tqdm import tqdm
-
 from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
-from picogpt.system import command, flags, machine
+from picogpt.system import command, flags, machine, progress
 from picogpt.system.signature import Range, Section, Usual
 from picogpt.text.data import END, from_utf8
 from picogpt.text.stop import stop_at, until
@@ -237,7 +235,7 @@ def pieces(ids, encoder, stop, plain):
 def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
-    bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
@@ -266,7 +264,7 @@ def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
-        for step in tqdm(steps, "generating", n, leave=False, disable=None):
+        for step in progress.bar(steps, "generating", n, leave=False):
             taken.append(step)
     finally:
         for b in range(n_samples):

@@ -10,6 +10,10 @@ and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 import sys
 from pathlib import Path
@@ -20,13 +24,18 @@ from formats import llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import n_tokens, param_shapes
+from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command, flags
+from picogpt.system import command, flags, folders
 from picogpt.system.files import atomic_write
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
+
+WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
+MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
+MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
+MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
 
 
 def convert(
@@ -84,26 +93,36 @@ def convert(
     params = weights.lay_out(arrays, hparams, source)
     params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
-    folder.mkdir(parents=True, exist_ok=True)
     more = dict(bfloat16=True) if bfloat16 else {}
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
-    if to in ("picogpt", "hf") and (said := source / generation_config.FILE).is_file() and folder != source:
-        (folder / generation_config.FILE).write_bytes(said.read_bytes())
+    with folders.let_go_at_last(folder):
+        if out:
+            folders.hold(folder, WHOLE)
+            destination(source, out, to)  # nobody else has come first
+            folders.clear(folder, MADE.split())
+        if (
+            to in ("picogpt", "hf")
+            and (said := source / generation_config.FILE).is_file()
+            and folder != source
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / generation_config.FILE).write_bytes(said.read_bytes())
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not (source / "hparams.json").is_file():
+        if to != "picogpt" or source.is_file() or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG):
+    for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    folders.check_free(folder, WHOLE)
     return folder
 
 
@@ -162,8 +181,8 @@ def read_encoder(source, tokenizer, hparams):
 def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams, bfloat16)
-    weights.save(folder, params, hparams, encoder, bfloat16)
+        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
     return folder / weights.WEIGHTS
 
 

@@ -25,6 +25,7 @@ from picogpt.explain.page import write_page
 from picogpt.explain.terminal import as_text
 from picogpt.generate import generate
 from picogpt.system import command, flags, machine
+from picogpt.system.files import check_out
 
 log = logging.getLogger("picogpt")
 MOST = 128  # tokens in a page: attention grows with their square
@@ -48,6 +49,8 @@ def explain(
     command.check(explain, locals())
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
+    if not text:
+        check_out(out)
     prompt = cli.read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     if hparams.get("norm") == "post":

@@ -3,7 +3,6 @@
 import base64
 
 import numpy as np
-from tqdm import tqdm
 
 from picogpt import gpt2, ops
 from picogpt.descendants import erf, positions, tricks
@@ -12,6 +11,7 @@ from picogpt.explain.tokens import token_bytes, token_text
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
 from picogpt.params.tree import walk
+from picogpt.system import progress
 
 KEPT = 200  # logits in the page after each token
 TEMPERATURES = [n / 20 for n in range(1, 41)]
@@ -129,7 +129,7 @@ def see_through(params, acts, watched):
 def switch_off(params, acts, n_head, watched):
     """Return the probabilities of the watched tokens without each head, and what is then the likeliest."""
     after, says = [], []
-    for layer in tqdm(range(len(params["blocks"])), "switching heads off", leave=False, disable=None):
+    for layer in progress.bar(range(len(params["blocks"])), "switching heads off", leave=False):
         for x in insides.streams_without_heads(params, acts, n_head, layer):
             p = softmax(insides.read_out(params, x))  # [T, V]: of one head at a time, as V is large
             after.append(np.take_along_axis(p, watched, axis=-1))
@@ -147,7 +147,7 @@ def fire(params, acts, watched):
     tokens whose logits each raises most.
     """
     found = dict(ids=[], values=[], effect=[], promotes=[])
-    for layer in tqdm(range(len(params["blocks"])), "neurons", leave=False, disable=None):
+    for layer in progress.bar(range(len(params["blocks"])), "neurons", leave=False):
         ids, values, written = insides.firing(params, acts, layer, NEURONS)
         effects, promotes = [], []
         for n in range(ids.shape[-1]):
@@ -185,7 +185,7 @@ def go_back(params, n_head, ids):
     the neurons with the largest gradients layer and number, [T - 1, k, 2], and length, [T - 1, k].
     """
     found = dict(loss=[], stream=[], relevance=[], heads=[], arrays=[], neurons=[], lengths=[])
-    for t in tqdm(range(len(ids) - 1), "the way back", leave=False, disable=None):
+    for t in progress.bar(range(len(ids) - 1), "the way back", leave=False):
         loss, dstream, grads = backwards.way_back(params, n_head, ids[: t + 1], ids[t + 1])
         neurons = backwards.lengths_of_neurons(grads)  # [n_layer, 4C]
         largest = np.argsort(-neurons, axis=None, kind="stable")[:LEARNERS]

@@ -7,6 +7,10 @@ docstrings on the left; the chapters of docs/book/*.md quote lines, whose text i
 made, and have examples, which are run. Needs: pip install -e ".[book]".
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import ast
 import html
 import itertools
@@ -437,4 +441,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])
