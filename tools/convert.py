@@ -39,6 +39,7 @@ from picogpt.system import command
 from picogpt.system.files import atomic_write
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
+from picogpt.text.gpt1_bpe import Gpt1Encoder
 
 
 def convert(
@@ -151,7 +152,7 @@ def write_picogpt(folder, params, hparams, encoder):
 def write_hf(folder, params, hparams, encoder):
     """Write Hugging Face's folder; return the path of its weights."""
     params, hparams = with_biases(params, hparams)
-    if isinstance(encoder, bpe.Encoder):
+    if isinstance(encoder, bpe.Encoder) and not isinstance(encoder, Gpt1Encoder):
         hf_bpe.save(folder, encoder)
     elif encoder:
         encoder.save(folder)  # characters, which only picogpt reads
@@ -179,7 +180,7 @@ def write_llmc(folder, params, hparams, encoder):
 
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    by_hf = ("bias", "tied", "gelu")
+    by_hf = ("bias", "tied", "gelu", "norm")
     can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
     for key in OPTIONS:
         if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:

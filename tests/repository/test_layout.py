@@ -25,10 +25,10 @@ HOUSE = dict(
     params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
     text=dict(
         bpe=215, chars=75, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=170, bpe_train=105, stop=45,
+        hf_files=215, hf_write=75, hf_bpe=170, gpt1_bpe=165, bpe_train=105, stop=45,
     ),
     checkpoints=dict(
-        safetensors=130, bundle=205, download=170, released=135, config_keys=125, huggingface=150, weights=270
+        safetensors=130, bundle=205, download=170, released=135, config_keys=155, huggingface=170, weights=270
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     generate=260,
