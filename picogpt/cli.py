@@ -5,51 +5,15 @@ usage: python -m picogpt PROMPT [flags]
 Writes the text that the model thinks comes next: to a terminal as it arises, after the prompt; to a
 pipe or a file the new text alone, and a newline. Everything else goes to stderr.
 
-  PROMPT              the text to continue, exactly as given. With - or, if stdin is a pipe, without a
-                      prompt, it is read from stdin, less one newline at its end. "" begins a new text.
-                      A prompt that begins with - goes after --prompt= or after --
-
- the model
-  --model NAME        124M, 355M, 774M or 1558M: OpenAI's GPT-2, downloaded on first use; or a folder.
-                      Without it: 124M if it is there, else the small model that comes with picogpt
-                      (also --model_size)
-  --models_dir DIR    where downloaded models are (models)
-  --source NAME       who serves a model that is not there: openai, or hf, Hugging Face (openai)
-  --offline           download nothing
-  --truncate          keep the newest tokens of a prompt that is longer than the model's context,
-                      instead of refusing it
-  --special           control tokens in the prompt, such as <|endoftext|> or a model's own, are their ids;
-                      without this they are text like any other
-  --no_cache          compute every token anew each time: slow, but the same text
-  --no_lookup         do not guess from the text so far how it goes on. Guesses that come true save
-                      time, and the text is the same; only greedy text of one sample is guessed
-  --draft NAME        let a smaller model of the same vocabulary guess: --model 1558M --draft 124M
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
-
- the text
-  --n N               how many tokens to add (40; also --n_tokens_to_generate). A context that fills up
-                      goes on from its newest half
-  --stop TEXT         end before this text; may be given several times. "<|endoftext|>" is the end of
-                      a document, after which GPT-2 begins another
-  --n_samples N       how many continuations (1)
-
- the choice of each token
-  --temperature X     0: always the likeliest token; 1: by the model's probabilities; the higher, the
-                      bolder (0; with --top_k, --top_p or --seed: 1)
-  --top_k N           choose among the N likeliest tokens (0: all)
-  --top_p X           choose among the likeliest tokens that together have probability X (1: all)
-  --top_p_rule RULE   whether the token that crosses X is left out, openai, or kept, hf (openai)
-  --seed N            make the choice the same each time
-
-  -v, --verbose       load time, speed and memory, on stderr
+{flags}
   -h, --help          this page
   --version           which picogpt this is
 
 examples:
   python -m picogpt "Once upon a time"
-  python -m picogpt "Once upon a time" --n 200 --temperature 0.8 --seed 1
+  python -m picogpt "One day, a cat" --temperature 0.7 --seed 1
   python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
-  cat story.txt | python -m picogpt - --truncate --top_k 40 --n_samples 3
+  cat story.txt | python -m picogpt - --truncate --n 40 --top_k 40 --n_samples 3
 
 PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_URL=https://... a mirror to download from.
 Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),
@@ -57,103 +21,151 @@ the text so far is written.
 """
 
 import contextlib
+import json
 import logging
 import logging.handlers
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 from tqdm import tqdm
 
+from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
-from picogpt.checkpoints.released import URLS
+from picogpt.checkpoints.released import Source
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
-from picogpt.system import command, machine
-from picogpt.text.data import from_utf8
+from picogpt.system import command, flags, machine
+from picogpt.system.signature import Range, Section, Usual
+from picogpt.text.data import END, from_utf8
 from picogpt.text.stop import stop_at, until
 
 log = logging.getLogger("picogpt")
-ALIASES = dict(model="model_size", n="n_tokens_to_generate", v="verbose")
+ALIASES = dict(model_size="model", n_tokens_to_generate="n", v="verbose")
 
 
 def continue_text(
-    prompt: str | None = None,
+    prompt: Annotated[
+        str | None,
+        "the text to continue, exactly as given. With - or, if stdin is a pipe, without a prompt, it is read"
+        ' from stdin, less one newline at its end. "" begins a new text. A prompt that begins with - goes'
+        " after --prompt= or after --",
+    ] = None,
     *,
-    n_tokens_to_generate: int = 40,
-    model_size: str | None = None,
-    models_dir: str = "models",
-    source: str = "openai",
-    offline: bool = False,
-    truncate: bool = False,
-    special: bool = False,
-    no_cache: bool = False,
-    no_lookup: bool = False,
-    draft: str | None = None,
-    threads: int = 0,
-    stop: list = (),
-    n_samples: int = 1,
-    temperature: float | None = None,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    top_p_rule: str = "openai",
-    seed: int | None = None,
-    verbose: bool = False,
+    model: Annotated[
+        str | None,
+        Section("the model"),
+        "124M, 355M, 774M or 1558M: OpenAI's GPT-2, downloaded on first use; or a folder. Without it: 124M if"
+        " it is there, else the small model that comes with picogpt (also --model_size)",
+    ] = None,
+    models_dir: flags.ModelsDir = "models",
+    source: Source = "openai",
+    offline: flags.Offline = False,
+    truncate: Annotated[
+        bool,
+        "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
+    ] = False,
+    special: Annotated[
+        flags.Special, "control tokens in the prompt, such as <|endoftext|>, are their ids"
+    ] = False,
+    no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False,
+    no_lookup: Annotated[
+        bool,
+        "do not guess from the text so far how it goes on. Guesses that come true save time, and the text is"
+        " the same; only greedy text of one sample is guessed",
+    ] = False,
+    draft: Annotated[
+        str | None,
+        "let a smaller model of the same vocabulary guess: --model 1558M --draft 124M",
+    ] = None,
+    threads: flags.Threads = 0,
+    n: Annotated[
+        int | None,
+        Section("the text"),
+        Range(0, below=2**63),
+        Usual("as the model's generation_config.json says, else 40"),
+        "how many tokens to add ({}; also --n_tokens_to_generate). A context that fills up goes on from its"
+        " newest half",
+    ] = None,
+    stop: Annotated[
+        list,
+        "TEXT",
+        'end before this text; may be given several times. "<|endoftext|>" is the end of a document, after'
+        " which GPT-2 begins another",
+    ] = (),
+    plain: Annotated[
+        bool,
+        "leave the model's generation_config.json aside, which may also say where a text ends and how to"
+        " choose: 40 tokens, greedy, and <|endoftext|> is written like others",
+    ] = False,
+    n_samples: Annotated[int, Range(1, below=2**16), "how many continuations"] = 1,
+    temperature: Annotated[
+        float | None,
+        Section("the choice of each token"),
+        "0: always the likeliest token; 1: by the model's probabilities; the higher, the bolder (0; with"
+        " --top_k, --top_p or --seed: 1)",
+    ] = None,
+    top_k: Annotated[int | None, "choose among the N likeliest tokens (0: all)"] = None,
+    top_p: Annotated[
+        float | None, "choose among the likeliest tokens that together have probability X (1: all)"
+    ] = None,
+    top_p_rule: Annotated[
+        str | None,
+        "RULE",
+        "whether the token that crosses X is left out, openai, or kept, hf (openai; hf for a top_p of the"
+        " model's generation_config.json)",
+    ] = None,
+    seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    verbose: Annotated[bool, Section(""), "load time, speed and memory, on stderr"] = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
-    if temperature is None:
-        temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
-    check_flags(n_tokens_to_generate, n_samples, no_cache, draft, threads, seed, stop, source)
-    choice = make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed)
+    command.check(continue_text, locals())
+    check_flags(n_samples, no_cache, draft, stop)
+    chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
+    make_choice({}, chosen)
     machine.set_threads(threads)
     prompt = read_prompt(prompt)
     started = time.perf_counter()
-    model = choose_model(model_size, models_dir)
+    model = choose_model(model, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
+    n, choice, ends = usage.n_new(said, n, len(ids)), make_choice(said, chosen, n_samples), usage.ends(said)
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
-        params, hparams["n_head"], [ids] * n_samples, n_tokens_to_generate, choice,
-        finished=stop_at(encoder, stops=stop), use_cache=not no_cache, guesser=guesser,
+        params, hparams["n_head"], [ids] * n_samples, n, choice,
+        finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
+    steps = without(timed(steps, taken), ends)
     try:
         if n_samples == 1:
-            write_one(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate)
+            write_one(prompt, steps, encoder, stop, n, plain)
         else:
-            write_all(prompt, timed(steps, taken), encoder, stop, n_tokens_to_generate, n_samples)
+            write_all(prompt, steps, encoder, stop, n, n_samples, plain)
     finally:
         if verbose:
-            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
+            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
 
 
-def check_flags(n, n_samples, no_cache, draft, threads, seed, stop, source):
-    """End the program, naming the flag, if a value is out of its range: before anything is loaded."""
-    if not 0 <= n <= sys.maxsize:
-        command.usage_error(f"--n must not be negative or beyond {sys.maxsize}, as is {n}")
-    if not 1 <= n_samples < 2**16:
-        command.usage_error(f"--n_samples must be at least 1 and at most {2**16 - 1}, not {n_samples}")
-    if not 0 <= threads < 2**16:
-        command.usage_error(f"--threads must not be negative or beyond {2**16 - 1}, as is {threads}")
+def check_flags(n_samples, no_cache, draft, stop):
+    """End the program, naming the flag, for a flag that has no effect: before anything is loaded."""
     if draft is not None and (n_samples > 1 or no_cache):
         command.usage_error("--draft is for one sample at a time, with a cache")
-    if seed is not None and seed < 0:
-        command.usage_error(f"--seed must not be negative, as is {seed}")
-    if source not in URLS:
-        command.usage_error(f"--source must be {' or '.join(URLS)}, not {source}")
     if "" in stop:
         command.usage_error("--stop must not be empty")
     if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
         command.usage_error("--stop must be UTF-8 text")
 
 
-def make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed):
-    """Return the Choice of the flags, or end the program, naming the flag that is out of its range."""
+def make_choice(said, flags, n_samples=1):
+    """Return the Choice of flags and of what the model's file says, or end the program, naming the flag."""
     try:
-        choice = Choice(temperature, top_k, top_p, top_p_rule, seed)
+        choice = Choice(**usage.choice(said, **flags), seed=flags["seed"])
     except ValueError as error:
         command.usage_error(f"--{error}")
     if n_samples > 1 and choice.temperature == 0:
@@ -210,14 +222,26 @@ def timed(steps, taken):
         yield step
 
 
-def write_one(prompt, steps, encoder, stop, n):
+def without(steps, ends):
+    """Pass the steps on, less the ids that end a text."""
+    for step in steps:
+        yield [None if i in ends else i for i in step]
+
+
+def pieces(ids, encoder, stop, plain):
+    """Yield the text of the ids as it arises; on a terminal, an empty line where a document ends in it."""
+    for piece in until(encoder.stream(i for i in ids if i is not None), stop):
+        yield piece if plain or not sys.stdout.isatty() else piece.replace(END, "\n\n")
+
+
+def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
     bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
-            for piece in until(encoder.stream(i for [i] in bar), stop):
+            for piece in pieces((i for [i] in bar), encoder, stop, plain):
                 print(piece, end="", flush=True)
         finally:
             bar.close()
@@ -238,7 +262,7 @@ def notes_afterwards():
         held.close()
 
 
-def write_all(prompt, steps, encoder, stop, n, n_samples):
+def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
@@ -246,13 +270,12 @@ def write_all(prompt, steps, encoder, stop, n, n_samples):
             taken.append(step)
     finally:
         for b in range(n_samples):
-            ids = [step[b] for step in taken if step[b] is not None]
             print(f"--- sample {b + 1} of {n_samples}", file=sys.stderr, flush=True)
-            text = "".join(until(encoder.stream(ids), stop))
+            text = "".join(pieces([step[b] for step in taken], encoder, stop, plain))
             print(prompt + text if sys.stdout.isatty() else text, flush=True)
 
 
-def report(n_numbers, n_prompt, started, ready, taken, guesser):
+def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
     said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
     if taken:
@@ -263,6 +286,9 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser):
         said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
     if guesser and guesser.guessed:
         said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
+    if followed:
+        asked = ", ".join(f"{key} {json.dumps(value)}" for key, value in followed.items())
+        said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

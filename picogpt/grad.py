@@ -175,7 +175,7 @@ def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None
     return dx_mid + dbranch, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
 
 
-def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
+def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
     `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
@@ -184,17 +184,20 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
     the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
-    through the logits.
+    through the logits. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
+    on the way: after the last block first, before the first block last.
     """
-    act = acts.pop()
+    act, dstream = acts.pop(), [] if dstream is None else dstream
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
     dhead = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
     dx = linear(dlogits, params.get("lm_head", params["wte"])) + dnormed
     dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
+    dstream.append(dx)
     dblocks = []
     for block in reversed(params["blocks"]):
         dx, dblock = transformer_block_backward(dx, acts.pop(), **block, n_head=n_head, mask=act["mask"])
         dblocks.insert(0, dblock)
+        dstream.append(dx)
     dx = dropout_backward(dx, act["keep"])
     dwte = np.zeros_like(dhead) if untied else dhead
     embedding_backward(dx, ids, dwte)

@@ -2,21 +2,7 @@
 
 usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
-  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a
-                   file of nanoGPT, minGPT or another PyTorch program with their names (.pt), or of
-                   llm.c (.bin); a folder with a pytorch_model.bin and a config.json. What PyTorch has
-                   written needs PyTorch
-  --to KIND        picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's
-                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c
-                   (picogpt)
-  --out FOLDER     where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the
-                   checkpoint, which picogpt then no longer reads and which may be deleted)
-  --tokenizer PATH of a file, which has none: a folder with a tokenizer, or the text from whose characters
-                   a model of characters was trained (GPT-2's, for a vocabulary of its size)
-  --n_head N       of a PyTorch file that does not tell it, as minGPT's
-  --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
-  --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
-                   to the last bit (bundle)
+{flags}
 
 What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
 and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
@@ -27,39 +13,69 @@ Exit codes: 0 done, 1 error, 2 wrong usage.
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command
+from picogpt.system import command, flags
 from picogpt.system.files import atomic_write
+from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
 from picogpt.text.gpt1_bpe import Gpt1Encoder
 
 
 def convert(
-    source: str,
+    source: Annotated[
+        str,
+        "a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a file of"
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder"
+        " with a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
+    ],
     *,
-    to: str = "picogpt",
-    out: str = "",
-    tokenizer: str = "",
-    n_head: int | None = None,
-    gelu: str | None = None,
-    reader: str = "bundle",
+    to: Annotated[
+        str,
+        OneOf("picogpt", "hf", "tf", "llmc"),
+        "KIND",
+        "picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's from_pretrained; tf:"
+        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c",
+    ] = "picogpt",
+    out: Annotated[
+        str,
+        "FOLDER",
+        "where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the checkpoint,"
+        " which picogpt then no longer reads and which may be deleted)",
+    ] = "",
+    tokenizer: Annotated[
+        str,
+        "PATH",
+        "of a file, which has none: a folder with a tokenizer, or the text from whose characters a model of"
+        " characters was trained (GPT-2's, for a vocabulary of its size)",
+    ] = "",
+    n_head: Annotated[flags.Heads | None, "of a PyTorch file that does not tell it, as minGPT's"] = None,
+    gelu: Annotated[
+        str | None,
+        OneOf("tanh", "erf"),
+        "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
+    ] = None,
+    bfloat16: Annotated[
+        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
+    ] = False,
+    reader: Annotated[
+        str,
+        OneOf("bundle", "tf"),
+        "of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result",
+    ] = "bundle",
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
-    for flag, value, allowed in (
-        ("to", to, WRITERS),
-        ("gelu", gelu, ("tanh", "erf", None)),
-        ("reader", reader, ("bundle", "tf")),
-    ):
-        if value not in allowed:
-            command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    command.check(convert, locals())
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
@@ -70,7 +86,10 @@ def convert(
     params, hparams = weights.without_padding(params, hparams, encoder)
     check_kind(hparams, to)
     folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    more = dict(bfloat16=True) if bfloat16 else {}
+    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
+    if to in ("picogpt", "hf") and (said := source / generation_config.FILE).is_file() and folder != source:
+        (folder / generation_config.FILE).write_bytes(said.read_bytes())
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
@@ -141,11 +160,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16)
     return folder / weights.WEIGHTS
 
 

@@ -8,16 +8,19 @@ import functools
 import json
 import os
 from pathlib import Path
+from typing import Annotated
 
 from picogpt.checkpoints import bundle
 from picogpt.checkpoints.bundle import masked_crc32c
 from picogpt.params.shapes import SIZES
 from picogpt.system.files import is_there
+from picogpt.system.signature import OneOf
 
 URLS = {
     "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
     "hf": "https://huggingface.co",
 }
+Source = Annotated[str, OneOf(*URLS), "who serves a model that is not there: openai, or hf, Hugging Face"]
 INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
 ENCODER = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")  # (bytes, sha256)
 MERGES = (456318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5")  # one for all sizes

@@ -7,31 +7,7 @@ Prints one line: the numbers, and after a | the protocol that they hold for. Per
 the mean of -ln p(token | those before it), and accuracy the share of tokens that are the likeliest. With
 --score TEXT: the log-probability of each token of a sentence, and their sum.
 
-  FILE                a UTF-8 text; lines of <|endoftext|> separate documents. With --task, lines of JSON
-  --task NAME         lambada: {"text": ...}, whose last word is asked for; choice: {"ctx": ...,
-                      "endings": [...], "label": 0}, as in HellaSwag; text (text)
-
- the model
-  --model NAME        124M, 355M, 774M, 1558M, tales or a folder, as for python -m picogpt
-  --models_dir DIR    where downloaded models are (models)
-  --source NAME       who serves a model that is not there: openai or hf (openai)
-  --offline           download nothing
-  --threads N         compute on so many cores (0: on all, or as OMP_NUM_THREADS says)
-
- the protocol
-  --window N          tokens that the model sees at a time (0: its whole context)
-  --stride N          tokens from one window to the next; the rest of it is context (0: the window)
-  --protocol NAME     rolling: every token is scored once, the last window is full, as lm-eval's;
-                      strided: a window begins every N tokens, the first token of all has no context
-                      and goes unscored, as Hugging Face's; blocks: full windows alone, as nanoGPT's
-                      (rolling)
-  --no_bos            do not begin with the token after which a new text begins, <|endoftext|>
-  --special           control tokens in the text, such as <|endoftext|>, are their ids; without this they
-                      are text like any other
-  --documents         each document by itself, after its own <|endoftext|>
-  --detokenise NAME   first undo how a corpus was cut into words: wikitext, ptb or none (none)
-  --normalise NAME    the perplexity of a token; of a word, between spaces, or of an original token, a
-                      word or a line end, of the file as it is (token)
+{flags}
 
 Published numbers and the flags for each are in docs/evaluation.md.
 
@@ -41,14 +17,15 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 import functools
 import math
 import re
-import types
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
 
 from picogpt.checkpoints import weights
-from picogpt.checkpoints.released import URLS
+from picogpt.checkpoints.released import Source
 from picogpt.cli import choose_model
 from picogpt.evaluate import tasks
 from picogpt.evaluate.scoring import (
@@ -59,7 +36,8 @@ from picogpt.evaluate.scoring import (
     score,
     strided_windows,
 )
-from picogpt.system import command, machine
+from picogpt.system import command, flags, machine
+from picogpt.system.signature import OneOf, Range, Section
 from picogpt.text import data
 from picogpt.text.detokenise import RULES, detokenise
 
@@ -72,43 +50,86 @@ UNITS = dict(  # how many a text has; words as lm-eval counts them: one more for
     word=lambda text: len(re.split(r"\s+", text)),
     original=lambda text: len(re.findall(r"\S+|\n", text)),
 )
-NAMES = dict(
-    task=["text", *tasks.TASKS],
-    source=list(URLS),
-    protocol=list(WINDOWS),
-    detokenise=list(RULES),
-    normalise=["token", *UNITS],
-)
 OF_A_TEXT = dict(stride=0, protocol="rolling", documents=False, detokenise="none", normalise="token")
 
 
-def evaluate(
-    file: str | None = None,
-    *,
-    score: str | None = None,
-    task: str = "text",
-    model: str | None = None,
-    models_dir: str = "models",
-    source: str = "openai",
-    offline: bool = False,
-    threads: int = 0,
-    window: int = 0,
-    stride: int = 0,
-    protocol: str = "rolling",
-    no_bos: bool = False,
-    special: bool = False,
-    documents: bool = False,
-    detokenise: str = "none",
-    normalise: str = "token",
-):
-    """Evaluate as the docstring of this module says; these are the command's flags."""
-    c = types.SimpleNamespace(**locals())
+@dataclass
+class Settings:
+    """What is measured of which model, and how: the flags of the command."""
+
+    file: Annotated[
+        str | None,
+        "a UTF-8 text; lines of <|endoftext|> separate documents. With --task, lines of JSON",
+    ] = None
+    _: KW_ONLY
+    score: Annotated[
+        str | None, "TEXT", "instead of FILE: say how probable each token of this sentence is"
+    ] = None
+    task: Annotated[
+        str,
+        OneOf("text", *tasks.TASKS),
+        'lambada: {"text": ...}, whose last word is asked for; choice: {"ctx": ..., "endings": [...],'
+        ' "label": 0}, as in HellaSwag; text',
+    ] = "text"
+
+    model: Annotated[
+        flags.Model | None,
+        Section("the model"),
+        "124M, 355M, 774M, 1558M, tales or a folder (as python -m picogpt chooses)",
+    ] = None
+    models_dir: flags.ModelsDir = "models"
+    source: Source = "openai"
+    offline: flags.Offline = False
+    threads: flags.Threads = 0
+
+    window: Annotated[
+        int,
+        Section("the protocol"),
+        Range(0, below=2**16),
+        "tokens that the model sees at a time ({}: its whole context)",
+    ] = 0
+    stride: Annotated[
+        int,
+        Range(0, below=2**16),
+        "tokens from one window to the next; the rest of it is context ({}: the window)",
+    ] = 0
+    protocol: Annotated[
+        str,
+        OneOf(*WINDOWS),
+        "rolling: every token is scored once, the last window is full, as lm-eval's; strided: a window begins"
+        " every --stride tokens, the first token of all has no context and is not scored, as Hugging Face's;"
+        " blocks: full windows alone, as nanoGPT's",
+    ] = "rolling"
+    no_bos: Annotated[bool, "do not begin with the token after which a new text begins, <|endoftext|>"] = (
+        False
+    )
+    special: flags.Special = False
+    documents: Annotated[bool, "each document by itself, after its own <|endoftext|>"] = False
+    detokenise: Annotated[
+        str, OneOf(*RULES), "first undo how a corpus was cut into words: wikitext, ptb or none"
+    ] = "none"
+    normalise: Annotated[
+        str,
+        OneOf("token", *UNITS),
+        "the perplexity of a token; of a word, between spaces; or of an original token, a word or a line end,"
+        " of the file as it is",
+    ] = "token"
+
+    # No flags, but what follows from the model: the ids that stand before a text, and what is to be reported
+    start: list = field(default_factory=list)
+    conditions: str = ""
+
+
+def evaluate(c: Settings):
+    """Evaluate as the settings say."""
     check_flags(c)
-    machine.set_threads(threads)
-    c.model = choose_model(model, models_dir)
-    params, hparams, encoder = weights.load_with_encoder(c.model, models_dir, source, offline, special)
+    machine.set_threads(c.threads)
+    c.model = choose_model(c.model, c.models_dir)
+    params, hparams, encoder = weights.load_with_encoder(
+        c.model, c.models_dir, c.source, c.offline, c.special
+    )
     fill_in(c, hparams["n_ctx"], encoder)
-    report = sentence_report if file is None else text_report if task == "text" else task_report
+    report = sentence_report if c.file is None else text_report if c.task == "text" else task_report
     print(report(c, params, hparams["n_head"], encoder))
 
 
@@ -116,12 +137,7 @@ def check_flags(c):
     """End the program, naming the flag, if a value is out of its range or has no effect."""
     if (c.file is None) == (c.score is None):
         command.usage_error("give either a FILE or --score TEXT")
-    for name, allowed in NAMES.items():
-        if getattr(c, name) not in allowed:
-            command.usage_error(f"--{name} must be {' or '.join(allowed)}, not {getattr(c, name)}")
-    for name in ("window", "stride", "threads"):
-        if not 0 <= (value := getattr(c, name)) < 2**16:
-            command.usage_error(f"--{name} must not be negative or beyond {2**16 - 1}, as is {value}")
+    command.check(evaluate, c)
     if c.file is None and c.task != "text":
         command.usage_error("--task has no effect with --score")
     for name, default in OF_A_TEXT.items():
@@ -177,9 +193,7 @@ def text_report(c, params, n_head, encoder):
 
 def text_ids(c, parts, encoder):
     """Return the ids of each document, or of all as one text, with what they begin after or without it."""
-    texts = [
-        [encoder.start, *encoder.encode(detokenise(part, c.detokenise), template=False)] for part in parts
-    ]
+    texts = [[encoder.start, *encoder.encode(detokenise(part, c.detokenise))] for part in parts]
     if not c.documents:
         texts = [[i for ids in texts for i in ids]]
     return [np.array(ids if c.start else ids[1:]) for ids in texts]
@@ -198,7 +212,7 @@ def task_report(c, params, n_head, encoder):
 
 def sentence_report(c, params, n_head, encoder):
     """Return a line for each token of a sentence, with its log-probability and id, and one for the sum."""
-    ids = [*c.start, *encoder.encode(c.score, template=False)]
+    ids = [*c.start, *encoder.encode(c.score)]
     log_probs = rolling_log_probs(params, n_head, ids, c.window)
     if not len(log_probs):
         raise ValueError("--score needs a token that stands after another one")

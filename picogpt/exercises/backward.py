@@ -39,23 +39,12 @@ def gelu_cases():
 
 
 GELU = Rung(
-    "gelu_backward", ["grad.gelu_backward"],
+    "gelu_backward",
+    ["grad:gelu_backward"],
     "The product rule: y = x / 2 * (1 + t), so dy/dx = (1 + t) / 2 + x / 2 * dt/dx, and dt/dx = (1 - t^2)"
     " * du/dx. All of it times dy.",
     gelu_cases,
-    [
-        ("slope *= dy", "pass", "The chain rule: multiply the slope by dy."),
-        ("1 - t * t", "1 - t", "The derivative of tanh is 1 - t^2."),
-        ("(3 * a * c)", "(a * c)", "The derivative of x^3 is 3 x^2: the 3 is missing in du/dx."),
-        ("slope += 1\n", "pass\n", "The first term is (1 + t) / 2: the 1 is missing."),
-        ("slope *= 0.5", "pass", "Both terms have the half, as y = x / 2 * (1 + t)."),
-        ("slope += t\n    slope += 1\n", "pass\n", "The product rule has two terms: (1 + t) / 2 is missing."),
-        ("slope *= 1 - t * t", "slope *= 0",
-         "The product rule has two terms: x / 2 * (1 - t^2) * du/dx is missing."),
-        ("+ c) * x  # x * du/dx", "+ c)", "The second term has a factor x, the x of x / 2 * (1 + t)."),
-        ("xx = x * x", "return dy * (x > 0)\n    xx = x * x", "That is the derivative of relu."),
-    ],
-)  # fmt: skip
+)
 
 
 def softmax_cases():
@@ -89,25 +78,11 @@ def softmax_cases():
 
 
 SOFTMAX = Rung(
-    "softmax_backward", ["grad.softmax_backward"],
+    "softmax_backward",
+    ["grad:softmax_backward"],
     "y is what softmax made, not what it took. The sum runs over the last axis, keepdims=True.",
     softmax_cases,
-    [
-        ("dy - row_dot(y, dy)", "dy.copy()",
-         "Each x is taken to move only its own y; raising one lowers all others: - sum(y * dy)."),
-        ("row_dot(y, dy)", "dy.sum(axis=-1, keepdims=True)", "The sum is of y * dy, not of dy."),
-        ("row_dot(y, dy)", "(y * dy).sum(axis=0, keepdims=True)",
-         "The sum runs over axis 0; softmax's rows lie along axis=-1."),
-        ("row_dot(y, dy)", "(y * dy).sum()",
-         "The sum is of the whole array; each row, axis=-1, has its own."),
-        ("row_dot(y, dy)", "(y * dy).mean(axis=-1, keepdims=True)",
-         "The mean is taken for the sum: y are the weights already."),
-        ("dx *= y", "pass", "The factor y before the bracket is forgotten."),
-        ("dx *= y", "dx *= y * (1 - y)",
-         "That is the sigmoid's y * (1 - y); softmax has y before the bracket."),
-        ("dx = dy", "y = softmax(y)\n    dx = dy", "softmax is taken of y again; y is what softmax made."),
-    ],
-)  # fmt: skip
+)
 
 
 def layer_norm_cases():
@@ -133,29 +108,12 @@ def layer_norm_cases():
 
 
 LAYER_NORM = Rung(
-    "layer_norm_backward", ["grad.layer_norm_backward"],
+    "layer_norm_backward",
+    ["grad:layer_norm_backward"],
     "Compute mean, std and n as the forward does. The three means in the formula run over the row"
     " (axis=-1, keepdims=True). The gradients of g and b are sums over all rows: of n * dy, and of dy.",
     layer_norm_cases,
-    [
-        ("dn - dn.mean(axis=-1, keepdims=True)", "dn.copy()",
-         "The term mean(dn) is missing: the forward subtracts the mean."),
-        ("dx -= n * (row_dot(n, dn) * (1 / C))", "pass",
-         "The term n * mean(n * dn) is missing: the forward divides by std, which depends on x."),
-        ("(row_dot(n, dn) * (1 / C))", "row_dot(n, dn)", "n * dn is summed; the formula has its mean."),
-        ("dx /= std", "pass", "The division by std is forgotten."),
-        ("dx /= std", "dx /= std * std", "Divided by the variance; it is the standard deviation."),
-        ("dn = g * dy", "dn = 1 * dy", "The gain is forgotten: dn = g * dy."),
-        ("(n * dy).sum", "(x * dy).sum",
-         "g multiplied n, the normalised x: its gradient is the sum of n * dy."),
-        ("(n * dy).sum", "(n * dn).sum", "The gradient of g is the sum of n * dy, without g itself."),
-        ('grads["b"] = dy', 'grads["b"] = dn', "The gradient of b is the sum of dy, without g."),
-        ("(n * dy).sum(axis=rows)", "(n * dy).mean(axis=rows)",
-         "The gradient of g is a sum over the rows, not a mean."),
-        (" + eps)", ")", "eps is forgotten: std = sqrt(variance + eps), as in the forward."),
-        ("if b is not None:", "if True:", "Without a bias b is None, and has no gradient."),
-    ],
-)  # fmt: skip
+)
 
 
 def linear_cases():
@@ -181,24 +139,12 @@ def linear_cases():
 
 
 LINEAR = Rung(
-    "linear_backward", ["grad.linear_backward"],
+    "linear_backward",
+    ["grad:linear_backward"],
     "Reshape dy and x to rows first. The shapes leave one way: dx [rows, in] = dy [rows, out] @ w.T [out,"
     " in], and dw [in, out] = x.T @ dy. Give dx the shape of x again.",
     linear_cases,
-    [
-        ("dy @ w.T", "dy @ w", "dx is dy @ w: the weight must be transposed, dx = dy w^T."),
-        ("x.reshape(-1, x.shape[-1]).T @ dy", "dy.T @ x.reshape(-1, x.shape[-1])",
-         "dw is transposed: w is [in, out], so its gradient is x^T dy."),
-        ("x.reshape(-1, x.shape[-1]).T @ dy", "x.reshape(-1, x.shape[-1]) @ dy",
-         "x must be transposed: dw = x^T dy."),
-        ("dy.sum(axis=0)", "dy.sum(axis=-1)",
-         "The gradient of b is summed over the outputs; it is the sum over the rows, axis 0."),
-        ("dy.sum(axis=0)", "dy.mean(axis=0)", "The gradient of b is the sum over the rows, not the mean."),
-        ("@ dy)", "@ dy / len(dy))", "dw is a sum over the rows, not a mean."),
-        (".reshape(x.shape), grads", ", grads", "dx has lost its leading axes: it has x's shape."),
-        ("if b is not None:", "if True:", "Without a bias b is None, and has no gradient."),
-    ],
-)  # fmt: skip
+)
 
 
 def attention_cases():
@@ -229,29 +175,12 @@ def attention_cases():
 
 
 ATTENTION = Rung(
-    "attention_backward", ["grad.attention_backward"],
+    "attention_backward",
+    ["grad:attention_backward"],
     "Compute p again with attention_probs, mask and all, then the five formulas of the docstring in"
     " order; ds is softmax_backward(dp, p). swapaxes(-1, -2) transposes. Return dq, dk, dv.",
     attention_cases,
-    [
-        ("factored, keep).swapaxes(-1, -2) @ dy", "factored, keep) @ dy",
-         "p is not transposed in dv = p^T dy: key j gets from all queries that looked at it."),
-        ("dy @ v.swapaxes(-1, -2)", "dy @ v", "v is not transposed in dp = dy v^T."),
-        ("softmax_backward(dprobs if time is None else dprobs * time, probs)", "dprobs",
-         "The way back through softmax is left out: ds = softmax_backward(dp, p)."),
-        ("scale = 1 / math.sqrt(q.shape[-1])", "scale = 1",
-         "The factor 1 / sqrt(D) is forgotten in dq and dk."),
-        ("(dscores @ k) * scale", "(dscores @ k)", "The factor 1 / sqrt(D) is forgotten in dq."),
-        ("@ (q * scale)", "@ q", "The factor 1 / sqrt(D) is forgotten in dk."),
-        ("@ (q * scale)", "@ (k * scale)", "dk is made of q: dk = ds^T q / sqrt(D)."),
-        ("dscores.swapaxes(-1, -2) @ (q", "dscores @ (q", "ds is not transposed in dk = ds^T q / sqrt(D)."),
-        ("(dscores @ k)", "(dscores @ q)", "dq is made of k: dq = ds k / sqrt(D)."),
-        ("scale = 1 / math.sqrt(q.shape[-1])", "scale = 1 / q.shape[-1]",
-         "Divided by D; it should be sqrt(D)."),
-        ("attention_probs(q, k, mask)", "attention_probs(q, k)",
-         "The mask is forgotten when p is computed again: what was hidden gets a gradient."),
-    ],
-)  # fmt: skip
+)
 
 
 def loss_cases():
@@ -273,26 +202,12 @@ def loss_cases():
 
 
 LOSS = Rung(
-    "cross_entropy_backward", ["grad.cross_entropy_backward"],
+    "cross_entropy_backward",
+    ["grad:cross_entropy_backward"],
     "softmax(logits), less 1 at each row's target (np.take_along_axis and np.put_along_axis), times dloss"
     " / n; 0 in the rows whose target is -1.",
     loss_cases,
-    [
-        ("np.put_along_axis(dlogits", "() and np.put_along_axis(dlogits",
-         "The 1 at the target is not subtracted."),
-        ("axis=-1) - 1, axis=-1)", "axis=-1) + 1, axis=-1)", "1 is added at the target; it is subtracted."),
-        ("(dloss / counted.sum(dtype=logits.dtype))", "dloss",
-         "Not divided by n, the number of targets that count: the loss is a mean."),
-        ("counted.sum(dtype=logits.dtype)", "targets.size",
-         "Divided by all targets; those of -1 do not count."),
-        ("counted[..., None] * (", "(", "Rows whose target is -1 have a gradient; they do not count."),
-        ("(dloss /", "(1 /", "dloss is ignored: by the chain rule it multiplies all."),
-        ("dlogits *= counted", "dlogits *= -1.0 * counted",
-         "The sign is reversed: softmax(logits) - 1 at the target."),
-        ("dlogits = softmax(logits)", "dlogits = logits.copy()",
-         "softmax is forgotten: softmax(logits) - 1 at the target."),
-    ],
-)  # fmt: skip
+)
 
 
 def embedding_cases():
@@ -326,24 +241,11 @@ def embedding_cases():
 
 
 EMBEDDING = Rung(
-    "embedding_backward", ["grad.embedding_backward"],
+    "embedding_backward",
+    ["grad:embedding_backward"],
     "np.add.at(dw, ids, dy) adds to dw in place, once for each id. There is nothing to return.",
     embedding_cases,
-    [
-        ("np.add.at(dw, ids, dy)", "dw[ids] += dy", "dw[ids] += dy counts an id that occurs twice once."),
-        ("np.add.at(dw, ids, dy)", "dw[ids] = dy", "dw is overwritten; each row of dy is added."),
-        ("np.add.at(dw, ids, dy)", "np.add.at(dw.copy(), ids, dy)",
-         "dw itself is unchanged: add to it in place."),
-        ("np.add.at(dw, ids, dy)", "dw *= 0; np.add.at(dw, ids, dy)",
-         "What was in dw before is lost; the rows are added to it."),
-        ("np.add.at(dw, ids, dy)", "np.subtract.at(dw, ids, dy)", "The rows are subtracted; they are added."),
-        ("np.add.at(dw, ids, dy)", "np.add.at(dw, ids[:1], dy[:1])",
-         "Only the first sequence of the batch is counted."),
-        ("np.add.at(dw, ids, dy)",
-         "np.add.at(dw, ids, dy); dw /= np.maximum(np.bincount(ids.ravel(), minlength=len(dw)), 1)[:, None]",
-         "The rows of an id are averaged; they are summed."),
-    ],
-)  # fmt: skip
+)
 
 
 def block_cases():
@@ -381,39 +283,13 @@ def block_cases():
 
 BLOCK_RUNG = Rung(
     "block_backward",
-    ["grad.self_attention_backward", "grad.feed_forward_backward", "grad.transformer_block_backward"],
+    ["grad:self_attention_backward", "grad:feed_forward_backward", "grad:transformer_block_backward"],
     "Read the forward function from its last line up; each call becomes its _backward, with what it took,"
     " which is in `act` if your forward noted it there. Where the forward adds, dx goes both ways, and"
     " both come together by a sum. Gradients are nested like the parameters: dict(ln_1=, attn=, ln_2=,"
     " mlp=).",
     block_cases,
-    [
-        ("dx = dx + dy", "dx = dy",
-         "The gradient goes past the feed-forward layer too: dx + dy, as the forward adds."),
-        ("return dx + dy, dict(", "return dy, dict(",
-         "The gradient goes past attention too: dx + dy, as the forward adds."),
-        ('dy, dln_2 = layer_norm_backward(dy, act["x_mid"], **ln_2)',
-         'dln_2 = layer_norm_backward(dy, act["x_mid"], **ln_2)[1]',
-         "The gradient does not go through ln_2: its layer_norm_backward makes the dx that goes on."),
-        ('dy, dln_1 = layer_norm_backward(dy, act["x"], **ln_1)',
-         'dln_1 = layer_norm_backward(dy, act["x"], **ln_1)[1]',
-         "The gradient does not go through ln_1: its layer_norm_backward makes the dx that goes on."),
-        ('layer_norm_backward(dy, act["x_mid"]', 'layer_norm_backward(dy, act["x"]',
-         "ln_2 normalised the stream after attention, not the block's input."),
-        ('layer_norm_backward(dy, act["x_mid"], **ln_2)', 'layer_norm_backward(dy, act["ln_2"], **ln_2)',
-         "layer_norm_backward is given what the norm made; it asks for what the norm took."),
-        ("for d in (dq, dk, dv)]", "for d in (dk, dq, dv)]",
-         "dq and dk are swapped: the columns of c_attn are q, k, v."),
-        ("for d in (dq, dk, dv)]", "for d in (dv, dk, dq)]",
-         "dq and dv are swapped: the columns of c_attn are q, k, v."),
-        ('(dgelu, act["c_fc"])', '(dgelu, act["gelu"])',
-         "gelu_backward is given what gelu made; it asks for what gelu took."),
-        ("dc_fc = GELU", "dc_fc = dgelu if True else GELU", "The way back through gelu is left out."),
-        ('act["v"], mask, ', 'act["v"], None, ', "The mask is not handed on to attention_backward."),
-        ('dropout_backward(dx, act["keep_attn"]), act', "dy, act",
-         "Attention gets only what came through the feed-forward layer; it gets the sum, the stream's dx."),
-    ],
-)  # fmt: skip
+)
 
 
 def gradient_cases():
@@ -482,40 +358,13 @@ def gradient_cases():
 
 
 GRADIENT = Rung(
-    "gradient", ["grad.gpt2_backward", "grad.loss_and_grads"],
+    "gradient",
+    ["grad:gpt2_backward", "grad:loss_and_grads"],
     "Backwards through the head, ln_f, the blocks from the last to the first, the embeddings. wte is"
     " embedding and head: add both gradients. Row t of wpe is used by every sequence: sum over the batch;"
     " positions that were not used have gradient 0. loss_and_grads: gpt2 with acts, cross_entropy, both"
     " times share, and back.",
     gradient_cases,
-    [
-        ("embedding_backward(dx, ids, dwte)", "pass",
-         "wte has only its gradient as head; as embedding it has one too: add both."),
-        ("dwte = np.zeros_like(dhead) if untied else dhead", "dwte = np.zeros_like(dhead)",
-         "wte has only its gradient as embedding; as head it has one too: add both."),
-        ("dwpe[: ids.shape[1]] = dx.sum(axis=0)", "pass",
-         "wpe has no gradient; it was added to the embedding of every token."),
-        ("dx.sum(axis=0)", "dx.mean(axis=0)", "The gradient of wpe is the sum over the batch, not the mean."),
-        ("dwpe[: ids.shape[1]] = dx.sum(axis=0)", "dwpe = dx.sum(axis=0)",
-         "The gradient of wpe has only T rows; positions that were not used have gradient 0."),
-        ('dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])',
-         'dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])[1]',
-         "The gradient does not go through ln_f: its layer_norm_backward makes the dx that goes on."),
-        ("dblocks.insert(0, dblock)", "dblocks.append(dblock)",
-         "The blocks' gradients are in reverse order: the last block comes first."),
-        ("dx, dblock = transformer", "_, dblock = transformer",
-         "All blocks get the same dx; each one's dx is the next one's, going back."),
-        (" + dnormed", "",
-         "dnormed is ignored: it is added to what comes back through the head, before ln_f."),
-        ('if targets.size == 0 or targets.min() < -1 or not -1 < targets.max() < len(params["wte"]):',
-         "if False:",
-         "Targets that are no ids, or all -1, are a ValueError, as the docstring says."),
-        ("* share\n", "\n", "share multiplies the gradients but not the loss."),
-        ("cross_entropy_backward(share,", "cross_entropy_backward(1.0,",
-         "share multiplies the loss but not the gradients."),
-        ("return loss, gpt2", "return np.exp(loss), gpt2",
-         "That is the perplexity e^loss; the loss is asked for."),
-    ],
-)  # fmt: skip
+)
 
 RUNGS = [GELU, SOFTMAX, LAYER_NORM, LINEAR, ATTENTION, LOSS, EMBEDDING, BLOCK_RUNG, GRADIENT]

@@ -26,18 +26,16 @@ class Case(NamedTuple):
 
 
 class Rung(NamedTuple):
-    """A rung: the functions that it asks for, a hint, its cases, and the usual mistakes.
+    """A rung: the functions that it asks for, a hint, and its cases; its usual mistakes are in solutions/.
 
-    A function is "module.function", or "module.Class.method". `cases` is a function, so that inputs are
-    made when they are needed. A mistake is (old, new, what to say): our own source becomes the wrong one
-    if `old` in it is replaced by `new`, and a reader who gets what that gives has made it.
+    A function is "module:function", or "module:Class.method". `cases` is a function, so that inputs are
+    made when they are needed.
     """
 
     name: str
     functions: list
     hint: str
     cases: Any
-    mistakes: list
 
 
 def normal(*shape, of=""):

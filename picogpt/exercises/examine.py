@@ -18,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.exercises.lay_out import LADDER, MODULES, lines_of, source
+from picogpt.exercises.lay_out import LADDER, MODULES
+from picogpt.exercises.mistakes import mistakes, with_functions
 from picogpt.params.tree import tree_map
 
+GIVEN = ["params.shapes", "params.tree"]  # modules of which no rung asks for a function
 FLOAT64 = (
     "The numbers are float64 for float32 inputs: somewhere is a NumPy scalar such as np.sqrt(2), or an array"
     " made without a dtype (np.zeros, np.ones, np.tri); take math.sqrt, or give the array x's dtype."
@@ -30,27 +32,38 @@ FLOAT64 = (
 def main(folder, names, limit):
     """Examine rungs; write for each a line of JSON, [problem, ...], to stdout, which the reader does not get.
 
-    A rung that takes longer than `limit` seconds ends the process; what it was at is written instead.
+    A rung that takes longer than it may ends the process; what it was at is written instead.
     """
     report = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the reader's code prints goes to stderr
     faulthandler.enable(report)
-    ours = namespace(MODULES)
+    our_functions()  # before the reader's are imported
     for name in names:
-        faulthandler.dump_traceback_later(limit, exit=True, file=report)
-        report.write(json.dumps(examine(LADDER[name], folder, ours)) + "\n")
+        faulthandler.dump_traceback_later(seconds(name, limit), exit=True, file=report)
+        report.write(json.dumps(examine(LADDER[name], folder)) + "\n")
         report.flush()
         faulthandler.cancel_dump_traceback_later()
 
 
+def seconds(name, limit):
+    """Return how long a rung may take: `limit` seconds, or four times as long if a model is trained there."""
+    return limit * (4 if any(case.slow for case in LADDER[name].cases()) else 1)
+
+
+@functools.cache
+def our_functions():
+    """Return an object whose attributes are what a rung's code may call of picogpt's."""
+    return namespace(["exercises.first" if name == "first" else name for name in MODULES] + GIVEN)
+
+
 def namespace(modules):
-    """Return an object whose attributes are what picogpt's modules define."""
+    """Return an object whose attributes are what picogpt's modules define; later ones' come first."""
     found = [vars(importlib.import_module(f"picogpt.{module}")) for module in modules]
     defined = [
         {
             name: value
             for name, value in names.items()
-            if getattr(value, "__module__", "") == names["__name__"]
+            if getattr(value, "__module__", "") == names["__name__"] or name.isupper()
         }
         for names in found
     ]
@@ -71,50 +84,29 @@ def load(folder, modules):
         package.__path__ = before
 
 
-def variant(ours, rung, old, new):
-    """Return our functions with a mistake: `new` for `old` in the first function of the rung that has it."""
-    return types.SimpleNamespace(**vars(ours) | edited(tuple(rung.functions), old, new))
-
-
-@functools.cache
-def edited(functions, old, new):
-    """Return what our module defines if `new` replaces `old` in the first of `functions` that has it."""
-    for name in functions:
-        module, _, path = name.partition(".")
-        lines = source(module).splitlines(keepends=True)
-        place = lines_of(source(module), path, body_only=True)
-        text = "".join(lines[place]) + "\n"  # as a blank line follows
-        if old in text:
-            lines[place] = [text.replace(old, new, 1)]
-            wrong = types.ModuleType(f"picogpt.{module}")
-            exec(compile("".join(lines), "<mistake>", "exec"), vars(wrong))
-            return vars(wrong)
-    raise ValueError(f"none of {', '.join(functions)} has {old!r}: see the mistakes of its rung")
-
-
-def examine(rung, folder, ours):
+def examine(rung, folder):
     """Return what is wrong with the reader's functions of a rung, as a list of lines; [] if nothing is."""
     rungs = list(LADDER.values())
     below = rungs[: rungs.index(rung) + 1]
-    modules = dict.fromkeys(name.split(".")[0] for rung in below for name in rung.functions)
+    modules = dict.fromkeys(name.split(":")[0] for rung in below for name in rung.functions)
     try:
         yours = load(folder, modules)
     except (Exception, SystemExit) as error:
         return [f"Your files cannot be imported: {where(error, folder)}"]
-    return problems(rung, yours, ours, folder)
+    return problems(rung, yours, folder)
 
 
-def problems(rung, yours, ours, folder):
+def problems(rung, yours, folder):
     """Return what is wrong with `yours`, as lines: what differs, and the usual mistake that does that."""
     cases = rung.cases()
     for case in cases:
         for dtype in dtypes(case):
             theirs = outcome(case, yours, dtype)
-            expected = expectation(case, ours, dtype)
+            expected = expectation(case, dtype)
             wrong = complaint(theirs, expected, case, dtype, folder)
             if wrong:
                 title = case.title if dtype == np.float64 else f"{case.title}, in float32"
-                return [title, *wrong, *recognise(rung, cases, case, dtype, yours, ours, theirs)]
+                return [title, *wrong, *recognise(rung, case, dtype, yours, theirs)]
     return []
 
 
@@ -144,11 +136,11 @@ def outcome(case, code, dtype):
     return ("changed", changed) if changed else ("value", value)
 
 
-def expectation(case, ours, dtype):
+def expectation(case, dtype):
     """Return what should come out of a case."""
     if callable(case.expected):
-        return case.expected(ours, **cast(case.inputs, dtype))
-    return case.run(ours, **cast(case.inputs, dtype)) if case.expected is None else case.expected
+        return case.expected(our_functions(), **cast(case.inputs, dtype))
+    return case.run(our_functions(), **cast(case.inputs, dtype)) if case.expected is None else case.expected
 
 
 def complaint(theirs, expected, case, dtype, folder):
@@ -222,28 +214,43 @@ def near(value, expected, tolerance):
     finite = np.isfinite(expected)
     scale = max(1e-3, float(np.abs(expected[finite]).max(initial=0)))
     with np.errstate(all="ignore"):
-        small = np.abs(value - expected) <= tolerance * (scale if tolerance < 1e-3 else 1)
+        small = np.abs(np.subtract(value, expected, dtype=np.float64)) <= tolerance * (
+            scale if tolerance < 1e-3 else 1
+        )
     return np.where(finite, small, (value == expected) | (np.isnan(value) & np.isnan(expected)))
 
 
-def recognise(rung, cases, failed, dtype, yours, ours, theirs):
+def recognise(rung, failed, dtype, yours, theirs):
     """Return the sentence of the usual mistake that gives what the reader got: [it], or [] if none does.
 
     If several do, it is the one that gives the same in most of the other cases, too.
     """
     if failed.slow or isinstance(theirs[1], NotImplementedError):
         return []
-    wrong = [(variant(ours, rung, old, new), sentence) for old, new, sentence in rung.mistakes]
-    fitting = [(code, said) for code, said in wrong if alike(outcome(failed, code, dtype), theirs)]
+    fitting = [n for n, wrong in with_mistakes(rung.name, failed.title, dtype) if alike(wrong, theirs)]
     if len(fitting) > 1:
-        others = [case for case in cases if case is not failed and not case.slow]
-        gave = [outcome(case, yours, dtype) for case in others]
-        fitting.sort(
-            key=lambda pair: (
-                -sum(alike(outcome(case, pair[0], dtype), g) for case, g in zip(others, gave, strict=True))
-            )
-        )
-    return [said for _, said in fitting[:1]]
+        others = [case for case in rung.cases() if case.title != failed.title and not case.slow]
+        same = dict.fromkeys(fitting, 0)
+        for case in others:
+            gave, wrong = outcome(case, yours, dtype), dict(with_mistakes(rung.name, case.title, dtype))
+            for n in fitting:
+                same[n] += alike(wrong[n], gave)
+        fitting = sorted(fitting, key=lambda n: -same[n])
+    return [mistakes(rung.name)[n][1] for n in fitting[:1]]
+
+
+@functools.cache
+def with_mistakes(name, title, dtype):
+    """Return what comes out of a case with each of its rung's usual mistakes: [(number, outcome), ...]."""
+    case = next(case for case in LADDER[name].cases() if case.title == title)
+    texts = [text for text, _ in mistakes(name)]
+    return [(n, outcome(case, changed(text), dtype)) for n, text in enumerate(texts)]
+
+
+@functools.cache
+def changed(text):
+    """Return our functions, those replaced that the text of a solution, right or wrong, defines."""
+    return with_functions(our_functions(), text)
 
 
 def alike(a, b):
@@ -252,7 +259,8 @@ def alike(a, b):
         return False
     if a[0] == "raised":
         short, long = sorted((str(a[1]).strip(), str(b[1]).strip()), key=len)
-        return type(a[1]) is type(b[1]) and long.startswith(short)
+        of_none = "NoneType" in short and "NoneType" in long  # None + x and x += None say it differently
+        return type(a[1]) is type(b[1]) and (of_none or long.startswith(short))
     if a[0] == "changed":
         return a[1] == b[1]
     return not differing(a[1], b[1], 1e-6) and not differing(b[1], a[1], 1e-6)
@@ -262,14 +270,19 @@ def where(error, folder):
     """Return an exception as a sentence, with the last line of the reader's own that led to it."""
     at = [frame for frame in traceback.extract_tb(error.__traceback__) if inside(frame.filename, folder)]
     if isinstance(error, SyntaxError) and inside(error.filename or "", folder):
-        return f"{Path(error.filename).name}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+        return f"{name_in(error.filename, folder)}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     if isinstance(error, NotImplementedError) and at:
         return f"{at[-1].name} is not written yet"
     said = f"{type(error).__name__}: {error}".rstrip(": ")
     if not at:
         return said
     line = linecache.getline(at[-1].filename, at[-1].lineno).strip()
-    return f"{Path(at[-1].filename).name}, line {at[-1].lineno}, in {at[-1].name}: `{line}`: {said}"
+    return f"{name_in(at[-1].filename, folder)}, line {at[-1].lineno}, in {at[-1].name}: `{line}`: {said}"
+
+
+def name_in(filename, folder):
+    """Return the name of one of the reader's files as it stands in the reader's folder."""
+    return Path(filename).resolve().relative_to(Path(folder).resolve()).as_posix()
 
 
 def inside(filename, folder):

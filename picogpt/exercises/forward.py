@@ -27,30 +27,12 @@ def heads_cases():
 
 
 HEADS = Rung(
-    "heads", ["gpt2.split_heads", "gpt2.merge_heads"],
+    "heads",
+    ["gpt2:split_heads", "gpt2:merge_heads"],
     "Head h has the channels h * D to (h + 1) * D. reshape to [B, T, H, D] cuts, swapaxes(1, 2) puts the"
     " heads before the tokens; the way back in reverse order.",
     heads_cases,
-    [
-        ("x.reshape(B, T, n_head, C // n_head).swapaxes(1, 2)", "x.reshape(B, n_head, T, C // n_head)",
-         "reshape alone mixes tokens and heads: cut the channels first, [B, T, H, D], then swap the axes 1"
-         " and 2."),
-        ("x.reshape(B, T, n_head, C // n_head).swapaxes(1, 2)",
-         "x.reshape(B, T, C // n_head, n_head).transpose(0, 3, 1, 2)",
-         "Head h takes every n_head-th channel; it has D neighbouring ones: reshape to [B, T, H, D]."),
-        (".swapaxes(1, 2)\n\n", "\n\n", "The heads stand after the tokens; the shape is [B, H, T, D]."),
-        ("C // n_head).swapaxes(1, 2)", "C // n_head).transpose(0, 2, 3, 1)",
-         "Tokens and channels of a head are swapped: [B, H, T, D]."),
-        ("x.swapaxes(1, 2).reshape(B, T, H * D)", "x.reshape(B, T, H * D)",
-         "reshape alone mixes tokens and heads: swap the axes 1 and 2 first."),
-        ("x.swapaxes(1, 2).reshape(B, T, H * D)", "x.transpose(0, 2, 3, 1).reshape(B, T, H * D)",
-         "The channels of the heads are interleaved; head 0's come first, then head 1's."),
-        ("x.swapaxes(1, 2).reshape(B, T, H * D)", "x.swapaxes(1, 2)",
-         "The heads are not laid side by side: [B, T, H, D] is to become [B, T, H * D]."),
-        ("x.swapaxes(1, 2).reshape(B, T, H * D)", "x.swapaxes(-1, -2).reshape(B, T, H * D)",
-         "The last two axes are swapped; it should be axes 1 and 2, heads and tokens."),
-    ],
-)  # fmt: skip
+)
 
 
 def block_cases():
@@ -59,11 +41,15 @@ def block_cases():
     def attend(c, x, mask=None, **attn):
         return c.self_attention(x, **attn, n_head=3, mask=mask)
 
-    def remembering(c, x, past, **attn):
-        def remember(k, v):
-            return np.concatenate([past, k], axis=2), np.concatenate([past * 2, v], axis=2)
+    class Past:  # in place of a cache, whose rung comes later
+        def __init__(self, kv):
+            self.kv = kv
 
-        return c.self_attention(x, **attn, n_head=3, remember=remember)
+        def extend(self, layer, k, v):
+            return np.concatenate([self.kv, k], axis=2), np.concatenate([layer * self.kv, v], axis=2)
+
+    def remembering(c, x, past, **attn):
+        return c.self_attention(x, **attn, n_head=3, cache=Past(past), layer=2)
 
     def whole(c, x, mask=None, **block):
         return c.transformer_block(x, **block, n_head=3, mask=mask)
@@ -77,7 +63,9 @@ def block_cases():
         Case("self_attention", attend, dict(x=x, **attn)),
         Case("self_attention with the causal mask", attend, dict(x=x, mask=TRIANGLE, **attn)),
         Case(
-            "self_attention that remembers 2 tokens", remembering, dict(x=x, past=normal(2, 3, 2, 4), **attn)
+            "self_attention with 2 tokens in the cache",
+            remembering,
+            dict(x=x, past=normal(2, 3, 2, 4), **attn),
         ),
         Case("feed_forward", lambda c, x, **mlp: c.feed_forward(x, **mlp), dict(x=x, **BLOCK["mlp"])),
         Case("transformer_block", whole, dict(x=x, **BLOCK)),
@@ -87,54 +75,19 @@ def block_cases():
 
 
 BLOCK_RUNG = Rung(
-    "block", ["gpt2.self_attention", "gpt2.feed_forward", "gpt2.transformer_block"],
-    "self_attention: one linear makes q, k and v side by side, [B, T, 3C]; split into heads, remember,"
-    " attention, merge, linear. feed_forward: linear, gelu, linear. transformer_block: x = x +"
-    " self_attention(layer_norm(x)), then the same with feed_forward. Note in `act`, under names of your"
-    ' choice, what your way back will need (ours: "x", "ln_1", "q", "k", "v", "heads", "x_mid", "ln_2",'
-    ' "c_fc", "gelu"). Leave dropout (`draw`) and what is not GPT-2 (`around`, `tricks`) aside.',
+    "block",
+    ["gpt2:self_attention", "gpt2:feed_forward", "gpt2:transformer_block"],
+    "self_attention: one linear makes q, k and v side by side, [B, T, 3C]; split into heads; with a cache,"
+    " k, v = cache.extend(layer, k, v); attention, merge, linear. feed_forward: linear, gelu, linear."
+    " transformer_block: x = x + self_attention(layer_norm(x)), then the same with feed_forward. Note in"
+    " `act`, under names of your choice, what your way back will need (ours: x, ln_1, q, k, v, heads, x_mid,"
+    " ln_2, c_fc, gelu). Leave dropout, `draw`, aside.",
     block_cases,
-    [
-        ("q, k, v = (heads", "k, q, v = (heads",
-         "q and k are swapped: q, k, v stand in c_attn's columns in this order."),
-        ("q, k, v = (heads", "v, k, q = (heads",
-         "q and v are swapped: q, k, v stand in c_attn's columns in this order."),
-        ("q, k, v = (heads", "q, v, k = (heads",
-         "k and v are swapped: q, k, v stand in c_attn's columns in this order."),
-        ("i * n_head : (i + 1) * n_head]", "i::3]",
-         "q, k and v alternate from head to head; they are the thirds of c_attn's columns."),
-        ("attention(q, k, v, mask,", "attention(q, k, v, None,", "The mask is not handed on to attention."),
-        ("if remember:", "if False:",
-         "`remember` is not called: it adds k and v to the cache and returns all."),
-        ('linear(act["heads"], **c_proj)', 'act["heads"]', "The projection c_proj is forgotten."),
-        ('act["gelu"] = ', 'act["gelu"] = act["c_fc"] if True else ',
-         "The gelu between the two linears is forgotten."),
-        ('linear(act["gelu"], **c_proj)', 'GELUS["tanh"](linear(act["gelu"], **c_proj))',
-         "There is a gelu after the second linear, too; there is only the one in between."),
-        ('x = x + dropout(y, act["keep_attn"])', "x = y",
-         "The residual is forgotten: what attention says is added to x."),
-        ('x = x + dropout(y, act["keep_attn"])', 'x = act["ln_1"] + y',
-         "Added to the normalised copy; it is added to the stream x itself."),
-        ("return x + dropout(y", "return dropout(y",
-         "The residual is forgotten: what the feed-forward layer says is added to x."),
-        ('return x + dropout(y, act["keep_mlp"])', 'return act["ln_2"] + y',
-         "Added to the normalised copy; it is added to the stream x itself."),
-        ('act["ln_1"] = layer_norm(x, **ln_1)', 'act["ln_1"] = x',
-         "The first layer norm, ln_1, is forgotten."),
-        ('act["ln_2"] = layer_norm(x, **ln_2)', 'act["ln_2"] = x',
-         "The second layer norm, ln_2, is forgotten."),
-        ("layer_norm(x, **ln_2)", "layer_norm(x, **ln_1)",
-         "ln_1 is used twice; the second norm has its own, ln_2."),
-        ("layer_norm(x, **ln_2)", 'layer_norm(act["x"], **ln_2)',
-         "The feed-forward layer sees the stream as it was before attention; it comes after."),
-        ('return x + dropout(y, act["keep_mlp"])', "return layer_norm(x + y, **ln_2)",
-         "A norm comes after the sum; GPT-2's come before, on the way into the branches."),
-    ],
-)  # fmt: skip
+)
 
 
 def logits_cases():
-    """Batches, the last tokens only, padding; that no token sees later ones; an id that is none."""
+    """Batches, the last tokens only; that no token sees later ones; an id that is none."""
 
     def run(c, ids, params, n_head, **settings):
         return c.gpt2(ids, params, n_head, **settings)
@@ -143,11 +96,6 @@ def logits_cases():
         changed = ids.copy()
         changed[:, -1] = 4
         return c.gpt2(changed, params, n_head)[:, :-1] - c.gpt2(ids, params, n_head)[:, :-1]
-
-    def padded(c, ids, params, n_head):
-        short = np.concatenate([[0, 0], ids[1, :5]])
-        logits = c.gpt2(np.array([ids[0], short]), params, n_head, pad=np.array([0, 2]))
-        return logits[1, 2:] - c.gpt2(ids[1:, :5], params, n_head)[0]
 
     def n_acts(c, ids, params, n_head):
         acts = []
@@ -166,7 +114,6 @@ def logits_cases():
         Case("the logits of one token", run, known | dict(ids=IDS[:1, :1])),
         Case("the logits of 2 rows of 7 tokens", run, known),
         Case("the logits of the last 2 tokens, n_last=2", run, known | dict(n_last=2)),
-        Case("the logits with pad=[0, 2]", run, known | dict(pad=np.array([0, 2]))),
         Case(
             "what another last token changes in the logits before it: nothing",
             earlier,
@@ -174,54 +121,35 @@ def logits_cases():
             np.zeros((2, 6, 17)),
             1e-9,
         ),
-        Case(
-            "the logits of a padded row, less those of the row alone", padded, known, np.zeros((5, 17)), 1e-9
-        ),
         Case("how many things acts receives: one for each of 2 blocks, one for the end", n_acts, known, 3),
         Case("what gpt2 says of an id that is not in the vocabulary", refused, known | dict(ids=IDS + 1)),
     ]
 
 
 LOGITS = Rung(
-    "logits", ["gpt2.gpt2"],
-    "x = wte[ids] + wpe[positions]; each block; layer_norm with ln_f; times wte transposed. positions()"
-    " and causal_mask() know about pad; acts receives one dict for each block (hand it on as act) and a"
-    " last one for the end. The cache comes on the next rung; leave dropout and what is not GPT-2 aside.",
+    "logits",
+    ["gpt2:gpt2"],
+    "prepare(...) checks what is given and returns ids, places and mask. x = wte[ids] + wpe[places]; each"
+    " block; layer_norm with ln_f; times wte transposed. acts receives one dict for each block (hand it on"
+    " as act) and a last one for the end. The cache comes on the next rung; leave dropout aside.",
     logits_cases,
-    [
-        ("check(ids, params, n_head, cache, pad, p_drop, rng)", "pass",
-         "check(...) is there to say what cannot be: call it first."),
-        ('x = x + params["wpe"][places]', "pass", "The position embedding wpe is forgotten."),
-        ('params["wpe"][places]', 'params["wpe"][places + 1]',
-         "Positions are counted from 1; the first token is at 0."),
-        ('params["wpe"][places]', 'params["wpe"][ids % 11]',
-         "wpe is looked up by id; it is looked up by position."),
-        ('normed = layer_norm(x, **params["ln_f"])', "normed = x",
-         "The last layer norm, ln_f, is forgotten."),
-        ("mask=mask, remember", "mask=None, remember",
-         "The blocks get no mask: tokens see what comes after them."),
-        ('in enumerate(params["blocks"])', 'in enumerate(params["blocks"][::-1])',
-         "The blocks are in reverse order."),
-        ('in enumerate(params["blocks"])', 'in enumerate(params["blocks"][:1])',
-         "Only the first block is used."),
-        ('in enumerate(params["blocks"])', 'in enumerate(params["blocks"][:1] * 2)',
-         "The first block is used for all."),
-        ('return linear(normed, params.get("lm_head", params["wte"]).T)',
-         'y = np.exp(linear(normed, params["wte"].T)); return y / y.sum(axis=-1, keepdims=True)',
-         "Those are probabilities; gpt2 returns the logits, before softmax."),
-        ('return linear(normed, params.get("lm_head", params["wte"]).T)', "return normed",
-         "That is the normalised stream [B, T, C]; times wte transposed it becomes the logits [B, T, V]."),
-        ("acts.append(act)", "pass", "acts receives nothing of the blocks; your way back will need it."),
-        ("x = x[:, T - n_last :]", "pass",
-         "n_last is ignored: it asks for the logits of the last n_last tokens only."),
-        ("x = x[:, T - n_last :]", "x = x[:, :n_last]",
-         "Those are the first tokens; n_last asks for the last."),
-        ("beside(positions(past, T, pad))", "beside(positions(past, T))",
-         "Positions do not mind the padding: positions(past, T, pad) counts after it."),
-        ("causal_mask(T, past + T, x.dtype, pad)", "causal_mask(T, past + T, x.dtype)",
-         "The mask does not hide the padding: hand pad to causal_mask."),
-    ],
-)  # fmt: skip
+)
+
+
+def in_pieces(c, ids, params, n_head, sizes, pad=None):
+    """Return the logits of calls of so many tokens each, with a cache, and its length after them."""
+    cache, logits, at = c.KVCache(params, n_head, len(ids)), [], 0
+    for size in sizes:
+        logits.append(c.gpt2(ids[:, at : at + size], params, n_head, cache, pad=pad))
+        at += size
+    n_pad = 0 if pad is None else max(pad)  # what is said of padding means nothing
+    return np.concatenate(logits, axis=1)[:, n_pad:], cache.length
+
+
+def at_once(c, ids, params, n_head, sizes, pad=None):
+    """Return the logits of one call without a cache, and how many tokens they are of."""
+    n_pad = 0 if pad is None else max(pad)
+    return c.gpt2(ids, params, n_head, pad=pad)[:, n_pad:], ids.shape[1]
 
 
 def cache_cases():
@@ -235,20 +163,8 @@ def cache_cases():
         seen.append(cache.extend(1, k[:, :, 3:], v[:, :, 3:]))
         return [np.array(pair) for pair in seen], np.array(cache.kv[0])
 
-    def in_pieces(c, ids, params, n_head, sizes, pad=None):
-        cache, logits, at = c.KVCache(params, n_head, len(ids)), [], 0
-        for size in sizes:
-            logits.append(c.gpt2(ids[:, at : at + size], params, n_head, cache, pad=pad))
-            at += size
-        n_pad = 0 if pad is None else max(pad)  # what is said of padding means nothing
-        return np.concatenate(logits, axis=1)[:, n_pad:], cache.length
-
-    def at_once(c, ids, params, n_head, sizes, pad=None):
-        n_pad = 0 if pad is None else max(pad)
-        return c.gpt2(ids, params, n_head, pad=pad)[:, n_pad:], ids.shape[1]
-
     params, n_head = model()
-    known, pad = dict(ids=IDS, params=params, n_head=n_head), dict(pad=np.array([0, 2]))
+    known = dict(ids=IDS, params=params, n_head=n_head)
     past = dict(params=params, n_head=n_head, k=normal(2, 3, 5, 4, of="k"), v=normal(2, 3, 5, 4, of="v"))
     return [
         Case(
@@ -257,45 +173,57 @@ def cache_cases():
         Case("the logits of 7 tokens in one call, with a cache", in_pieces, known | dict(sizes=[7]), at_once),
         Case("the logits of 3 tokens, then 4, with a cache", in_pieces, known | dict(sizes=[3, 4]), at_once),
         Case("the logits, one token at a time", in_pieces, known | dict(sizes=[1] * 7), at_once),
-        Case("the logits of padded rows in pieces", in_pieces, known | pad | dict(sizes=[4, 2, 1]), at_once),
     ]
 
 
 CACHE = Rung(
-    "cache", ["gpt2.KVCache.extend", "gpt2.gpt2"],
+    "cache",
+    ["gpt2:KVCache.extend", "gpt2:gpt2"],
     "extend writes k and v into self.kv[layer, 0 and 1] from self.length on and returns all tokens' so"
-    " far. gpt2 hands each block `remember=functools.partial(cache.extend, layer)`, counts positions from"
-    " cache.length, makes the mask for S = cache.length + T keys, and adds T to cache.length after the"
-    " last block.",
+    " far. gpt2 hands each block `cache=cache, layer=layer`, and adds T to cache.length after the last one."
+    " prepare(...) has counted the tokens in the cache: places begin at cache.length, and the mask is for"
+    " S = cache.length + T keys.",
     cache_cases,
-    [
-        ("return self.kv[layer, :, :, :, :S]", "return k, v",
-         "Only the new keys and values are returned; all so far are needed."),
-        ("return self.kv[layer, :, :, :, :S]", "return self.kv[layer]",
-         "The whole room is returned, empty places too; only the first S tokens are there."),
-        ("self.kv[layer, 1, :, :, self.length : S] = v", "self.kv[layer, 1, :, :, self.length : S] = k",
-         "The keys are stored as values, too."),
-        ("self.kv[layer, 1, :, :, self.length : S] = v", "pass", "The values are not stored."),
-        ("S = self.length + k.shape[-2]", "S = k.shape[-2]; self.length = 0",
-         "The new tokens are written over the first ones; they come after the `length` ones."),
-        ("return self.kv[layer, :, :, :, :S]", "self.length = S; return self.kv[layer, :, :, :, :S]",
-         "extend advances length, once for each layer; gpt2 does that once, after all."),
-        ("self.kv[layer, 0, :, :, self.length : S] = k", "self.kv[:, 0, :, :, self.length : S] = k",
-         "k is written into all layers; each layer has its own."),
-        ("past, T = cache.length if cache else 0, ids", "past, T = 0, ids",
-         "Positions and mask do not count the tokens in the cache: the first new one is at cache.length."),
-        ("beside(positions(past, T, pad))", "beside(positions(0, T, pad))",
-         "Positions begin at 0 in every call; the first new token is at cache.length."),
-        ("causal_mask(T, past + T,", "causal_mask(T, T,",
-         "The mask knows only the new tokens: it has T queries and past + T keys."),
-        ("cache.length += T", "pass", "cache.length is not advanced by T after a call."),
-        ("cache.length += T", "cache.length += 1", "cache.length is advanced by 1; a call adds T tokens."),
-        ("functools.partial(cache.extend, layer)", "functools.partial(cache.extend, 0)",
-         "All layers write into the first one's place."),
-        ("mask = None if T == 1 and pad is None", "mask = None if cache and past",
-         "With a cache there is no mask; several new tokens still must not see what comes after them."),
-    ],
-)  # fmt: skip
+)
+
+
+def pad_cases():
+    """The mask, after a cache and in another dtype, too; logits of padded rows, at once and in pieces."""
+
+    def run(c, T, S, pad, dtype=np.float32):
+        return c.causal_mask(T, S, dtype, pad)
+
+    def logits(c, ids, params, n_head, pad):
+        return c.gpt2(ids, params, n_head, pad=pad)[:, max(pad) :]
+
+    def padded(c, ids, params, n_head):
+        short = np.concatenate([[0, 0], ids[1, :5]])
+        logits = c.gpt2(np.array([ids[0], short]), params, n_head, pad=np.array([0, 2]))
+        return logits[1, 2:] - c.gpt2(ids[1:, :5], params, n_head)[0]
+
+    params, n_head = model()
+    known, pad = dict(ids=IDS, params=params, n_head=n_head), np.array([0, 2])
+    pieces = known | dict(pad=pad, sizes=[4, 2, 1])
+    return [
+        Case("causal_mask(3, 3, pad=[0, 2])", run, dict(T=3, S=3, pad=pad)),
+        Case("causal_mask(2, 5, pad=[1, 3])", run, dict(T=2, S=5, pad=np.array([1, 3]))),
+        Case("causal_mask(3, 4, pad=[1, 0, 2])", run, dict(T=3, S=4, pad=np.array([1, 0, 2]))),
+        Case("causal_mask(3, 3) without pad", run, dict(T=3, S=3, pad=None)),
+        Case("causal_mask(3, 3, pad=[0, 2]) in float64", run, dict(T=3, S=3, pad=pad, dtype=np.float64)),
+        Case("the logits with pad=[0, 2]", logits, known | dict(pad=pad)),
+        Case("a padded row's logits, less those of the row alone", padded, known, np.zeros((5, 17)), 1e-9),
+        Case("the logits of padded rows in pieces, with a cache", in_pieces, pieces, at_once),
+    ]
+
+
+PAD = Rung(
+    "pad",
+    ["ops:causal_mask"],
+    "Texts of unequal length stand in one batch, the short ones filled up at the left. In row b the first"
+    " pad[b] keys are hidden too: np.arange(S) < pad as a column [B, 1, 1, S], so that the heads, axis 1, and"
+    " the queries, axis 2, share it. hidden = later | padding.",
+    pad_cases,
+)
 
 
 def sampling_cases():
@@ -307,9 +235,9 @@ def sampling_cases():
     def top_p(c, logits, p, rule="openai"):
         return c.keep_top_p(logits, p, rule)
 
-    def shares(c, logits, n=4000, **settings):
-        rng = np.random.default_rng(7)
-        chosen = c.sample(np.broadcast_to(logits, (n, len(logits))).copy(), [rng] * n, **settings)
+    def shares(c, logits, n=4000, temperature=1.0, **settings):
+        rows, rng = np.tile(logits, (n, 1)), np.random.default_rng(7)
+        chosen = c.sample(rows, c.Choice(temperature, **settings), [rng] * n)
         return np.bincount(chosen, minlength=len(logits)) / n
 
     def probabilities(logits, temperature=1.0, keep=(0, 1, 2, 3, 4)):
@@ -318,7 +246,7 @@ def sampling_cases():
 
     def alike(c, logits):
         rngs = [np.random.default_rng(seed) for seed in (3, 4, 3)]
-        first, _, third = c.sample(np.tile(logits, (3, 1)), rngs)
+        first, _, third = c.sample(np.tile(logits, (3, 1)), c.Choice(temperature=1.0), rngs)
         return int(third - first)
 
     rows, skewed = normal(3, 6), np.log(np.array([0.02, 0.45, 0.13, 0.3, 0.1]))
@@ -335,7 +263,7 @@ def sampling_cases():
         Case("keep_top_p, p=1, which keeps all", top_p, dict(logits=rows, p=1.0), rows),
         Case(
             "sample with temperature 0",
-            lambda c, logits: c.sample(logits, [], 0),
+            lambda c, logits: c.sample(logits, c.GREEDY, []),
             dict(logits=rows),
             rows.argmax(axis=-1),
         ),
@@ -385,59 +313,13 @@ def sampling_cases():
 
 
 SAMPLING = Rung(
-    "sampling", ["generate.keep_top_k", "generate.keep_top_p", "generate.sample"],
+    "sampling",
+    ["generate:keep_top_k", "generate:keep_top_p", "generate:sample"],
     "top_k: np.partition finds the k-th largest logit; np.where hides what is less with -np.inf. top_p:"
     " sort descending, softmax, cumsum in float64: the tokens up to p are kept. sample: argmax for"
     " temperature 0; else divide by it, top_k, top_p, softmax, cumsum, and one rng.random() finds its place"
     " (searchsorted).",
     sampling_cases,
-    [
-        ("np.partition(logits, -k, axis=-1)[..., -k, None]",
-         "np.partition(logits, -k - 1, axis=-1)[..., -k - 1, None]",
-         "One token too many is kept: k of them."),
-        ("return np.where(logits < smallest, -np.inf, logits)",
-         "return np.where(logits <= smallest, -np.inf, logits)",
-         "The k-th largest itself is hidden: hide what is less than it."),
-        ("return np.where(logits < smallest, -np.inf, logits)",
-         "return np.where(logits < smallest, 0, logits)",
-         "A logit of 0 hides nothing, e^0 is 1; -inf does."),
-        ("np.partition(logits, -k, axis=-1)[..., -k, None]", "np.partition(logits, k, axis=-1)[..., k, None]",
-         "Counted from the smallest: k of the largest are kept."),
-        ("if not 0 < k < logits.shape[-1]:", "if not k:",
-         "k may be more than there are tokens; all are kept then."),
-        ("descending = -np.sort(-logits, axis=-1)", "descending = np.sort(logits, axis=-1)",
-         "The tokens are added up from the unlikeliest; begin with the likeliest."),
-        ('before = total < p if rule == "hf" else total <= p',
-         'before = total < p if rule != "hf" else total <= p\n    rule = "openai" if rule == "hf" else "hf"',
-         'The rules are swapped: "hf" keeps the token that crosses p, "openai" drops it.'),
-        ('last = before.sum(axis=-1, keepdims=True) - (rule == "openai")',
-         "last = before.sum(axis=-1, keepdims=True)",
-         'The token that crosses p is kept by both rules; "openai" drops it, unless it is the only one.'),
-        ('last = before.sum(axis=-1, keepdims=True) - (rule == "openai")',
-         "last = before.sum(axis=-1, keepdims=True) - 1",
-         'The token that crosses p is dropped by both rules; "hf" keeps it.'),
-        ("total = softmax(descending.astype(np.float64)).cumsum(axis=-1)",
-         "total = np.exp(descending).cumsum(axis=-1)",
-         "e^logits are added up; probabilities are, softmax of them."),
-        ("keepdims=True)) / temperature", "keepdims=True)) * temperature",
-         "Multiplied by the temperature; the logits are divided by it."),
-        ("    if temperature == 0:", "    if True:",
-         "The likeliest token is always taken; only temperature 0 does that."),
-        ("keepdims=True)) / temperature", "keepdims=True))",
-         "The temperature is ignored: the logits are divided by it."),
-        ("keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)",
-         "keep_top_k(keep_top_p(logits, top_p, top_p_rule), top_k)",
-         "top_p comes before top_k; OpenAI's order is temperature, top_k, top_p."),
-        ("keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)", "keep_top_p(logits, top_p, top_p_rule)",
-         "top_k is ignored."),
-        ("keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)", "keep_top_k(logits, top_k)",
-         "top_p is ignored."),
-        ("draws = [rng.random() for rng in rngs]", "draws = [rngs[0].random()] * len(rngs)",
-         "One draw serves all rows; each row draws from its own generator."),
-        ("draws = [rng.random() for rng in rngs]",
-         "draws = [np.random.default_rng(1).random() if False else rngs[0].random() for rng in rngs]",
-         "All rows draw from the first generator; each has its own."),
-    ],
-)  # fmt: skip
+)
 
-RUNGS = [HEADS, BLOCK_RUNG, LOGITS, CACHE, SAMPLING]
+RUNGS = [HEADS, BLOCK_RUNG, LOGITS, CACHE, PAD, SAMPLING]

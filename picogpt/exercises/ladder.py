@@ -7,13 +7,14 @@ usage: python -m picogpt.exercises start DIR
 
   start DIR           lay out in DIR/picogpt the files to fill in: picogpt's own, in which the functions of
                       the ladder have lost their bodies and kept their docstrings, the statement of the task
-  check               check rung after rung, up to the first that is not right, and say what is wrong there
+  check               check rung after rung, up to the first that is not right, and say what is wrong there,
+                      or where to write next
   check RUNG          check one rung, with your own functions of the rungs below
   hint RUNG           say a little more
   status              show the ladder, and which rungs are passed
 
   --dir DIR           where your files are (the folder that you are in)
-  --solution          with hint: show picogpt's own
+  --solution          with hint: show a plain solution, and where picogpt's own is
 
 What you print goes to the terminal. In DIR, `python -m picogpt` is yours, as far as it is written.
 
@@ -28,11 +29,12 @@ import sys
 import textwrap
 from pathlib import Path
 
-from picogpt.exercises import lay_out
-from picogpt.exercises.lay_out import LADDER, SOURCES
+from picogpt.exercises import examine, lay_out, mistakes
+from picogpt.exercises.lay_out import LADDER, SOURCES, place
 from picogpt.system import command
 
-LIMIT = 30  # seconds for a rung; the slowest takes a fifth of that
+HINT = "python -m picogpt.exercises hint"
+LIMIT = 30  # seconds for a rung, see `examine.seconds`; most take less than one
 UNWRITTEN = "is not written yet"
 
 
@@ -57,31 +59,50 @@ def begin(name, **_):
     for path in lay_out.start(name):
         print(path)
     first = next(iter(LADDER.values()))
-    print(f"\nThe first of {len(LADDER)} rungs is {first.name}: write {', '.join(first.functions)}, then")
-    print(f"  cd {name}; python -m picogpt.exercises check")
+    print(f"\nThe first of {len(LADDER)} rungs is {first.name}: write {places(first, name)}. Then")
+    print(f"  cd {name}; python -m picogpt.exercises check\nIf you are stuck: {HINT} {first.name}")
+
+
+def places(rung, folder):
+    """Return in words where the functions of a rung are to be written."""
+    return ", ".join(f"{name.partition(':')[2]} in {place(name, folder)}" for name in rung.functions)
 
 
 def hint(name, solution, **_):
     """Print the hint of a rung, or its solution."""
     rung = LADDER[name]
     if solution:
-        print("\n\n".join(lay_out.solution(function).rstrip() for function in rung.functions))
+        print(mistakes.solution(name))
+        print(f"picogpt's own: {places(rung, SOURCES.parent)}")
     else:
-        print(f"{name}: {', '.join(rung.functions)}\n{textwrap.fill(rung.hint, 100)}")
+        print(f"{name}: {places(rung, '.')}\n{textwrap.fill(rung.hint, 100)}")
 
 
 def check(name, dir, **_):
-    """Print what is wrong with a rung, or with the first that is not passed; exit with 1 if one is not."""
+    """Print what is passed, and what is wrong with the first rung that is not, if any; then exit with 1."""
+    passed = []
     for rung, problems in examined(dir, [name] if name else list(LADDER)):
-        print(f"{rung}: {'not ' if problems else ''}passed", flush=True)
         if problems:
-            print("".join(f"  {line}\n" for line in problems), end="")
-            print(f"  A hint: python -m picogpt.exercises hint {rung}")
+            print(f"{', '.join(passed)}: passed" if passed else "", end="\n" * bool(passed))
+            complain(LADDER[rung], problems, dir)
             sys.exit(1)
+        passed.append(rung)
+    print(f"{', '.join(passed)}: passed")
     if not name:
         print(
             "You have rebuilt GPT-2. In this folder, python -m picogpt and python -m picogpt.train are yours."
         )
+
+
+def complain(rung, problems, folder):
+    """Print where to write a rung, or what is wrong with it; if it is no usual mistake, name the hint."""
+    if UNWRITTEN in problems[-1]:
+        print(f"{rung.name}: {problems[-1]}\n  Write {places(rung, folder)}")
+        return
+    print(f"{rung.name}: not passed", *problems, sep="\n  ")
+    print(f"  It is about {places(rung, folder)}")
+    if problems[-1] not in [said for _, said in mistakes.mistakes(rung.name)]:
+        print(f"  A hint: {HINT} {rung.name}")
 
 
 def status(dir, **_):
@@ -90,7 +111,7 @@ def status(dir, **_):
     for rung, problems in examined(dir, list(LADDER)):
         passed += not problems
         state = "passed" if not problems else "" if UNWRITTEN in " ".join(problems) else "not passed"
-        print(f"{rung:24s}{state:12s}{', '.join(LADDER[rung].functions)}", flush=True)
+        print(f"{rung:24s}{state:12s}{places(LADDER[rung], dir)}", flush=True)
     print(f"{passed} of {len(LADDER)} rungs are passed")
 
 
@@ -116,7 +137,8 @@ def examined(folder, names):
             finally:
                 process.kill()
         if names:
-            yield names.pop(0), [obituary("".join(said), folder)]
+            name = names.pop(0)
+            yield name, [obituary("".join(said), folder, examine.seconds(name, LIMIT))]
 
 
 def run(folder, names):
@@ -132,10 +154,10 @@ def run(folder, names):
     )
 
 
-def obituary(said, folder):
+def obituary(said, folder, limit):
     """Return why the process ended, from what it last wrote: where it was in the reader's files."""
-    why = f"Your code did not end within {LIMIT} seconds" if "Timeout" in said else "Your code ended Python"
+    why = f"Your code did not end within {limit} seconds" if "Timeout" in said else "Your code ended Python"
     at = re.findall(
-        rf'File "{re.escape(str(folder))}[/\\]+picogpt[/\\]+(\w+\.py)", line (\d+) in (\w+)', said
+        rf'File "{re.escape(str(folder))}[/\\]+(picogpt[/\\][\w/\\]+\.py)", line (\d+) in (\w+)', said
     )
     return f"{why}{': it was in {}, line {}, in {}'.format(*at[0]) if at else ''}."

@@ -9,9 +9,9 @@ from picogpt.system.files import atomic_write
 
 SOURCES = Path(__file__).parents[1]
 LADDER = {rung.name: rung for part in (operations, forward, backward, learning) for rung in part.RUNGS}
-MODULES = list(dict.fromkeys(name.split(".")[0] for rung in LADDER.values() for name in rung.functions))
+MODULES = list(dict.fromkeys(name.split(":")[0] for rung in LADDER.values() for name in rung.functions))
 RUNG_OF = {name: rung for rung in reversed(LADDER.values()) for name in rung.functions}  # the first to ask
-ASIDE = ("keep", "time", "draw", "around", "adapter", "tricks", "p_drop")  # arguments that no rung asks for
+ASIDE = ("keep", "draw", "pad", "p_drop")  # arguments that no rung asks for, or only a later one
 PACKAGE = '''\
 """Your picogpt. What this folder does not have is taken from the one that is installed."""
 
@@ -21,10 +21,15 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 '''
 
 
+def path_of(module):
+    """Return the path of a module's file in the package: train/optim.py of "train.optim"."""
+    return f"{module.replace('.', '/')}.py"
+
+
 @functools.cache
 def source(module):
-    """Return the text of one of picogpt's own files."""
-    return (SOURCES / f"{module}.py").read_text(encoding="utf-8")
+    """Return the text of one of picogpt's own files; `first` is made for the ladder."""
+    return (SOURCES / ("exercises/first.py" if module == "first" else path_of(module))).read_text("utf-8")
 
 
 parsed = functools.cache(ast.parse)
@@ -44,11 +49,9 @@ def arguments(module, path):
     return {node.arg for node in ast.walk(find(parsed(source(module)), path).args) if hasattr(node, "arg")}
 
 
-def lines_of(text, path, body_only=False):
-    """Return the slice of a file's lines that a function takes, or only what follows its docstring."""
+def body_of(text, path):
+    """Return the slice of a file's lines that a function's body takes, what follows its docstring."""
     node = find(parsed(text), path)
-    if not body_only:
-        return slice(node.lineno - 1, node.end_lineno)
     docstring = isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
     begin = node.body[0].end_lineno if docstring else node.body[0].lineno - 1
     return slice(begin, node.end_lineno)
@@ -57,22 +60,26 @@ def lines_of(text, path, body_only=False):
 def stub(module):
     """Return a file of picogpt's without the bodies that the ladder asks for."""
     lines = source(module).splitlines(keepends=True)
-    asked = [name.partition(".")[2] for name in RUNG_OF if name.startswith(f"{module}.")]
-    places = {path: lines_of(source(module), path, body_only=True) for path in asked}
+    asked = [name.partition(":")[2] for name in RUNG_OF if name.startswith(f"{module}:")]
+    places = {path: body_of(source(module), path) for path in asked}
     for path in sorted(asked, key=lambda path: -places[path].start):  # from the end, so that the rest stay
         indent = "    " * (1 + path.count("."))
         aside = [name for name in ASIDE if name in arguments(module, path)]
-        comment = f"{indent}# rung {RUNG_OF[f'{module}.{path}'].name}"
-        comment += f"; leave {', '.join(aside)} aside: not GPT-2, or dropout\n" if aside else "\n"
+        comment = f"{indent}# rung {RUNG_OF[f'{module}:{path}'].name}"
+        comment += f"; leave {', '.join(aside)} aside\n" if aside else "\n"
         lines[places[path]] = [comment, f'{indent}raise NotImplementedError("{path} is not written yet")\n']
     return "".join(lines)
 
 
-def solution(name):
-    """Return picogpt's own text of a function, "module.function"."""
-    module, _, path = name.partition(".")
-    lines = source(module).splitlines(keepends=True)
-    return "".join(lines[lines_of(source(module), path)])
+def place(function, folder):
+    """Return where a function stands in the reader's files, or in ours: "picogpt/ops.py, line 61"."""
+    module, _, path = function.partition(":")
+    file = Path(folder, "picogpt", path_of(module))
+    try:
+        node = find(ast.parse(file.read_text(encoding="utf-8")), path)
+    except (OSError, SyntaxError):
+        node = None
+    return f"picogpt/{path_of(module)}" + (f", line {node.lineno}" if node else "")
 
 
 def start(folder):
@@ -80,9 +87,11 @@ def start(folder):
     package = Path(folder) / "picogpt"
     if package.exists():
         raise ValueError(f"{package} is there already: give another folder, or delete it to begin again")
-    package.mkdir(parents=True)
-    files = {"__init__": PACKAGE} | {module: stub(module) for module in MODULES}
-    for module, text in files.items():
-        with atomic_write(package / f"{module}.py") as file:
+    rooms = {Path(path_of(module)).parent for module in MODULES}
+    files = {room / "__init__.py": PACKAGE for room in rooms}
+    files |= {Path(path_of(module)): stub(module) for module in MODULES}
+    for path, text in files.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(package / path) as file:
             file.write(text.encode())
-    return [package / f"{module}.py" for module in MODULES]
+    return [package / path_of(module) for module in MODULES]

@@ -54,42 +54,12 @@ def adamw_cases():
 
 
 ADAMW = Rung(
-    "adamw", ["optim.adamw_init", "optim.adamw_step"],
+    "adamw",
+    ["train.optim:adamw_init", "train.optim:adamw_step"],
     "tree_map(f, params, grads, m, v) calls f with the arrays at the same place in each tree; chunks"
     " gives their paths too, which DECAYS asks for. Change w, m and v in place (m *= b1; m += ...).",
     adamw_cases,
-    [
-        ("w -= y", "w += y", "The step goes uphill: lr times the fraction is subtracted."),
-        ("scale / (1 - b1**step)", "scale",
-         "m is not divided by 1 - b1^step: it started from 0, which that makes up for."),
-        ("math.sqrt(1 - b2**step)", "1.0",
-         "v is not divided by 1 - b2^step: it started from 0, which that makes up for."),
-        ("math.sqrt(1 - b2**step)", "1 - b2**step",
-         "v / (1 - b2^step) stands under the root; the correction is outside of it."),
-        ("y += eps * scale", "y += eps", "eps is added before the correction of v; it is added after it."),
-        ("y = np.sqrt(v)\n        y += eps * scale", "y = np.sqrt(v + eps * scale * scale)",
-         "eps stands under the root; it is added to the root."),
-        ("if shrinks(path, w):", "if True:",
-         "Biases and gains decay too; DECAYS[decay](path, w) says what does."),
-        ("w *= 1 - lr * weight_decay", "pass", "The weight decay is forgotten."),
-        ("w *= 1 - lr * weight_decay", "w *= 1 - weight_decay",
-         "The decay has the factor lr too: w - lr * weight_decay * w."),
-        ("path, (w, g, m, v) = chunk",
-         "path, (w, g, m, v) = chunk\n        g = g + weight_decay * w * shrinks(path, w)\n       "
-         " weight_decay_ = 0",
-         "The decay goes through the gradient and its moments, as in Adam; AdamW's acts on the weights"
-         " themselves."),
-        ("v += (1 - b2) * (g * g)", "v += (1 - b2) * g", "v is the running mean of the gradient's square."),
-        ("y = np.sqrt(v)\n", "y = v.copy()\n", "Divided by v; the square root of v is taken."),
-        ("b1, b2 = betas", "b2, b1 = betas", "b1 and b2 are swapped: betas = (b1, b2), b1 for the gradient."),
-        ("m += (1 - b1) * g", "m += g", "The new gradient has the factor 1 - b1 in m."),
-        ("w -= y", "w = w - y", "w = w - ... makes a new array; params are changed in place, w -= ..."),
-        ("DECAYS[decay]", 'DECAYS["matrices"]',
-         "The rule of decay is ignored: DECAYS[decay](path, w) says what shrinks."),
-        ("return moved / length if length else math.nan", "return moved",
-         "How far the weights moved is to be divided by their length."),
-    ],
-)  # fmt: skip
+)
 
 
 def schedule_cases():
@@ -127,46 +97,13 @@ def schedule_cases():
 
 
 SCHEDULE = Rung(
-    "schedule", ["optim.learning_rate", "optim.clip"],
+    "schedule",
+    ["train.optim:learning_rate", "train.optim:clip"],
     "Warmup: lr * (step + 1) / (warmup + 1). After it, progress runs from 0 to 1 and no further, and 0.5"
     " * (1 + cos(pi * progress)) from 1 to 0. clip: one norm for the whole tree; scale in place if it is"
     " longer than max_norm; return it.",
     schedule_cases,
-    [
-        ("lr * (step + 1) / (warmup + 1)", "lr * step / warmup",
-         "The first step has rate 0: it is lr * (step + 1) / (warmup + 1)."),
-        ("lr * (step + 1) / (warmup + 1)", "lr * (step + 1) / warmup",
-         "Warmup divides by warmup; it is warmup + 1, as in nanoGPT."),
-        ("if step < warmup:", "if False:", "There is no warmup: the rate rises to lr first."),
-        ("(step - warmup) / max(1, steps - warmup)", "step / steps",
-         "The cosine begins at step 0; it begins after the warmup."),
-        ("min(1.0, (step", "((step", "After the last step the rate rises again: progress ends at 1."),
-        ("math.pi * progress", "2 * math.pi * progress",
-         "That is a whole cosine, down and up; half of one is asked for."),
-        ("else min_lr + left", "else left",
-         "min_lr is forgotten: the curve ends there, min_lr + left * (lr - min_lr)."),
-        ("* (lr - min_lr)", "* lr", "The curve starts above lr: it is of the height lr - min_lr."),
-        ("left = {", "schedule = 'cosine'\n    left = {",
-         "`schedule` is ignored: the docstring names four of them."),
-        ("max(min_lr, left * lr) if", "min_lr + left * (lr - min_lr) if",
-         '"floor" is a cosine to 0, cut off at min_lr: max(min_lr, ...).'),
-        ("norm = math.sqrt(", "norm = (",
-         "The root is forgotten: the length is the root of the sum of squares."),
-        ("if max_norm and norm > max_norm:", "if max_norm:",
-         "Short gradients are made longer; only those beyond max_norm are scaled."),
-        ("if max_norm and norm > max_norm:", "if norm > max_norm:",
-         "max_norm 0 means never; here all gradients become 0."),
-        ("np.multiply(g, max_norm / norm, out=g)", "np.clip(g, -max_norm, max_norm, out=g)",
-         "Each number is clipped by itself; all are scaled by one factor, so that the direction stays."),
-        ("np.multiply(g, max_norm / norm, out=g)",
-         "np.multiply(g, max_norm / math.sqrt(float(np.vdot(g, g))), out=g)",
-         "Each array is scaled by its own length; all have one common length, and one factor."),
-        ("np.multiply(g, max_norm / norm, out=g)", "g * (max_norm / norm)",
-         "The gradients themselves are unchanged: scale them in place."),
-        ("    return norm", "    return min(norm, max_norm) if max_norm else norm",
-         "The length before the scaling is to be returned."),
-    ],
-)  # fmt: skip
+)
 
 
 def learn(c, hparams, draw, steps, lr=0.01):
@@ -258,44 +195,27 @@ def adder_cases():
 
 
 ADDER = Rung(
-    "adder", ["gpt2.init_params"],
+    "adder",
+    ["params.init:init_params"],
     "flatten(param_shapes(**hparams)) has the shape of every path, nest makes a tree of paths again. .g"
     " are 1, .b are 0, all others 0.02 * rng.standard_normal(shape), times 1 / sqrt(2 * n_layer) where the"
     " path ends in c_proj.w; .astype(dtype). Then a model that you drew learns to add.",
     adder_cases,
-    [
-        ("0.02 * shrink", "shrink", "The weights are N(0, 1); their standard deviation is 0.02."),
-        ("0.02 * shrink", "0.02", "The c_proj are not smaller: divide them by sqrt(2 * n_layer)."),
-        ("1 / math.sqrt(2 *", "1 / math.sqrt(1 *",
-         "Each block has two c_proj: divide by sqrt(2 * n_layer), not sqrt(n_layer)."),
-        ("1 / math.sqrt(2 * hparams", "1 / (2 * hparams",
-         "Divided by 2 * n_layer; it should be the square root of that."),
-        ("0.02 * shrink * rng.standard_normal(shape)", "0.02 * 12**0.5 * shrink * (rng.random(shape) - 0.5)",
-         "The numbers are uniform; they should be normal: rng.standard_normal."),
-        ("0.02 * shrink * rng.standard_normal(shape)", "0.02 * shrink * rng.random(shape)",
-         "The numbers are uniform from 0 to 1; they should be normal: rng.standard_normal."),
-        (".standard_normal(shape)).astype(dtype)", ".standard_normal(shape))",
-         "The weights are float64, whatever dtype says: .astype(dtype)."),
-        ('float(path.endswith(".g"))', "0.0", "The gains are 0; they start at 1."),
-        ('float(path.endswith(".g"))', "1.0", "The biases are 1; they start at 0."),
-        ("0.02 * shrink", "0.02**2 * shrink",
-         "0.02 is the standard deviation, not its root: here it is 0.02^2."),
-        ("rng.standard_normal(shape)", "np.random.default_rng(0).standard_normal(shape)",
-         "Every array gets the same numbers: draw all from the generator that is given."),
-    ],
-)  # fmt: skip
+)
 
 
 def sorter_cases():
     """Rows of ids, finished at different times; then a tale, and a model that learns to sort."""
 
-    def new_ids(c, **settings):
+    def new_ids(c, temperature=0.0, top_k=0, seed=1, **settings):
         params = c.init_params(tiny(17, 12, 2), np.random.default_rng(0))
         params = tree_map(lambda w: 10 * w, params)  # so that it has opinions
-        return c.generate(params, 4, [[1, 2, 3], [16], [5, 4]], 6, seed=1, **settings)
+        return c.generate(
+            params, 4, [[1, 2, 3], [16], [5, 4]], 6, c.Choice(temperature, top_k, seed=seed), **settings
+        )
 
     def finished(c):
-        return new_ids(c, temperature=3.0, finished=lambda ids: ids[-1] % 3 == 0)
+        return new_ids(c, seed=3, temperature=3.0, finished=lambda ids: ids[-1] % 3 == 0)
 
     def text(c):
         from picogpt.checkpoints import weights  # only here: it takes longer than most rungs
@@ -336,24 +256,11 @@ def sorter_cases():
 
 
 SORTER = Rung(
-    "sorter", ["generate.generate"],
+    "sorter",
+    ["generate:generate"],
     "stream yields for every step the list of the rows' new ids, None for a row that is finished; lists"
-    " of rows are asked for. Then your code goes on with a fairy tale, and teaches a model to sort.",
+    " of rows are asked for. Then your code goes on with a story, and teaches a model to sort.",
     sorter_cases,
-    [
-        ("return [[step[b] for step in steps if step[b] is not None] for b in range(len(prompts))]",
-         "return steps",
-         "Those are lists of steps; the new ids of each row are asked for."),
-        (" if step[b] is not None", "", "A finished row yields None, which is no id: leave it out."),
-        ("prompts, n_new, **settings)", "prompts, n_new)", "The settings are not handed on to stream."),
-        ("prompts, n_new, **settings)", "prompts, n_new - 1, **settings)",
-         "One token too few: n_new are asked for."),
-        ("prompts, n_new, **settings)", "prompts, n_new + 1, **settings)",
-         "One token too many: n_new are asked for."),
-        ("return [[step[b]", "return [list(prompts[b]) + [step[b]",
-         "The prompts are in the result; only the new ids are asked for."),
-        ("for b in range(len(prompts))]", "for b in range(1)]", "Only the first row is returned."),
-    ],
-)  # fmt: skip
+)
 
 RUNGS = [ADAMW, SCHEDULE, ADDER, SORTER]

@@ -1,8 +1,37 @@
-"""The first rungs: the operations, one by one."""
+"""The first rungs: the whole model in ten lines, then the operations, one by one."""
 
 import numpy as np
 
-from picogpt.exercises.cases import TRIANGLE, Case, Rung, normal
+from picogpt.exercises.cases import IDS, TRIANGLE, Case, Rung, model, normal
+
+
+def pico_cases():
+    """One token, all, another model; that no token sees later ones."""
+
+    def run(c, ids, params, n_head):
+        return c.forward(ids, params, n_head)
+
+    def earlier(c, ids, params, n_head):
+        changed = np.append(ids[:-1], 4)
+        return c.forward(changed, params, n_head)[:-1] - c.forward(ids, params, n_head)[:-1]
+
+    params, n_head = model()
+    known, larger = dict(ids=IDS[0], params=params, n_head=n_head), model(n_layer=3, n_head=2)
+    return [
+        Case("the logits of one token", run, known | dict(ids=IDS[0, :1])),
+        Case("the logits of 7 tokens", run, known),
+        Case("the logits of another model", run, dict(ids=IDS[1], params=larger[0], n_head=larger[1])),
+        Case("what another last token changes before it: nothing", earlier, known, np.zeros((6, 17)), 1e-9),
+    ]
+
+
+PICO = Rung(
+    "pico",
+    ["first:forward"],
+    "Follow the docstring from left to right, each operation inside out: y = layer_norm(x, **ln_1), then y ="
+    " linear(y, **attn['c_attn']), and so on; at the end x = x + y. Then run it: python -m picogpt.first",
+    pico_cases,
+)
 
 
 def softmax_cases():
@@ -32,31 +61,12 @@ def softmax_cases():
 
 
 SOFTMAX = Rung(
-    "softmax", ["ops.softmax"],
+    "softmax",
+    ["ops:softmax"],
     "e^x of every score, divided by the row's sum of them: sum over axis=-1 with keepdims=True. Subtract"
     " the row's largest score before np.exp.",
     softmax_cases,
-    [
-        ("y.sum(axis=-1, keepdims=True)", "y.sum(axis=0, keepdims=True)",
-         "The sum runs over axis 0, down the columns; each row, axis=-1, has to sum to 1."),
-        ("y.sum(axis=-1, keepdims=True)", "y.sum()",
-         "All numbers together sum to 1; each row has to, by itself: sum over axis=-1."),
-        ("y /= y.sum(axis=-1, keepdims=True)", "y = y / y.sum(axis=-1)",
-         "The sum has lost the axis that it ran over: keepdims=True keeps it, as [3, 1] beside [3, 5]."),
-        ("x - x.max(axis=-1, keepdims=True)", "x",
-         "The largest score is not subtracted first, so e^x overflows to infinity, and inf / inf is nan."),
-        ("x.max(axis=-1, keepdims=True)", "x.mean(axis=-1, keepdims=True)",
-         "The mean is subtracted instead of the maximum: e^x still overflows for the larger scores."),
-        ("x.max(axis=-1, keepdims=True)", "x.max()",
-         "The largest score of the whole array is subtracted: all of a row far below it becomes 0, and 0 / 0"
-         " is nan."),
-        ("x - x.max(axis=-1, keepdims=True)", "x.max(axis=-1, keepdims=True) - x",
-         "The sign is reversed: the largest score gets the smallest probability."),
-        ("y /= y.sum(axis=-1, keepdims=True)", "pass",
-         "The numbers are not divided by their sum, so they are no probabilities."),
-        ("return y", "return np.log(y)", "That is the logarithm of the softmax."),
-    ],
-)  # fmt: skip
+)
 
 
 def layer_norm_cases():
@@ -96,31 +106,12 @@ def layer_norm_cases():
 
 
 LAYER_NORM = Rung(
-    "layer_norm", ["ops.layer_norm"],
+    "layer_norm",
+    ["ops:layer_norm"],
     "Take each row's mean (axis=-1, keepdims=True) away, divide by sqrt(variance + eps), the variance"
     " being the mean of the squares; then times g, plus b if there is one.",
     layer_norm_cases,
-    [
-        ("x.mean(axis=-1, keepdims=True)", "x.mean(axis=0, keepdims=True)",
-         "The mean runs over axis 0, other tokens; a row, axis=-1, is normalised by itself."),
-        ("x.mean(axis=-1, keepdims=True)", "x.mean()",
-         "That is the mean of the whole array; a row, axis=-1, is normalised by itself."),
-        ("x - x.mean(axis=-1, keepdims=True)", "x - x.mean(axis=-1)",
-         "The mean has lost the axis that it ran over: keepdims=True keeps it, as [3, 1] beside [3, 5]."),
-        ("x - x.mean(axis=-1, keepdims=True)", "1 * x", "The mean of the row is not subtracted."),
-        ("(1 / x.shape[-1]) + eps)", "(1 / x.shape[-1])) + eps",
-         "eps is added outside of the square root; it belongs to the variance, inside."),
-        (" + eps)", ")", "eps is forgotten: it keeps a constant row from 0 / 0, and it is in the formula."),
-        ("np.sqrt(", "(", "Divided by the variance; the standard deviation is its square root."),
-        ("(1 / x.shape[-1])", "(1 / (x.shape[-1] - 1))",
-         "The variance is divided by C - 1; here it is the mean of the squares, divided by C."),
-        ("y *= g", "pass", "The gain g is forgotten."),
-        ("y += b", "pass", "The bias b is forgotten."),
-        ("y *= g", "y += 0 if b is None else b; y *= g; b = None",
-         "The bias is added before the gain; the gain comes first."),
-        ("if b is not None:", "if True:", "Without a bias b is None, and nothing is added."),
-    ],
-)  # fmt: skip
+)
 
 
 def gelu_cases():
@@ -150,28 +141,12 @@ def gelu_cases():
 
 
 GELU = Rung(
-    "gelu", ["ops.gelu"],
+    "gelu",
+    ["ops:gelu"],
     "The docstring has the formula: math.sqrt and math.pi make Python numbers, np.tanh works on arrays,"
     " and x * x * x is the cube.",
     gelu_cases,
-    [
-        ("c = math",
-         "return 0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2)).astype(x.dtype))\n    c = math",
-         "That is the exact gelu, with erf; GPT-2 was trained with the tanh form."),
-        ("c = math", "return x / (1 + np.exp(-1.702 * x))\n    c = math",
-         "That is the approximation with a sigmoid; GPT-2 was trained with the tanh form."),
-        ("c = math", "return np.maximum(x, 0)\n    c = math", "That is relu."),
-        ("y = x * x ", "y = 1 * x ", "The cube is a square: the formula has x^3."),
-        ("math.sqrt(2 / math.pi)", "2 / math.pi", "The root of 2 / pi is forgotten."),
-        ("math.sqrt(2 / math.pi)", "math.sqrt(2 * math.pi)",
-         "That is the root of 2 * pi; the formula has 2 / pi."),
-        ("0.044715 *", "0.44715 *", "The constant is 0.044715, not 0.44715."),
-        ("0.044715 * c", "0.044715", "sqrt(2 / pi) multiplies the whole bracket, the cube too."),
-        ("y += 1\n", "pass\n", "The 1 + before tanh is forgotten."),
-        ("y *= 0.5", "pass", "The half, x / 2, is forgotten."),
-        ("    y *= x\n    y *= 0.5", "    y *= 0.5", "The bracket is multiplied by 1 / 2 and not by x / 2."),
-    ],
-)  # fmt: skip
+)
 
 
 def linear_cases():
@@ -196,68 +171,35 @@ def linear_cases():
 
 
 LINEAR = Rung(
-    "linear", ["ops.linear"],
+    "linear",
+    ["ops:linear"],
     "x @ w, plus b if there is one: w is [in, out], so nothing is transposed.",
     linear_cases,
-    [
-        ("@ w\n", "@ w.T\n", "The weight is transposed: w is [in, out], as it stands in x @ w."),
-        ("y += b", "pass", "The bias is forgotten."),
-        ("y += b", "y *= b", "The bias multiplies; it is added."),
-        ("y += b", "y -= b", "The bias is subtracted; it is added."),
-        ("y = x.reshape(-1, x.shape[-1]) @ w",
-         "y = (x.reshape(-1, x.shape[-1]) + (0 if b is None else b)) @ w; b = None",
-         "The bias is added before the product; it comes after."),
-        ("return y.reshape(*x.shape[:-1], w.shape[-1])", "return y",
-         "The leading axes are lost: x [2, 3, 4] gives [2, 3, 5], not [6, 5]."),
-        ("x.reshape(-1, x.shape[-1])", "x.reshape(x.shape[-1], -1).T",
-         "The rows are mixed up: reshape to (-1, the last axis), without transposing."),
-        ("if b is not None:", "if True:", "Without a bias b is None, and nothing is added."),
-    ],
-)  # fmt: skip
+)
 
 
 def mask_cases():
-    """Without earlier keys, with them, with padding, in another dtype."""
+    """Without earlier keys, with them, in another dtype."""
 
-    def run(c, T, S, pad=None, dtype=np.float32):
-        return c.causal_mask(T, S, dtype, pad)
+    def run(c, T, S, dtype=np.float32):
+        return c.causal_mask(T, S, dtype)
 
     return [
         Case("causal_mask(4, 4)", run, dict(T=4, S=4)),
         Case("causal_mask(2, 5): 2 tokens after 3 earlier ones", run, dict(T=2, S=5)),
         Case("causal_mask(1, 3)", run, dict(T=1, S=3), np.zeros((1, 3), np.float32)),
-        Case("causal_mask(3, 3, pad=[0, 2])", run, dict(T=3, S=3, pad=np.array([0, 2]))),
-        Case("causal_mask(2, 5, pad=[1, 3])", run, dict(T=2, S=5, pad=np.array([1, 3]))),
         Case("causal_mask(3, 3) in float64", run, dict(T=3, S=3, dtype=np.float64)),
     ]
 
 
 MASK = Rung(
-    "mask", ["ops.causal_mask"],
+    "mask",
+    ["ops:causal_mask"],
     "Query i of T is token S - T + i. Compare np.arange(S) with those numbers as a column: True where the"
-    " key is later. np.where makes the numbers, .astype(dtype) the dtype. With pad: also True at the first"
-    " pad[b] keys of row b.",
+    " key is later. np.where makes the numbers, .astype(dtype) the dtype. pad is None: its rung comes"
+    " later.",
     mask_cases,
-    [
-        ("np.arange(S - T, S)[:, None]", "np.arange(T)[:, None]",
-         "The offset S - T is forgotten: the triangle stands in the lower right corner."),
-        (" > ", " >= ", "A token cannot see itself; it may."),
-        (" > ", " < ", "The wrong triangle: the past is hidden and the future seen."),
-        ("-1e10, 0", "0, -1e10", "Allowed and hidden are swapped."),
-        ("-1e10, 0", "-np.inf, 0",
-         "Hidden is -inf; -1e10 does the same, and a row of nothing else makes no nan."),
-        ("-1e10, 0", "0, 1",
-         "1 where a query may look and 0 where not; what is added to scores is 0 and -1e10."),
-        ("-1e10, 0", "1e10, 0", "The sign: the hidden scores must become very small, -1e10."),
-        (".astype(dtype)", "",
-         "The mask is float64, and would turn the scores into it: give it the dtype asked for."),
-        ("np.arange(S) < pad[:, None, None, None]", "np.arange(S) >= S - pad[:, None, None, None]",
-         "The padding is hidden at the right; it stands at the left."),
-        ("hidden | ", "hidden & ", "A key is hidden if it is later or padding, not only if it is both."),
-        ("pad[:, None, None, None]", "pad[:, None, None]",
-         "With pad the shape is [B, 1, T, S]: an axis for the heads."),
-    ],
-)  # fmt: skip
+)
 
 
 def attention_cases():
@@ -300,37 +242,12 @@ def attention_cases():
 
 
 ATTENTION = Rung(
-    "attention", ["ops.attention_weights", "ops.attention_probs", "ops.attention"],
+    "attention",
+    ["ops:attention_weights", "ops:attention_probs", "ops:attention"],
     "scores = q @ k transposed (swapaxes(-1, -2)) / sqrt(D), D the last axis of q; plus the mask; softmax"
     " over the keys, the last axis; @ v. attention_weights stops before the division by the sum.",
     attention_cases,
-    [
-        ("(q * (1 / math.sqrt(q.shape[-1])))", "q", "The scores are not divided by sqrt(D)."),
-        ("math.sqrt(q.shape[-1])", "q.shape[-1]", "The scores are divided by D; it should be sqrt(D)."),
-        ("math.sqrt(q.shape[-1])", "math.sqrt(q.shape[1] * q.shape[-1])",
-         "Divided by the root of H * D, all channels; D is the size of one head."),
-        ("1 / math.sqrt(q.shape[-1])", "math.sqrt(q.shape[-1])",
-         "The scores are multiplied by sqrt(D); they are divided by it."),
-        ("k.swapaxes(-1, -2)", "k", "k is not transposed: q k^T, over the last two axes."),
-        ("scores += mask", "pass", "The mask is ignored: a query sees keys that it may not."),
-        ("scores += mask", "scores *= mask", "The mask multiplies the scores; it is added to them."),
-        ("scores -= scores.max(axis=-1, keepdims=True)", "pass",
-         "The largest score of a row is not subtracted first: e^x overflows."),
-        ("weights /= weights.sum(axis=-1, keepdims=True)", "weights /= weights.sum(axis=-2, keepdims=True)",
-         "Normalised over the queries; the probabilities of one query, over its keys, sum to 1: axis=-1."),
-        ("weights /= weights.sum(axis=-1, keepdims=True)", "pass",
-         "The weights are not divided by their sum over the keys."),
-        (" / weights.sum(axis=-1, keepdims=True)", "",
-         "The weights are not divided by their sum over the keys."),
-        (" / weights.sum(axis=-1, keepdims=True)", " / weights.sum(axis=-2)[..., None]",
-         "Normalised over the queries; the probabilities of one query, over its keys, sum to 1: axis=-1."),
-        ("@ v /", "@ k /", "The keys are averaged; it should be the values, v."),
-        ("attention_weights(q, k, mask)\n    factored", "attention_weights(q, k)\n    factored",
-         "The mask is ignored: a query sees keys that it may not."),
-        ("attention_weights(q, k, mask)\n    factored", "attention_weights(k, q, mask)\n    factored",
-         "q and k are swapped: row i of the scores belongs to query i."),
-    ],
-)  # fmt: skip
+)
 
 
 def loss_cases():
@@ -363,36 +280,13 @@ def loss_cases():
 
 
 LOSS = Rung(
-    "loss", ["ops.cross_entropy"],
+    "loss",
+    ["ops:cross_entropy"],
     "-ln softmax(logits)[target] = ln(sum of e^logits) - logits[target], with the largest logit"
     " subtracted from both. np.take_along_axis picks each row's target. The mean is over the targets that"
     " are not -1.",
     loss_cases,
-    [
-        (" / counted.sum(dtype=logits.dtype)", "",
-         "That is the sum; the loss is the mean over the targets that count."),
-        (" / counted.sum(dtype=logits.dtype)", " / targets.size",
-         "Divided by all targets; those of -1 do not count, neither above nor below the line."),
-        ("counted = targets != -1", "counted = targets != -2",
-         "Targets of -1 count, as the last token; they must not."),
-        ("log_sums - chosen", "chosen - log_sums",
-         "The sign is wrong: the loss is minus the mean log-probability."),
-        ("log_sums - chosen", "-chosen",
-         "The logits are taken for log-probabilities: the log of the sum of e^logits is missing."),
-        ("(log_sums - chosen)", "((log_sums - chosen) / np.log(np.array(2, logits.dtype)))",
-         "That is in bits; the loss is in nats, with the natural logarithm."),
-        ("(log_sums - chosen)", "-np.exp(chosen - log_sums)",
-         "The logarithm is missing: that is minus the mean probability."),
-        ("logits - logits.max(axis=-1, keepdims=True)", "logits",
-         "The largest logit is not subtracted first: e^x overflows."),
-        ("chosen = np.take", "chosen = shifted.max(axis=-1) if True else np.take",
-         "The likeliest token's probability is taken; it should be the target's."),
-        ("return ((",
-         "return -np.log(np.exp(shifted) / np.exp(shifted).sum(axis=-1, keepdims=True))[...,"
-         " targets].mean()\n    return ((",
-         "logits[..., targets] picks all targets in each row; each row has one: np.take_along_axis."),
-    ],
-)  # fmt: skip
+)
 
 
-RUNGS = [SOFTMAX, LAYER_NORM, GELU, LINEAR, MASK, ATTENTION, LOSS]
+RUNGS = [PICO, SOFTMAX, LAYER_NORM, GELU, LINEAR, MASK, ATTENTION, LOSS]

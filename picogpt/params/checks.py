@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from picogpt.params.options import ALLOWED, NUMBERS, OPTIONS
+from picogpt.params.options import ALLOWED, OPTIONS
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
@@ -35,7 +35,7 @@ def check_hparams(hparams):
             f"positions rotary turn pairs of channels, but n_embd {hparams['n_embd']} gives each of"
             f" n_head {hparams['n_head']} heads an odd number of them"
         )
-    for key in NUMBERS:
+    for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
         if type(value) is not int or value < 0:
             raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")

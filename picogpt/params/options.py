@@ -74,10 +74,10 @@ class AllOptions(Options):
     ] = None
 
 
-OPTIONS = {name: flag.usual for name, flag in parameters(AllOptions).items()}  # as in GPT-2
-ALLOWED = {  # options that are one of a few
-    name: (True, False) if flag.kind is bool else tuple(flag.allowed)
-    for name, flag in parameters(AllOptions).items()
+FLAGS = [parameters(AllOptions)[field.name] for field in dataclasses.fields(AllOptions)]
+OPTIONS = {flag.name: flag.usual for flag in FLAGS}  # as in GPT-2
+ALLOWED = {  # of those that are one of a few; the others are whole numbers from 0 on
+    flag.name: (True, False) if flag.kind is bool else tuple(flag.allowed)
+    for flag in FLAGS
     if flag.kind is not int
 }
-NUMBERS = OPTIONS.keys() - ALLOWED.keys()  # the others are whole numbers from 0 on

@@ -5,74 +5,70 @@ usage: python -m picogpt.sizing [NAME] [flags]
 Computes all from the hyper-parameters; the model itself is not needed. Without a NAME and flags, it lists
 the models that have a name.
 
-  NAME                a model by name, such as gpt2 or gpt3-175B; 124M, 355M, 774M, 1558M; or a folder
-  --n_vocab N --n_ctx N --n_embd N --n_head N --n_layer N --bias BOOL --tied BOOL
-  --positions NAME --norm NAME --activation NAME --gelu NAME --n_inner N --scale_by_width BOOL
-  --scale_by_layer BOOL --time_weighting NAME --time_mixing BOOL --band N --adapter N
-                      what is otherwise than NAME says, or all of it. See picogpt.train, and of the
-                      channels of adapters --adapters of picogpt.finetune
-  --batch_size N      sequences of n_ctx tokens at a time, for memory (1)
-  --flops X           what the hardware can do, in FLOPs per second (312e12: an A100 in bfloat16)
-  --mfu X             which share of it training uses (0.3)
-  --tokens X          how many tokens to train on (what Chinchilla's law finds best for this size)
+{flags}
 
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import Annotated
 
 from picogpt.checkpoints import weights
 from picogpt.params.checks import check_hparams
-from picogpt.params.options import OPTIONS
+from picogpt.params.options import OPTIONS, AllOptions
 from picogpt.params.shapes import SIZES, n_params, param_shapes
 from picogpt.params.tree import walk
 from picogpt.sizing.presets import PRESETS
-from picogpt.system import command
+from picogpt.system import command, flags
+from picogpt.system.signature import Range, Section
 
 FLOAT = 4  # bytes
 
 
-def sizing(
-    name: str = "",
-    *,
-    n_vocab: int | None = None,
-    n_ctx: int | None = None,
-    n_embd: int | None = None,
-    n_head: int | None = None,
-    n_layer: int | None = None,
-    bias: bool | None = None,
-    tied: bool | None = None,
-    positions: str | None = None,
-    norm: str | None = None,
-    activation: str | None = None,
-    gelu: str | None = None,
-    n_inner: int | None = None,
-    scale_by_width: bool | None = None,
-    scale_by_layer: bool | None = None,
-    time_weighting: str | None = None,
-    time_mixing: bool | None = None,
-    band: int | None = None,
-    adapter: int | None = None,
-    batch_size: int = 1,
-    flops: float = 312e12,
-    mfu: float = 0.3,
-    tokens: float | None = None,
-):
+@dataclass
+class Settings(AllOptions):
+    """What is asked for: the flags of the command."""
+
+    name: Annotated[
+        str, "a model by name, such as gpt2 or gpt3-175B; 124M, 355M, 774M, 1558M; or a folder"
+    ] = ""
+    _: KW_ONLY
+    batch_size: Annotated[flags.BatchSize, "sequences of n_ctx tokens at a time, for memory"] = 1
+    flops: Annotated[
+        float, Range(above=0), "what the hardware can do, in FLOPs per second ({}: an A100 in bfloat16)"
+    ] = 312e12
+    mfu: Annotated[float, Range(above=0), "which share of it training uses"] = 0.3
+    tokens: Annotated[
+        float | None,
+        Range(above=0),
+        "how many tokens to train on (what Chinchilla's law finds best for this size)",
+    ] = None
+
+    n_vocab: Annotated[
+        flags.Count | None,
+        Section("what is otherwise than NAME says, or all of it"),
+        "tokens in the vocabulary",
+    ] = None
+    n_ctx: flags.Context | None = None
+    n_embd: flags.Channels | None = None
+    n_head: flags.Heads | None = None
+    n_layer: flags.Layers | None = None
+
+
+def sizing(c: Settings):
     """Print what a model costs, as the docstring of this module says."""
-    given = {key: value for key, value in locals().items() if key in SIZES["124M"] | OPTIONS}
-    changes = {key: value for key, value in given.items() if value is not None}
-    for flag, value in dict(batch_size=batch_size, flops=flops, mfu=mfu, tokens=tokens).items():
-        if value is not None and not 0 < value < math.inf:
-            command.usage_error(f"--{flag} must be more than 0 and not infinite, not {value}")
-    if not name and not changes:
+    command.check(sizing, c)
+    changes = {key: value for key in [*SIZES["124M"], *OPTIONS] if (value := getattr(c, key)) is not None}
+    if not c.name and not changes:
         print("\n".join(catalogue()))
         return
-    hparams = find_hparams(name) | changes
+    hparams = find_hparams(c.name) | changes
     if missing := [f"--{key}" for key in SIZES["124M"] if key not in hparams]:
-        command.usage_error(f"{name or 'a model'} needs {', '.join(missing)} too")
+        command.usage_error(f"{c.name or 'a model'} needs {', '.join(missing)} too")
     check_hparams(hparams)
-    print("\n".join(report(hparams, batch_size, flops, mfu, tokens)))
+    print("\n".join(report(hparams, c.batch_size, c.flops, c.mfu, c.tokens)))
 
 
 def find_hparams(name):

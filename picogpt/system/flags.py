@@ -12,7 +12,7 @@ from picogpt.system.signature import CALL, FREE, Range
 # Numbers
 Count = Annotated[int, Range(1, below=2**31)]
 Whole = Annotated[int, Range(0, below=2**31)]
-Tokens = Annotated[int, Range(0)]  # of a text that may have any length
+Tokens = Annotated[int, Range(0, below=2**63)]  # of a text of any length
 Real = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, below=1)]
 
@@ -26,7 +26,7 @@ Offline = Annotated[bool, "download nothing"]
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"
 ]
-Seed = Annotated[int, Range(0), "of the initial weights, the batches and the dropout"]
+Seed = Annotated[int, Range(0, below=2**63), "of the initial weights, the batches and the dropout"]
 
 # A run: its text and its folder
 File = Annotated[str, FREE, "a UTF-8 text"]

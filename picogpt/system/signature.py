@@ -164,8 +164,10 @@ def names_of(command, *notes):
 def help_lines(command, aliases=()):
     """Yield the lines of the help on the flags of a command; `aliases` are {another name: parameter}."""
     for name, flag in parameters(command).items():
-        if section := flag.note(Section):
-            yield f"\n {section}"
+        if (section := flag.note(Section)) is not None:
+            yield ""
+            if section:
+                yield f" {section}"
         names = [f"-{alias}" for alias, of in dict(aliases).items() if of == name and len(alias) == 1]
         spelling = name.upper() if flag.by_place else ", ".join([*names, f"--{name}"])
         if not flag.by_place and not flag.is_switch:

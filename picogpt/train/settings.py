@@ -178,7 +178,8 @@ class Settings(Options, Recipe):
 
     def hparams(self, n_vocab):
         """Return the hyper-parameters of the model, for a vocabulary of n_vocab tokens."""
-        return {name: getattr(self, name) for name in NEW if name != "tokenizer"} | dict(n_vocab=n_vocab)
+        names = [name for name in NEW if name not in ("tokenizer", "n_vocab")]
+        return dict(n_vocab=n_vocab) | {name: getattr(self, name) for name in names}
 
     def fixed(self):
         """Return what must stay the same when a training resumes, under the names that a state has."""

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from record import hf_variants as record
 
-from picogpt.checkpoints import huggingface, safetensors, weights
+from picogpt.checkpoints import config_keys, huggingface, safetensors, weights
 from picogpt.gpt2 import gpt2
+from picogpt.grad import loss_and_grads
+from picogpt.params.init import init_params
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, param_shapes
 from picogpt.params.tree import flatten, walk
+from picogpt.text import hf_bpe
 
 REFERENCES = Path(__file__).parents[1] / "references"
+VARIANTS = np.load(record.RECORD)
 WHOLE, SHARDED = REFERENCES / "hf_gpt2", REFERENCES / "hf_sharded"
 IDS = [[3, 1, 4, 1, 5, 9, 2], [6, 16, 0, 7, 15, 10, 8]]
 TINY = {"n_vocab": 17, "n_ctx": 11, "n_embd": 12, "n_head": 3, "n_layer": 2}
@@ -113,9 +118,17 @@ def test_half_precision_is_widened(folder):
         np.testing.assert_array_equal(w, whole[path].astype(np.float16).astype(np.float32), err_msg=path)
 
 
-def test_other_precisions_are_reported(folder):
-    change_tensors(folder, lambda tensors: {name: w.astype(np.float64) for name, w in tensors.items()})
-    with pytest.raises(ValueError, match="in float64: picogpt reads float32, convert it"):
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, bool])
+def test_numbers_that_are_no_weights_are_reported(folder, dtype):
+    change_tensors(folder, lambda tensors: {name: w.astype(dtype) for name, w in tensors.items()})
+    says = rf"in {np.dtype(dtype)}: picogpt reads float32 or float16 or float64, convert it"
+    with pytest.raises(ValueError, match=says):
+        weights.load(folder)
+
+
+def test_a_float64_that_float32_cannot_hold_is_reported(folder):
+    change_tensors(folder, lambda tensors: tensors | {"transformer.ln_f.bias": np.full(12, 1e300)})
+    with pytest.raises(ValueError, match=r"has NaN or infinity in ln_f\.b"):
         weights.load(folder)
 
 
@@ -127,15 +140,78 @@ def test_a_file_is_mapped_not_copied():
         tensors["transformer.wte.weight"][0] = 1
 
 
-def test_a_padded_vocabulary_loses_its_padding(tmp_path):
-    small = {"vocab_size": 50304, "n_positions": 2, "n_embd": 1, "n_head": 1, "n_layer": 1}
-    hparams = huggingface.hparams_of(small)
-    assert hparams["n_vocab"] == 50257
-    arrays = {"wte": np.arange(50304.0)[:, None]}
-    assert huggingface.adapt(arrays, hparams)["wte"].shape == (50257, 1)
-    arrays = {"wte": np.zeros((50304, 1)), "lm_head": np.zeros((50304, 1))}
-    untied = huggingface.adapt(arrays, hparams | {"tied": False})
-    assert {path: len(w) for path, w in untied.items()} == {"wte": 50257, "lm_head": 50257}
+def test_a_padded_vocabulary_of_gpt2_loses_its_padding_even_without_a_tokenizer(tmp_path):
+    hparams = dict(n_vocab=50304, n_ctx=2, n_embd=1, n_head=1, n_layer=1, tied=False)
+    huggingface.write(tmp_path, init_params(hparams, np.random.default_rng(0)), hparams)
+    params, found, _ = weights.load(tmp_path)
+    assert {path: len(params[path]) for path in ("wte", "lm_head")} == {"wte": 50257, "lm_head": 50257}
+    assert found == hparams | {"n_vocab": 50257}
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(("more", "noted"), [(0, False), (7, False), (200, True)])
+def test_rows_without_a_token_are_left_out(tmp_path, caplog, tied, more, noted):
+    hf_bpe.save(tmp_path, hf_bpe.load_encoder(REFERENCES / "hf_tokenizer"))  # of 500 tokens
+    hparams = TINY | dict(n_vocab=500 + more, tied=tied)
+    params = init_params(hparams, np.random.default_rng(0))
+    huggingface.write(tmp_path, params, hparams)
+    found, hparams_found, encoder = weights.load(tmp_path)
+    assert hparams_found["n_vocab"] == encoder.n_vocab == 500
+    np.testing.assert_allclose(gpt2(IDS, found, 3), gpt2(IDS, params, 3)[..., :500], atol=1e-6)
+    assert (f"the model has {500 + more} rows for the 500 tokens of its tokenizer" in caplog.text) == noted
+
+
+@pytest.mark.parametrize("case", record.CASES)
+def test_logits_and_gradients_of_every_kind_are_those_of_transformers(tmp_path, case):
+    record.write(tmp_path, case)
+    params, hparams, _ = weights.load(tmp_path)
+    logits = gpt2(record.IDS, params, hparams["n_head"])
+    assert logits.dtype == np.float32
+    assert np.abs(logits - VARIANTS[f"{case}: logits"]).max() < 1e-4
+    _, grads = loss_and_grads(params, np.array(record.IDS), np.array(record.TARGETS), hparams["n_head"])
+    assert np.abs(grads["blocks"][0]["mlp"]["c_fc"]["w"] - VARIANTS[f"{case}: gradient"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("case", record.CASES)
+def test_every_kind_is_written_and_read_again(tmp_path, case):
+    record.write(tmp_path, case)
+    params, hparams, _ = weights.load(tmp_path)
+    (tmp_path / "theirs").mkdir()
+    huggingface.write(tmp_path / "theirs", params, hparams)
+    weights.save(tmp_path / "ours", params, hparams)
+    for folder in ("theirs", "ours"):
+        again, hparams_again, _ = weights.load(tmp_path / folder)
+        assert hparams_again == hparams
+        for path, w in walk(again):
+            np.testing.assert_array_equal(w, flatten(params)[path], err_msg=path)
+
+
+def test_a_head_of_its_own_in_another_file_is_used_too(tmp_path, caplog):
+    case = "a head of its own that config.json denies"
+    record.write(tmp_path, case)
+    (tmp_path / "model.safetensors").unlink()
+    tensors, files = record.tensors(case), ("model-1.safetensors", "model-2.safetensors")
+    heads = {name: w for name, w in tensors.items() if "lm_head" in name}
+    safetensors.write(tmp_path / files[0], {name: w for name, w in tensors.items() if name not in heads})
+    safetensors.write(tmp_path / files[1], heads)
+    places = {name: files[name in heads] for name in tensors}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    params, hparams, _ = weights.load(tmp_path)
+    assert np.abs(gpt2(record.IDS, params, hparams["n_head"]) - VARIANTS[f"{case}: logits"]).max() < 1e-4
+    assert caplog.text.count("its output head differs from its token embedding, and is used") == 1
+
+
+def test_what_is_left_out_is_said_once(tmp_path, caplog):
+    record.write(tmp_path, "a head for another task")
+    weights.load(tmp_path)
+    [said] = caplog.messages
+    assert said == f"{tmp_path}: multiple_choice_head, score left out, which is for another task"
+
+
+def test_weights_that_only_pytorch_reads_are_named_with_the_way_out(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(FileNotFoundError, match=r"pytorch_model.bin: python tools/convert.py .* reads them"):
+        weights.load(folder)
 
 
 def test_the_released_models_configurations_are_the_released_sizes():
@@ -144,7 +220,7 @@ def test_the_released_models_configurations_are_the_released_sizes():
         ("gpt2-large", 1280, 36, 20), ("gpt2-xl", 1600, 48, 25),
     ):  # fmt: skip
         config = dict(n_embd=n_embd, n_layer=n_layer, n_head=n_head, n_positions=1024, vocab_size=50257)
-        hparams = huggingface.hparams_of(config | dict(activation_function="gelu_new", n_ctx=1024))
+        hparams = config_keys.hparams_of(config | dict(activation_function="gelu_new", n_ctx=1024))
         assert weights.without_usual(hparams) == SIZES[HUGGING_FACE_NAMES[name]]
 
 
@@ -153,11 +229,14 @@ def test_the_released_models_configurations_are_the_released_sizes():
     [
         ({"n_head": None}, "n_head is None, but must be a whole number"),
         ({"n_embd": "12"}, "n_embd is 12, but must be"),
-        ({"activation_function": "relu"}, "activation_function is 'relu', but picogpt knows only gelu_new"),
+        ({"activation_function": "mish"}, "activation_function is 'mish', but picogpt knows only gelu_new"),
+        ({"hidden_size": 13}, "n_embd is 12, but hidden_size, which is the same, 13"),
         ({"model_type": "gpt_neo"}, "model_type is 'gpt_neo', but picogpt computes with 'gpt2'"),
-        ({"n_inner": 24}, "n_inner is 24, but picogpt computes with None"),
+        ({"n_inner": -24}, "n_inner is -24, but must be a whole number"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, but"),
+        ({"add_cross_attention": True}, "add_cross_attention is True, .*: run this model in transformers"),
         ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon is 1e-06, but picogpt computes with 1e-05"),
-        ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx is True"),
+        ({"scale_attn_by_inverse_layer_idx": "x"}, "scale_by_layer is 'x', but must be true, false"),
         ({"tie_word_embeddings": "yes"}, "tied is 'yes', but must be true, false"),
         ({"activation_function": []}, "unhashable"),
     ],
@@ -177,7 +256,11 @@ def test_a_configuration_may_spell_out_what_is_usual(folder):
     ("change", "says"),
     [
         (lambda t: {k: w for k, w in t.items() if "wpe" not in k}, "model lacks wpe"),
-        (lambda t: t | {"score.weight": t["transformer.wte.weight"]}, "model has score.w that"),
+        (
+            lambda t: t | {"transformer.h.0.attn.new.weight": np.ones(3, np.float32)},
+            "attn.new.w that a GPT-2",
+        ),
+        (lambda t: t | {"transformer.new.weight": np.ones(3, np.float32)}, "model has new.w that a GPT-2"),
         (lambda t: t | {"transformer.wte.weight": t["transformer.wte.weight"][1:]}, r"shape \(16, 12\)"),
         (lambda t: t | {"transformer.ln_f.bias": np.full(12, np.nan, np.float32)}, "infinity in ln_f.b"),
     ],
@@ -230,7 +313,7 @@ def test_names_go_there_and_back():
     assert {huggingface.their_name(path) for path in shapes} - {"lm_head.weight"} == tensors.keys()
 
 
-def test_the_records_are_what_hugging_face_says_today():
+def test_the_records_are_what_hugging_face_says_today(tmp_path):
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     for folder in (WHOLE, SHARDED):
@@ -238,3 +321,9 @@ def test_the_records_are_what_hugging_face_says_today():
         with torch.no_grad():
             logits = model(torch.tensor(IDS)).logits.numpy()
         np.testing.assert_allclose(logits, np.load(folder / "logits.npy"), atol=1e-5)
+    for case in record.CASES:
+        folder = tmp_path / case
+        folder.mkdir()
+        record.write(folder, case)
+        for found, name in zip(record.facts(folder), ("logits", "gradient"), strict=True):
+            np.testing.assert_allclose(found, VARIANTS[f"{case}: {name}"], atol=1e-5)

@@ -85,8 +85,8 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "code", "said"),
     [
-        (dict(n_digit=0), 2, "--n_digit must be 1, 2 or 3, not 0 (--help shows all flags)"),
-        (dict(n_digit=4), 2, "--n_digit must be 1, 2 or 3, not 4 (--help shows all flags)"),
+        (dict(n_digit=0), 2, "--n_digit must be at least 1 and less than 4, not 0 (--help shows all flags)"),
+        (dict(n_digit=4), 2, "--n_digit must be at least 1 and less than 4, not 4 (--help shows all flags)"),
         (dict(n_head=3), 1, "n_embd 16 does not split into n_head 3 equal heads"),
         (
             dict(steps=-1),

@@ -71,9 +71,10 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (dict(n_digits=1), "--n_digits is 2 to 10, and makes at most a million rows of --length 3"),
-        (dict(n_digits=11), "--n_digits is 2 to 10, and makes at most a million rows of --length 3"),
-        (dict(length=20), "--n_digits is 2 to 10, and makes at most a million rows of --length 20"),
+        (dict(n_digits=1), "--n_digits must be at least 2 and less than 11, not 1"),
+        (dict(n_digits=11), "--n_digits must be at least 2 and less than 11, not 11"),
+        (dict(length=20), "--length must be at least 1 and less than 20, not 20"),
+        (dict(length=19, n_digits=3), "--n_digits 3 makes more than a million rows of --length 19"),
         (dict(dropout=1), "--dropout must be at least 0 and less than 1, not 1.0"),
     ],
 )

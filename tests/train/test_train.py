@@ -262,6 +262,23 @@ def test_a_training_that_resumes_makes_no_new_model(text, tmp_path, monkeypatch)
         train.train(Settings(str(text), out=str(tmp_path), resume=True, **c))
 
 
+def test_a_training_from_before_a_setting_existed_resumes_with_its_default(text, tmp_path):
+    c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=4, eval_every=2, eval_batches=1)
+    train.train(Settings(str(text), out=str(tmp_path / "whole"), **c))
+    train.train(Settings(str(text), out=str(tmp_path / "old"), max_minutes=1e-9, **c))
+    path = tmp_path / "old" / "state.safetensors"
+    tensors, metadata = safetensors.read(path)
+    state = json.loads(metadata["state"])
+    del state["settings"]["band"], state["settings"]["decay"]
+    safetensors.write(path, tensors, {"state": json.dumps(state)})
+    with pytest.raises(ValueError, match="was trained with --decay matrices: resume with that"):
+        train.train(Settings(str(text), out=str(tmp_path / "old"), resume=True, decay="linear", **c))
+    train.train(Settings(str(text), out=str(tmp_path / "old"), resume=True, **c))
+    old, whole = contents(tmp_path / "old"), contents(tmp_path / "whole")
+    assert old.pop("settings.json") != whole.pop("settings.json")  # the limit of minutes
+    assert old == whole
+
+
 def test_accumulated_small_batches_are_one_large_batch():
     hparams = dict(n_vocab=17, n_ctx=7, n_embd=12, n_head=3, n_layer=2)
     ids = np.random.default_rng(0).integers(0, 17, 200).astype(np.uint16)
@@ -375,13 +392,13 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--steps=0"], 2, "--steps must be at least 1 and less than 2**31, not 0"),
         (["--n_embd=10", "--n_head=3"], 2, "--n_embd 10 does not divide evenly into --n_head 3 heads"),
         (["--dropout=1"], 2, "--dropout must be at least 0 and less than 1"),
-        (["--lr=-1"], 2, "--lr must not be negative"),
+        (["--lr=-1"], 2, "--lr must be at least 0 and finite, not -1.0"),
         (["--init=x", "--n_layer=2"], 2, "--n_layer has no effect with --init"),
         (["--init=x", "--n_ctx=64"], 2, "--n_ctx has no effect with --init"),
         (["--init=x", "--gelu=erf"], 2, "--gelu has no effect with --init"),
         (["--init=x", "--preset=gpt2"], 2, "--preset has no effect with --init"),
         (["--preset=gpt-pico"], 1, "'gpt-pico' is not a preset; there are openai-gpt, gpt2, "),
-        (["--gelu=relu"], 1, 'gelu is \'relu\', but must be "tanh", "erf", "quick"'),
+        (["--gelu=relu"], 2, "--gelu must be tanh or erf or quick, not relu"),
         (["--bias=no"], 2, "--bias takes true or false, not 'no'"),
         (["--dropout_attn=1"], 2, "--dropout_attn must be at least 0 and less than 1"),
         (["--batch_size=100000000000000000000"], 2, "--batch_size must be"),

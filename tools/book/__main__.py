@@ -28,26 +28,31 @@ SOURCES = {
     "gpt2": "The model",
     "grad": "The way back",
     "generate": "From logits to text",
-    "optim": "The optimiser",
-    "trainer": "The training",
-    "bpe": "The tokenizer",
-    "bundle": "The checkpoint",
+    "train-optim": "The optimiser",
+    "train-trainer": "The training",
+    "text-bpe": "The tokenizer",
+    "checkpoints-bundle": "The checkpoint",
 }
 # The reading order: a chapter of docs/book, or a source file.
 ORDER = [
-    *(
-        "index",
-        "ops",
-        "softmax",
-        "layer_norm",
-        "gelu",
-        "attention",
-        "cross_entropy",
-        "gpt2",
-        "grad",
-        "one_token",
-    ),
-    *("generate", "optim", "adamw", "trainer", "bpe", "bundle", "speed", "tutorials"),
+    "index",
+    "ops",
+    "softmax",
+    "layer_norm",
+    "gelu",
+    "attention",
+    "cross_entropy",
+    "gpt2",
+    "grad",
+    "one_token",
+    "generate",
+    "train-optim",
+    "adamw",
+    "train-trainer",
+    "text-bpe",
+    "checkpoints-bundle",
+    "speed",
+    "tutorials",
 ]
 PAGE = """<!doctype html>
 <html lang="en">
@@ -78,7 +83,7 @@ def build(out):
     """
     chapters = source.chapters()
     pages = {name: chapter_page(name, chapters[name]) for name in ORDER if name in chapters}
-    pages |= {name: source_page(f"picogpt/{name}.py", pages) for name in SOURCES}
+    pages |= {name: source_page(path_of(name), pages) for name in SOURCES}
     others = [path for page in pages.values() for path in links(page, "data-file")]
     titles = {name: title(name, chapters) for name in ORDER}
     files = {"style.css": (source.CHAPTERS / "style.css").read_text(encoding="utf-8")}
@@ -100,7 +105,7 @@ def build(out):
 
 def path_of(name):
     """Return the path of a source file of the reading order."""
-    return f"picogpt/{name}.py"
+    return f"picogpt/{name.replace('-', '/')}.py"
 
 
 def page_name(path):
@@ -113,7 +118,7 @@ def page_name(path):
 def title(name, chapters):
     """Return the title of a page: the heading of its chapter, or what the source file is."""
     if name in SOURCES:
-        return f"{name}.py: {SOURCES[name].lower()}"
+        return f"{name.replace('-', '/')}.py: {SOURCES[name].lower()}"
     return re.match(r"# (.+)", chapters[name])[1]
 
 

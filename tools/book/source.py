@@ -40,9 +40,16 @@ def functions(path):
     return found
 
 
+@functools.cache
+def modules():
+    """Return the paths of picogpt's files, those on top first."""
+    paths = sorted((REPOSITORY / "picogpt").rglob("*.py"), key=lambda path: (len(path.parts), path))
+    return [path.relative_to(REPOSITORY).as_posix() for path in paths]
+
+
 def module(name):
-    """Return the path of the module of picogpt that is called `name`, or None."""
-    return f"picogpt/{name}.py" if (REPOSITORY / "picogpt" / f"{name}.py").is_file() else None
+    """Return the path of the module of picogpt that is called `name` in its room, or None."""
+    return next((path for path in modules() if path.endswith(f"/{name.replace('.', '/')}.py")), None)
 
 
 def chapters():
@@ -58,7 +65,7 @@ def quote(reference):
     """
     place, *texts = (part.strip() for part in reference.strip().split(" | "))
     file, name = place.split()
-    path = file if "/" in file else f"picogpt/{file}"
+    path = file if "/" in file else module(file.removesuffix(".py")) or file
     if name not in functions(path):
         raise ValueError(f"{path} has no function {name}: the chapter that quotes it must change")
     node, lines = functions(path)[name], read(path).splitlines()
@@ -171,8 +178,8 @@ def words(node):
 def all_tests():
     """Return the tests: for each its path, its name, and all that it mentions itself or by its helpers."""
     found = []
-    for file in sorted((REPOSITORY / "tests").glob("test_*.py")):
-        path = f"tests/{file.name}"
+    for file in sorted((REPOSITORY / "tests").glob("*/test_*.py")):
+        path = file.relative_to(REPOSITORY).as_posix()
         tree, known = ast.parse(read(path)), functions(path)
         imports = frozenset().union(*(words(n) for n in tree.body if isinstance(n, ast.ImportFrom)))
         for name, node in known.items():
@@ -194,15 +201,17 @@ def tests_of(path, name, through=()):
     A test is one of `ops.gelu` if it, or a helper in its file, mentions gelu, and the file is test_ops.py
     or has imported that name. A function that no test mentions is tested through those that call it.
     """
-    stem, last = Path(path).stem, name.removesuffix(".__init__").split(".")[-1]
-    home, whole = f"tests/test_{stem}.py", f"{stem}.{last}"
+    stem, last = Path(path).stem, re.sub(r"\.__\w+__$", "", name).split(".")[-1]
+    home, whole = f"/test_{stem}.py", f"{stem}.{last}"
     found = [
-        t for t in all_tests() if whole in t.all or (last in t.all and (t.path == home or last in t.imports))
+        t
+        for t in all_tests()
+        if whole in t.all or (last in t.all and (t.path.endswith(home) or last in t.imports))
     ]
-    found.sort(key=lambda t: (t.path != home, last not in t.words, last not in t.name))
+    found.sort(key=lambda t: (not t.path.endswith(home), last not in t.words, last not in t.name))
     if found or len(through) > 3:
         return found, through
-    for caller in callers(name.split(".")[-1], stem):
+    for caller in callers(name.split(".")[-1], path):
         if caller[1] not in (name, *through):
             found, way = tests_of(*caller, (*through, caller[1]))
             if found:
@@ -211,13 +220,11 @@ def tests_of(path, name, through=()):
 
 
 @functools.cache
-def callers(name, stem):
+def callers(name, home):
     """Return (path, function) of all in picogpt that mention a function, those of its own file first."""
-    files = sorted(f"picogpt/{p.name}" for p in (REPOSITORY / "picogpt").glob("*.py"))
-    files.sort(key=lambda path: path != f"picogpt/{stem}.py")
     return [
         (path, function)
-        for path in files
+        for path in sorted(modules(), key=lambda path: path != home)
         for function, node in functions(path).items()
         if isinstance(node, ast.FunctionDef) and function.split(".")[-1] != name and name in words(node)
     ]
