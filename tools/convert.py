@@ -31,6 +31,7 @@ from picogpt.system.files import atomic_write
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
+from picogpt.text.gpt1_bpe import Gpt1Encoder
 
 WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
@@ -189,7 +190,7 @@ def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
 def write_hf(folder, params, hparams, encoder):
     """Write Hugging Face's folder; return the path of its weights."""
     params, hparams = with_biases(params, hparams)
-    if isinstance(encoder, bpe.Encoder):
+    if isinstance(encoder, bpe.Encoder) and not isinstance(encoder, Gpt1Encoder):
         hf_bpe.save(folder, encoder)
     elif encoder:
         encoder.save(folder)  # characters, which only picogpt reads
@@ -217,7 +218,7 @@ def write_llmc(folder, params, hparams, encoder):
 
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    by_hf = ("bias", "tied", "gelu")
+    by_hf = ("bias", "tied", "gelu", "norm")
     can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
     for key in OPTIONS:
         if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:

@@ -25,7 +25,7 @@ from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
-from picogpt.text import bpe, chars, hf_bpe
+from picogpt.text import bpe, chars, gpt1_bpe, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
 log = logging.getLogger("picogpt")
@@ -143,6 +143,8 @@ def read_encoder(folder, hparams):
         encoder = chars.CharEncoder.load(folder)
     elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
         encoder = bpe.load_encoder(folder)
+    elif gpt1_bpe.is_gpt1s(folder):
+        encoder = gpt1_bpe.load_encoder(folder)
     elif Path(folder, VOCAB).is_file() or Path(folder, ALL_IN_ONE).is_file():
         return hf_bpe.load_encoder(folder, hparams["n_vocab"])
     else:

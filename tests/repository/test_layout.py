@@ -28,14 +28,14 @@ HOUSE = dict(
     params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=170, bpe_train=105, stop=45,
+        hf_files=215, hf_write=75, hf_bpe=170, gpt1_bpe=165, bpe_train=105, stop=45,
     ),
     checkpoints=dict(
-        names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=125, huggingface=155,
+        names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=155, huggingface=175,
         generation_config=135, weights=280,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
-    generate=265,
+    generate=275,
     sizing=dict(presets=50, cli=205, __main__=10),
     cli=310,
     __main__=25,
