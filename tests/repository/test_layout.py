@@ -28,7 +28,8 @@ HOUSE = dict(
         hf_files=215, hf_write=75, hf_bpe=170, bpe_train=105, stop=45,
     ),
     checkpoints=dict(
-        safetensors=130, bundle=205, download=170, released=140, config_keys=125, huggingface=155, weights=265
+        safetensors=130, bundle=205, download=170, released=140, config_keys=125, huggingface=155, peft=190,
+        weights=285
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     generate=260,
