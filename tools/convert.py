@@ -2,24 +2,26 @@
 
 usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
-  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a
-                   file of nanoGPT, minGPT or another PyTorch program with their names (.pt), or of
-                   llm.c (.bin); a folder with a pytorch_model.bin and a config.json. What PyTorch has
-                   written needs PyTorch
+  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's, PEFT's or its own, say
+                   models/124M; a file of nanoGPT, minGPT or another PyTorch program with their names
+                   (.pt), of llm.c (.bin), or of llama.cpp (.gguf); a folder with a config.json and a
+                   pytorch_model.bin, or several. What PyTorch has written needs PyTorch
   --to KIND        picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's
-                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c
-                   (picogpt)
+                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c; gguf:
+                   model.gguf for llama.cpp (picogpt)
   --out FOLDER     where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the
                    checkpoint, which picogpt then no longer reads and which may be deleted)
   --tokenizer PATH of a file, which has none: a folder with a tokenizer, or the text from whose characters
                    a model of characters was trained (GPT-2's, for a vocabulary of its size)
   --n_head N       of a PyTorch file that does not tell it, as minGPT's
   --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
+  --dtype NAME     of the matrices in a model.gguf: f32, f16, bf16 or q8_0 (f32)
   --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
                    to the last bit (bundle)
 
-What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
-and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
+What another kind cannot say is an error, but for biases of 0 instead of none. A vocabulary that is padded,
+as nanoGPT and llm.c pad GPT-2's to 50304, becomes that of the tokenizer; the logits stay the same.
+GGUF files need the package gguf: pip install -e ".[gguf]".
 
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
@@ -29,9 +31,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from formats import llmc, state_dict, tf_bundle
+from formats import gguf_model, llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, huggingface, peft, safetensors, weights
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
@@ -49,28 +51,45 @@ def convert(
     tokenizer: str = "",
     n_head: int | None = None,
     gelu: str | None = None,
+    dtype: str = "f32",
     reader: str = "bundle",
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
     for flag, value, allowed in (
         ("to", to, WRITERS),
         ("gelu", gelu, ("tanh", "erf", None)),
+        ("dtype", dtype, gguf_model.DTYPES),
         ("reader", reader, ("bundle", "tf")),
     ):
         if value not in allowed:
             command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    if dtype != "f32" and to != "gguf":
+        command.usage_error(f"--dtype {dtype} has no effect without --to gguf")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
-    arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
-    encoder = read_encoder(source, tokenizer, hparams)
-    params = weights.lay_out(arrays, hparams, source)
-    params, hparams = weights.without_padding(params, hparams, encoder)
+    params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
     folder.mkdir(parents=True, exist_ok=True)
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+    more = dict(dtype=dtype) if to == "gguf" else {}
+    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
+
+
+def read(source, tokenizer, n_head, gelu, reader):
+    """Return (params, hparams, tokenizer or None) of a model in a file or a folder."""
+    if peft.is_adapter(source):
+        params, hparams, encoder = weights.load(source)
+        return params, hparams, read_encoder(source, tokenizer, hparams) if tokenizer else encoder
+    if source.is_file():
+        arrays, hparams, encoder = read_file(source, n_head, gelu)
+    else:
+        (arrays, hparams), encoder = read_folder(source, reader), None
+    if encoder is None or tokenizer:
+        encoder = read_encoder(source, tokenizer, hparams)
+    params = weights.lay_out(arrays, hparams, source)
+    return *weights.without_padding(params, hparams, encoder), encoder
 
 
 def destination(source, out, to):
@@ -82,15 +101,17 @@ def destination(source, out, to):
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG):
+    for name in ("hparams.json", huggingface.CONFIG, "model.gguf"):
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
     return folder
 
 
 def read_file(path, n_head, gelu):
-    """Return ({path in the tree: array}, hparams) of a model in one file."""
-    return llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)
+    """Return ({path in the tree: array}, hparams, tokenizer or None) of a model in one file."""
+    if gguf_model.is_model(path):
+        return gguf_model.read(path)
+    return *(llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)), None
 
 
 def read_folder(folder, reader):
@@ -177,10 +198,15 @@ def write_llmc(folder, params, hparams, encoder):
     return llmc.write(folder, *with_biases(params, hparams), encoder)
 
 
+def write_gguf(folder, params, hparams, encoder, dtype):
+    """Write llama.cpp's file; return its path."""
+    return gguf_model.write(folder, *with_biases(params, hparams), encoder, dtype)
+
+
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    by_hf = ("bias", "tied", "gelu")
-    can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
+    by_hf = ("bias", "tied", "gelu", "activation", "n_inner", "scale_by_layer", "scale_by_width")
+    can = dict(picogpt=OPTIONS, hf=by_hf, gguf=("bias", "tied", "n_inner")).get(to, ("bias",))
     for key in OPTIONS:
         if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
             said = f"the model has {key} {hparams[key]!r}, which --to {to} cannot say"
@@ -196,7 +222,7 @@ def with_biases(params, hparams):
     }, hparams
 
 
-WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc}
+WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc, "gguf": write_gguf}
 
 
 if __name__ == "__main__":
