@@ -4,4 +4,11 @@ Read it in this order: ops, gpt2, grad, generate, trainer. Nothing is re-exporte
 import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`.
 """
 
+import sys
+
 __version__ = "0.1.0"
+
+if sys.argv[:1] == ["-m"]:  # `python -m picogpt...` begins: while it imports the rest, Ctrl-C is one line
+    from picogpt.system import interrupt
+
+    interrupt.handle(interrupt.at_once)

@@ -67,9 +67,19 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, dr
 
     x [B, T, C] -> [B, T, C]. A `cache` has the keys and values of the tokens before these.
     """
-    act = {} if act is None else act
+    q, k, v = project_qkv(x, c_attn, n_head)
+    return attend(q, k, v, c_proj, mask, cache, layer, draw, act)
+
+
+def project_qkv(x, c_attn, n_head):
+    """Make what each token asks for, is found by, and gives: x [B, T, C] -> q, k, v [B, H, T, D]."""
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
-    q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
+    return [heads[:, i * n_head : (i + 1) * n_head] for i in range(3)]
+
+
+def attend(q, k, v, c_proj, mask=None, cache=None, layer=0, draw=no_dropout, act=None):
+    """Let the queries meet the keys of all tokens so far, and mix what the heads gather. -> [B, T, C]"""
+    act = {} if act is None else act
     if cache:
         k, v = cache.extend(layer, k, v)  # [B, H, S, D]
     act["keep_probs"] = draw("attention", (*q.shape[:-1], k.shape[-2]))
@@ -87,6 +97,7 @@ def feed_forward(x, c_fc, c_proj, act=None):
     return linear(act["gelu"], **c_proj)
 
 
+@overridable
 def transformer_block(
     x, ln_1, attn, ln_2, mlp, n_head, mask=None, cache=None, layer=0, draw=no_dropout, act=None
 ):
@@ -172,17 +183,12 @@ def prepare(ids, params, n_head, cache, pad, p_drop, rng):
     ids, pad, dtype = beside(ids), None if pad is None else np.asarray(pad), params["wte"].dtype
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
-    p = dict(zip(("embedding", "attention", "stream"), one_or_three(p_drop), strict=True))
+    p = dict(zip(("embedding", "attention", "stream"), np.broadcast_to(p_drop, 3).tolist(), strict=True))
 
     def draw(place, shape):
         return dropout_mask(shape, dtype, p[place], rng)
 
     return ids, beside(positions(past, T, pad)), beside(causal_mask(T, past + T, dtype, pad)), draw
-
-
-def one_or_three(p_drop):
-    """Return the dropouts on embeddings, attention and stream, of which one number may stand for all."""
-    return p_drop if isinstance(p_drop, (list, tuple)) else (p_drop,) * 3
 
 
 def check(ids, params, n_head, cache, pad, p_drop, rng):
@@ -199,14 +205,12 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
     if past + T > n_ctx:
         raise ValueError(f"{past} + {T} tokens do not fit into the {n_ctx} positions of the model")
     if cache and past + T > cache.kv.shape[-2]:
-        raise ValueError(
-            f"{past} + {T} tokens do not fit into the cache, which has room for {cache.kv.shape[-2]}"
-        )
+        raise ValueError(f"{past} + {T} tokens do not fit into a cache made for {cache.kv.shape[-2]}")
     if cache and cache.kv.shape[2:4] != (B, n_head):
         rows, heads = cache.kv.shape[2:4]
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
-    drops = one_or_three(p_drop)
-    if len(drops) != 3 or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
+    drops = np.ravel(p_drop)  # one for all three places, or one for each
+    if len(drops) not in (1, 3) or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")

@@ -1,8 +1,8 @@
 """GPT-2 on one page, in NumPy alone: the model, its loss, its gradients by hand, its training, its text.
 
-An operation returns y, what it makes of x, and `back`, the way back: a function from dy, the derivative of
-the loss by y, to dx, that by x, and to the gradients of the operation's own arrays, under their names.
-B texts of T tokens are N = B T rows of C numbers (n_embd), D = C / H for each of H heads; V tokens are known.
+Each operation returns y, which it makes of x, and a function `back`. By the chain rule, back turns dy, the
+derivative of the loss by y, into dx, that by x, and the gradients of the operation's arrays, by their names.
+B texts of T tokens are N = B T rows of C numbers (n_embd), D = C / n_head for each head; V tokens are known.
 `params` is the tree of OpenAI's checkpoints: this runs them, too. To train: python -m picogpt.pico TEXT.txt
 """
 
@@ -121,11 +121,11 @@ def generate(ids, params, n_head, n_new, choose=np.argmax):
         ids = [*ids, choose(logits[-1])]
         yield ids[-1]
 
-def main(path="tests/data/tinyshakespeare.txt", steps=2000, B=32, T=32, C=64, n_head=4, n_layer=3, lr=6e-3):
+def main(path="tests/data/tinyshakespeare.txt", steps=2000, B=32, T=32, C=64, n_head=4, n_layer=2, lr=8e-3):
     """Train a model of the characters of a text, saying how the loss falls, and write 500 more of them."""
     text = Path(path).read_text(encoding="utf-8", errors="replace") if Path(path).is_file() else ""
     if len(text) <= T:
-        sys.exit(f"{path} is no text of more than {T} characters: try python -m picogpt.pico TEXT.txt")
+        sys.exit(f"picogpt: {path} is no text of more than {T} characters: python -m picogpt.pico TEXT.txt")
     chars, text = np.unique(list(text), return_inverse=True)  # the vocabulary, and each character's id in it
     rng = np.random.default_rng(0)
     def new(name, *shape):

@@ -2,22 +2,7 @@
 
 usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
-  SOURCE           a folder that picogpt opens: OpenAI's, Hugging Face's, PEFT's or its own, say
-                   models/124M; a file of nanoGPT, minGPT or another PyTorch program with their names
-                   (.pt), of llm.c (.bin), or of llama.cpp (.gguf); a folder with a config.json and a
-                   pytorch_model.bin, or several. What PyTorch has written needs PyTorch
-  --to KIND        picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's
-                   from_pretrained; tf: OpenAI's files, for TensorFlow; llmc: .bin files for llm.c; gguf:
-                   model.gguf for llama.cpp (picogpt)
-  --out FOLDER     where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the
-                   checkpoint, which picogpt then no longer reads and which may be deleted)
-  --tokenizer PATH of a file, which has none: a folder with a tokenizer, or the text from whose characters
-                   a model of characters was trained (GPT-2's, for a vocabulary of its size)
-  --n_head N       of a PyTorch file that does not tell it, as minGPT's
-  --gelu NAME      of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)
-  --dtype NAME     of the matrices in a model.gguf: f32, f16, bf16 or q8_0 (f32)
-  --reader NAME    of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result
-                   to the last bit (bundle)
+{flags}
 
 What another kind cannot say is an error, but for biases of 0 instead of none. A vocabulary that is padded,
 as nanoGPT and llm.c pad GPT-2's to 50304, becomes that of the tokenizer; the logits stay the same.
@@ -26,43 +11,90 @@ GGUF files need the package gguf: pip install -e ".[gguf]".
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from formats import gguf_model, llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, peft, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, peft, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import n_tokens, param_shapes
+from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command
+from picogpt.system import command, flags, folders
 from picogpt.system.files import atomic_write
+from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
 
+WHOLE = [
+    "hparams.json",
+    huggingface.CONFIG,
+    "model.gguf",
+    "model.bin",
+    *(f"gpt2_{size}.bin" for size in SIZES),
+]
+MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
+MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
+MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
+
 
 def convert(
-    source: str,
+    source: Annotated[
+        str,
+        "a folder that picogpt opens: OpenAI's, Hugging Face's, PEFT's or its own, say models/124M; a file of"
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), of llm.c (.bin), or of llama.cpp"
+        " (.gguf); a folder with a config.json and a pytorch_model.bin, or several. What PyTorch has written"
+        " needs PyTorch",
+    ],
     *,
-    to: str = "picogpt",
-    out: str = "",
-    tokenizer: str = "",
-    n_head: int | None = None,
-    gelu: str | None = None,
-    dtype: str = "f32",
-    reader: str = "bundle",
+    to: Annotated[
+        str,
+        OneOf("picogpt", "hf", "tf", "llmc", "gguf"),
+        "KIND",
+        "picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's from_pretrained; tf:"
+        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c; gguf: model.gguf for llama.cpp",
+    ] = "picogpt",
+    out: Annotated[
+        str,
+        "FOLDER",
+        "where it goes, with the tokenizer (--to picogpt of OpenAI's folder: there, beside the checkpoint,"
+        " which picogpt then no longer reads and which may be deleted)",
+    ] = "",
+    tokenizer: Annotated[
+        str,
+        "PATH",
+        "of a file, which has none: a folder with a tokenizer, or the text from whose characters a model of"
+        " characters was trained (GPT-2's, for a vocabulary of its size)",
+    ] = "",
+    n_head: Annotated[flags.Heads | None, "of a PyTorch file that does not tell it, as minGPT's"] = None,
+    gelu: Annotated[
+        str | None,
+        OneOf("tanh", "erf"),
+        "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
+    ] = None,
+    bfloat16: Annotated[
+        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
+    ] = False,
+    dtype: Annotated[
+        str, OneOf(*gguf_model.DTYPES), "of the matrices in a model.gguf: f32, f16, bf16 or q8_0"
+    ] = "f32",
+    reader: Annotated[
+        str,
+        OneOf("bundle", "tf"),
+        "of OpenAI's checkpoint: bundle, picogpt's own, or tf, TensorFlow, with the same result",
+    ] = "bundle",
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
-    for flag, value, allowed in (
-        ("to", to, WRITERS),
-        ("gelu", gelu, ("tanh", "erf", None)),
-        ("dtype", dtype, gguf_model.DTYPES),
-        ("reader", reader, ("bundle", "tf")),
-    ):
-        if value not in allowed:
-            command.usage_error(f"--{flag} must be {' or '.join(filter(None, allowed))}, not {value}")
+    command.check(convert, locals())
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if dtype != "f32" and to != "gguf":
         command.usage_error(f"--dtype {dtype} has no effect without --to gguf")
     if tokenizer and not Path(tokenizer).exists():
@@ -71,9 +103,20 @@ def convert(
     folder = destination(source, out, to)
     params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
-    folder.mkdir(parents=True, exist_ok=True)
-    more = dict(dtype=dtype) if to == "gguf" else {}
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
+    more = dict(bfloat16=True) if bfloat16 else dict(dtype=dtype) if to == "gguf" else {}
+    with folders.let_go_at_last(folder):
+        if out:
+            folders.hold(folder, WHOLE)
+            destination(source, out, to)  # nobody else has come first
+            folders.clear(folder, MADE.split())
+        if (
+            to in ("picogpt", "hf")
+            and (said := source / generation_config.FILE).is_file()
+            and folder != source
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / generation_config.FILE).write_bytes(said.read_bytes())
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
@@ -95,15 +138,16 @@ def read(source, tokenizer, n_head, gelu, reader):
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not (source / "hparams.json").is_file():
+        if to != "picogpt" or source.is_file() or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG, "model.gguf"):
+    for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    folders.check_free(folder, WHOLE)
     return folder
 
 
@@ -161,11 +205,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
     return folder / weights.WEIGHTS
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from picogpt.checkpoints import huggingface, safetensors
 from picogpt.params.shapes import HUGGING_FACE_NAMES
 from picogpt.params.tree import flatten, nest
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -51,8 +51,8 @@ def read_config(folder):
     """Return what is in adapter_config.json; what cannot be merged is a ValueError."""
     path = Path(folder, CONFIG)
     try:
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, RecursionError) as error:
+        config = dict(read_json(path))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be used ({error}): download it again") from None
     for key, allowed in REFUSED.items():
         if config.get(key, allowed[0]) not in allowed:

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, config_keys, huggingface, peft, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, names, peft, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
@@ -47,6 +47,7 @@ def load(model, models_dir="models", source="openai", offline=False, special=Fal
     folder = find(model, models_dir, source, offline)
     if peft.is_adapter(folder):
         return load_adapter(folder, models_dir, source, offline, special)
+    names.check_ended(folder)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
     if encoder is not None:
@@ -86,8 +87,8 @@ def find(model, models_dir="models", source="openai", offline=False):
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
     if size in SIZES:
-        names = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
-        there = filter(is_complete, (Path(models_dir, name) for name in names))
+        both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+        there = filter(is_complete, (Path(models_dir, name) for name in both))
         return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
@@ -97,8 +98,7 @@ def find(model, models_dir="models", source="openai", offline=False):
         raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
     if name and Path(name).is_file():
         raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
-    given = name or repr(name)
-    raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+    raise ValueError(names.unknown(name, models_dir))
 
 
 def is_complete(folder):
@@ -130,10 +130,13 @@ def read_hparams(folder):
     theirs = is_hugging_faces(folder)
     path = Path(folder, huggingface.CONFIG if theirs else "hparams.json")
     if not path.is_file():
+        names.check_ended(folder)
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
-        hparams = dict(json.loads(path.read_text(encoding="utf-8")))
+        hparams = dict(read_json(path))
         hparams = config_keys.hparams_of(hparams) if theirs else hparams
+        if type(positions := hparams.get("positions")) is bool:  # as picogpt once wrote it
+            hparams["positions"] = "learned" if positions else "none"
         check_hparams(hparams)
         hparams = without_usual(hparams)
         if theirs or not Path(folder, WEIGHTS).is_file():  # ours tell with which n_head they were saved
@@ -182,7 +185,11 @@ def read_params(folder, hparams):
     if not Path(folder, WEIGHTS).is_file():
         return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder), hparams
     tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
+    if any(tensor.dtype == safetensors.BF16 for tensor in tensors.values()):
+        tensors = flatten(lay_out(tensors, hparams, folder))
     check(tensors, hparams, folder)
+    if metadata.get("step") == "0":
+        log.warning("the model in %s is of step 0 of its training: it has learned nothing yet", folder)
     saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
     if saved and saved[1] != str(hparams["n_head"]):  # which no shape would tell
         raise ValueError(
@@ -220,9 +227,7 @@ def lay_out(arrays, hparams, source):
         begin, end = end, end + math.prod(shape)
         tensors[path] = flat[begin:end].reshape(shape)
         if arrays[path].dtype == safetensors.BF16:
-            bits = tensors[path].view(np.uint32)
-            bits[...] = arrays[path]["bf16"]
-            bits <<= 16
+            safetensors.from_bf16(arrays[path], tensors[path])
         else:
             with np.errstate(over="ignore"):  # which gives an infinity, and that is noticed
                 tensors[path][...] = arrays[path]
@@ -257,24 +262,34 @@ def to_checkpoint_names(tensors):
     return renamed
 
 
-def save(folder, params, hparams, encoder=None):
-    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment."""
+def save(folder, params, hparams, encoder=None, step=None, bfloat16=False):
+    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment.
+
+    `step` is how many updates have made the model, where that may be none: then `load` says so.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_params(folder, params, hparams)
+    save_params(folder, params, hparams, step, bfloat16)
     save_hparams(folder, hparams, encoder)
 
 
 def save_hparams(folder, hparams, encoder=None):
-    """Write hparams.json, and the tokenizer's files beside it."""
-    with atomic_write(Path(folder, "hparams.json")) as file:
-        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
+    """Write the tokenizer's files, and then hparams.json: with it a model is whole."""
     if encoder is not None:
         encoder.save(folder)
+    with atomic_write(Path(folder, "hparams.json")) as file:
+        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
-def save_params(folder, params, hparams):
-    """Write model.safetensors, after a check that it could be read again; return its path."""
+def save_params(folder, params, hparams, step=None, bfloat16=False):
+    """Write model.safetensors, after a check that it could be read again; return its path.
+
+    In `bfloat16` it takes half the space, and each number keeps 8 of its 24 binary digits.
+    """
     check(params, hparams)
     metadata = {"format": "picogpt", "hparams": json.dumps(hparams)}
-    safetensors.write(Path(folder, WEIGHTS), flatten(params), metadata)
+    metadata |= {} if step is None else {"step": str(step)}
+    tensors = flatten(params)
+    if bfloat16:
+        tensors = {path: safetensors.to_bf16(tensor) for path, tensor in tensors.items()}
+    safetensors.write(Path(folder, WEIGHTS), tensors, metadata)
     return Path(folder, WEIGHTS)

@@ -235,9 +235,9 @@ def sampling_cases():
     def top_p(c, logits, p, rule="openai"):
         return c.keep_top_p(logits, p, rule)
 
-    def shares(c, logits, n=4000, **settings):
-        rng = np.random.default_rng(7)
-        chosen = c.sample(np.broadcast_to(logits, (n, len(logits))).copy(), [rng] * n, **settings)
+    def shares(c, logits, n=4000, temperature=1.0, **settings):
+        rows, rng = np.tile(logits, (n, 1)), np.random.default_rng(7)
+        chosen = c.sample(rows, c.Choice(temperature, **settings), [rng] * n)
         return np.bincount(chosen, minlength=len(logits)) / n
 
     def probabilities(logits, temperature=1.0, keep=(0, 1, 2, 3, 4)):
@@ -246,7 +246,7 @@ def sampling_cases():
 
     def alike(c, logits):
         rngs = [np.random.default_rng(seed) for seed in (3, 4, 3)]
-        first, _, third = c.sample(np.tile(logits, (3, 1)), rngs)
+        first, _, third = c.sample(np.tile(logits, (3, 1)), c.Choice(temperature=1.0), rngs)
         return int(third - first)
 
     rows, skewed = normal(3, 6), np.log(np.array([0.02, 0.45, 0.13, 0.3, 0.1]))
@@ -263,7 +263,7 @@ def sampling_cases():
         Case("keep_top_p, p=1, which keeps all", top_p, dict(logits=rows, p=1.0), rows),
         Case(
             "sample with temperature 0",
-            lambda c, logits: c.sample(logits, [], 0),
+            lambda c, logits: c.sample(logits, c.GREEDY, []),
             dict(logits=rows),
             rows.argmax(axis=-1),
         ),

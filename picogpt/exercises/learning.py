@@ -207,10 +207,12 @@ ADDER = Rung(
 def sorter_cases():
     """Rows of ids, finished at different times; then a tale, and a model that learns to sort."""
 
-    def new_ids(c, seed=1, **settings):
+    def new_ids(c, temperature=0.0, top_k=0, seed=1, **settings):
         params = c.init_params(tiny(17, 12, 2), np.random.default_rng(0))
         params = tree_map(lambda w: 10 * w, params)  # so that it has opinions
-        return c.generate(params, 4, [[1, 2, 3], [16], [5, 4]], 6, seed=seed, **settings)
+        return c.generate(
+            params, 4, [[1, 2, 3], [16], [5, 4]], 6, c.Choice(temperature, top_k, seed=seed), **settings
+        )
 
     def finished(c):
         return new_ids(c, seed=3, temperature=3.0, finished=lambda ids: ids[-1] % 3 == 0)
@@ -257,7 +259,7 @@ SORTER = Rung(
     "sorter",
     ["generate:generate"],
     "stream yields for every step the list of the rows' new ids, None for a row that is finished; lists"
-    " of rows are asked for. Then your code goes on with a fairy tale, and teaches a model to sort.",
+    " of rows are asked for. Then your code goes on with a story, and teaches a model to sort.",
     sorter_cases,
 )
 

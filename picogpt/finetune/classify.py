@@ -51,6 +51,7 @@ def classify(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/classify",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     special: flags.Special = False,
     train: Annotated[
         str | None,

@@ -39,6 +39,7 @@ def finetune(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/finetune",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     special: flags.Special = False,
     template: Annotated[
         str,

@@ -7,7 +7,7 @@ operation to the next, and its activations are freed before the next part begins
 
 import numpy as np
 
-from picogpt.gpt2 import gpt2, one_or_three
+from picogpt.gpt2 import gpt2
 from picogpt.grad import loss_and_grads
 from picogpt.ops import cross_entropy
 from picogpt.params.tree import tree_map
@@ -17,7 +17,7 @@ PART = 512  # tokens; the gradients of smaller parts take longer to add up than 
 
 
 def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, size=1):
-    """Return what `loss_and_grads` does, sooner; with dropout, from other draws.
+    """Return what `loss_and_grads` returns, computed faster; with dropout the random draws differ.
 
     If `size` processes share the work, each returns its summand of both: from every size-th part.
 
@@ -25,7 +25,7 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, 
     take less memory than the whole batch, unless the model is large beside it: there are up to four trees of
     gradients at a time.
     """
-    ids, targets, drops = np.asarray(ids), np.asarray(targets), any(one_or_three(p_drop))
+    ids, targets, drops = np.asarray(ids), np.asarray(targets), np.any(p_drop)
     if ids.ndim != 2 or targets.shape != ids.shape or (drops and rng is None):
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
     parts = cut(ids, size)

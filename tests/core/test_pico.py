@@ -200,7 +200,7 @@ def test_main_learns_a_text_and_goes_on_with_it(tmp_path, capsys):
     first, last, text = capsys.readouterr().out.split("\n", 2)
     assert first.startswith("step 100 of 200: loss ")
     assert last.startswith("step 200 of 200: loss ")
-    assert float(last.split()[-1]) < min(0.3, float(first.split()[-1]))
+    assert float(last.split()[-1]) < 0.3  # from 3.3, the logarithm of the number of letters
     assert text.count(verse) > 3
     assert len(text) == 501
 
@@ -211,7 +211,7 @@ def test_main_trains_a_small_gpt2_on_windows_of_the_text(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         pico.main(str(SHAKESPEARE))
     [(params, (ids, targets, n_head))] = seen
-    hparams = dict(n_vocab=65, n_ctx=32, n_embd=64, n_head=n_head, n_layer=3)
+    hparams = dict(n_vocab=65, n_ctx=32, n_embd=64, n_head=n_head, n_layer=2)
     assert {path: w.shape for path, w in walk(params)} == flatten(param_shapes(**hparams))
     assert {w.dtype for _, w in walk(params)} == {np.dtype(np.float32)}
     for path, w in walk(params):
@@ -231,5 +231,5 @@ def test_a_text_that_is_missing_or_too_short_is_one_clear_line(content, tmp_path
         path.write_text(content)
     with pytest.raises(SystemExit) as end:
         pico.main(str(path))
-    said = f"{path} is no text of more than 32 characters: try python -m picogpt.pico TEXT.txt"
+    said = f"picogpt: {path} is no text of more than 32 characters: python -m picogpt.pico TEXT.txt"
     assert end.value.code == said

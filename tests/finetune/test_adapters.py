@@ -1,4 +1,4 @@
-"""Adapters: the model is all but the same with them, and everything that it could do it still can."""
+"""Adapters: inserted, they hardly change what the model computes, and it still does all that it did."""
 
 from pathlib import Path
 

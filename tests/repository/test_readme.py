@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from processes import run_python
 
-from docs import rooms
+from docs import files
 from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.evaluate import cli as evaluate
@@ -17,7 +17,7 @@ from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
 from picogpt.generate import Choice, generate
-from picogpt.projects import adder, chars, sorter, words
+from picogpt.projects import adder, chars, sorter, talk, words
 from picogpt.sizing import cli as sizing
 from picogpt.system import command
 from picogpt.text.bpe import load_encoder
@@ -47,6 +47,7 @@ COMMANDS = {  # of `python -m`: the function whose parameters are its flags, and
     "picogpt.projects.adder": (adder.adder, {}),
     "picogpt.projects.chars": (chars.chars, {}),
     "picogpt.projects.sorter": (sorter.sorter, {}),
+    "picogpt.projects.talk": (talk.talk, {}),
     "picogpt.projects.words": (words.words, {}),
     "picogpt": (cli.continue_text, cli.ALIASES),
 }
@@ -124,21 +125,16 @@ def test_readme_is_short_and_has_the_two_commands_that_set_everything_up():
     assert 'pip install -e ".[test]" && python -m pytest' in setup
 
 
-def test_the_reading_table_tells_the_length_of_each_file():
-    rows = re.findall(r"^\| \[`\S+`\]\((\S+)\) \| (\d+) \|", README, re.MULTILINE)
-    assert len(rows) == 8
-    for path, lines in rows:
-        assert len((REPOSITORY / path).read_text(encoding="utf-8").splitlines()) == int(lines), path
+def test_the_tables_of_files_are_as_they_are():
+    assert len(re.findall(r"^\| \[`\w+\.py`\]", README, re.MULTILINE)) == 8
+    assert files.readme(README) == README, "run python tools/docs/files.py"
+    assert files.rooms_page() == PAGES["docs/rooms.md"], "run python tools/docs/files.py"
 
 
 def test_the_index_names_every_page():
     assert {f"docs/{name}" for name in re.findall(r"\]\((\w+\.md)\)", PAGES["docs/README.md"])} == {
         name for name in PAGES if name.startswith("docs/") and name != "docs/README.md"
     }
-
-
-def test_the_page_of_the_rooms_is_made_from_the_files():
-    assert PAGES["docs/rooms.md"] == rooms.page(), "run python tools/docs/rooms.py"
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -149,6 +145,13 @@ def test_links_lead_somewhere(name):
         if place and path.suffix == ".md":
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             assert place in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings], place
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_functions_that_a_page_names_exist(name):
+    for path, function in re.findall(r"`([\w/]+\.py):(\w+)`", PAGES[name]):
+        found = next(p for p in (REPOSITORY / "picogpt" / path, REPOSITORY / path) if p.exists())
+        assert re.search(rf"^def {function}\(", found.read_text(encoding="utf-8"), re.MULTILINE), function
 
 
 def commands(text):

@@ -37,7 +37,7 @@ def test_a_cache_with_room_for_no_more_is_enough(tiny):
     cache = KVCache(tiny.params, tiny.n_head, 2, n_ctx=7)
     found = prefill.prefill(tiny.ids, tiny.params, tiny.n_head, cache)
     assert np.abs(found - gpt2(tiny.ids, tiny.params, tiny.n_head)[:, -1:]).max() < 1e-12
-    with pytest.raises(ValueError, match="7 \\+ 1 tokens do not fit into the cache, which has room for 7"):
+    with pytest.raises(ValueError, match="7 \\+ 1 tokens do not fit into a cache made for 7"):
         gpt2(tiny.ids[:, :1], tiny.params, tiny.n_head, cache)
 
 

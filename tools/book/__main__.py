@@ -7,6 +7,10 @@ docstrings on the left; the chapters of docs/book/*.md quote lines, whose text i
 made, and have examples, which are run. Needs: pip install -e ".[book]".
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import ast
 import html
 import itertools
@@ -34,10 +38,26 @@ SOURCES = {
     "checkpoints-bundle": "The checkpoint",
 }
 # The reading order: a chapter of docs/book, or a source file.
-ORDER = """
-    index ops softmax layer_norm gelu attention cross_entropy gpt2 grad one_token generate train-optim adamw
-    train-trainer text-bpe checkpoints-bundle speed tutorials
-""".split()
+ORDER = [
+    "index",
+    "ops",
+    "softmax",
+    "layer_norm",
+    "gelu",
+    "attention",
+    "cross_entropy",
+    "gpt2",
+    "grad",
+    "one_token",
+    "generate",
+    "train-optim",
+    "adamw",
+    "train-trainer",
+    "text-bpe",
+    "checkpoints-bundle",
+    "speed",
+    "tutorials",
+]
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -419,4 +439,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])

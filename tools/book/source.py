@@ -201,7 +201,7 @@ def tests_of(path, name, through=()):
     A test is one of `ops.gelu` if it, or a helper in its file, mentions gelu, and the file is test_ops.py
     or has imported that name. A function that no test mentions is tested through those that call it.
     """
-    stem, last = Path(path).stem, name.removesuffix(".__init__").split(".")[-1]
+    stem, last = Path(path).stem, re.sub(r"\.__\w+__$", "", name).split(".")[-1]
     home, whole = f"/test_{stem}.py", f"{stem}.{last}"
     found = [
         t

@@ -10,7 +10,12 @@ Needs playwright and what the book needs (`pip install -e ".[browser,book]"`) an
 Each is made by running what it shows, and written to docs/NAME.png.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import html
+import re
 import shutil
 import subprocess
 import sys
@@ -24,10 +29,14 @@ from book import __main__ as book
 from picogpt.explain import cli as explain
 
 REPOSITORY = Path(__file__).parents[2]
-PROMPT = "There was once a king who had a daughter, and the king said to the"
-MISTAKE = "    e = np.exp(x)\n    return e / e.sum()\n"  # softmax over all rows at once
-TERMINAL = """<body style="margin: 0; background: #1b1f24"><pre style="margin: 0; padding: 16px 20px;
-color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace; white-space: pre-wrap">{}</pre></body>"""
+PROMPT = "Once upon a time, there was a little girl named Lily. Lily had a red ball, and she"
+ANSWERS = [  # to the rung of the softmax; the first makes probabilities of all rows together
+    "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum()",
+    "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum(axis=-1, keepdims=True)",
+]
+TERMINAL = """<body style="margin: 0"><pre style="margin: 0; padding: 16px 20px;
+background: #1b1f24; color: #e6edf3; font: 15px/1.5 'DejaVu Sans Mono', monospace;
+white-space: pre-wrap">{}</pre></body>"""
 
 
 def picture_explain(page, folder):
@@ -38,30 +47,30 @@ def picture_explain(page, folder):
 
 def picture_look(page, folder):
     """Picture the beginning of the page that `picogpt.explain` writes."""
-    show_explain(page, folder, 760, 760)
+    show_explain(page, folder, 1000, 1100)
     page.screenshot(path=target("look"))
 
 
 def picture_book(page, folder):
     """Picture the chapter of the softmax, formulas beside the code."""
     book.build(folder)
-    page.set_viewport_size(dict(width=760, height=760))
+    page.set_viewport_size(dict(width=1100, height=1100))  # where the code stands beside the prose
     page.goto(Path(folder, "softmax.html").as_uri())
     page.screenshot(path=target("book"))
 
 
 def picture_rebuild(page, folder):
-    """Picture what the first rung of the exercises says of a usual mistake."""
+    """Picture what the first rung of the exercises says of a usual mistake, and then of a right answer."""
     said = [terminal(folder, "start", "mine")]
     path = Path(folder, "mine", "picogpt", "ops.py")
-    text = path.read_text(encoding="utf-8")
-    head, rest = text.split("def softmax(", 1)
-    body = rest.replace("    raise NotImplementedError", MISTAKE.rstrip("\n"), 1)
-    path.write_text(f"{head}def softmax({body}", encoding="utf-8")
-    said.append(terminal(path.parents[1], "check"))
+    empty = path.read_text(encoding="utf-8")
+    for answer in ANSWERS:
+        written = re.sub(r"    raise .*softmax is not written.*", answer, empty, count=1)
+        path.write_text(written, encoding="utf-8")
+        said.append(f"\n  ...{answer.rpartition(chr(10))[2]}\n\n" + terminal(path.parents[1], "check"))
     page.set_viewport_size(dict(width=760, height=760))
-    page.set_content(TERMINAL.format(html.escape("\n".join(said))))
-    page.screenshot(path=target("rebuild"))
+    page.set_content(TERMINAL.format(html.escape("".join(said))))
+    page.locator("pre").screenshot(path=target("rebuild"))
 
 
 def show_explain(page, folder, width, height):
@@ -96,7 +105,7 @@ def main(names):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name in names or PICTURES:
-            page = browser.new_page(device_scale_factor=1.5 if name == "explain" else 1)
+            page = browser.new_page(device_scale_factor=dict(explain=1.5, look=0.75, book=0.75).get(name, 1))
             with tempfile.TemporaryDirectory() as folder:
                 PICTURES[name](page, folder)
             page.close()
@@ -104,4 +113,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])

@@ -2,13 +2,8 @@
 
 usage: python tools/verify [flags]
 
-  --model NAME      124M, 355M, 774M or 1558M, if it is there (nothing is downloaded), or a folder. Without
-                    it: 124M if it is there, else the small model that comes with picogpt
-  --models_dir DIR  where downloaded models are (models)
-  --goldens FOLDER  what is known of the model: golden_greedy.json, golden_numbers.json, golden_files.json
-                    (what tests/references has of a model of this name)
-  --report FILE     write a page to hand out as well: .md or .html
-  -h, --help        this page
+{flags}
+  -h, --help          this page
 
 Seven rungs, each a comparison with something made without picogpt: gradients with their definition, all
 computations with PyTorch, gradients with jax.grad, the tokenizer with tiktoken, files with checksums, texts
@@ -18,13 +13,18 @@ a text, which rounding decides, is reported and fails nothing.
 Exit codes: 0 nothing failed, 1 a rung failed, or there is no such model; 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import inspect
 import sys
 from pathlib import Path
+from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import each other by name
 from picogpt import cli
-from picogpt.system import command
+from picogpt.system import command, flags
 from verify import computation
 from verify import report as verify_report
 from verify import weights as verify_weights
@@ -41,7 +41,22 @@ RUNGS = {
 INSTALL = {"torch": "pip install torch==2.13.0", "jax": "pip install jax", "tiktoken": "pip install tiktoken"}
 
 
-def verify(*, model: str | None = None, models_dir: str = "models", goldens: str = "", report: str = ""):
+def verify(
+    *,
+    model: Annotated[
+        str | None,
+        "124M, 355M, 774M or 1558M, if it is there (nothing is downloaded), or a folder. Without it: 124M if"
+        " it is there, else the small model that comes with picogpt",
+    ] = None,
+    models_dir: flags.ModelsDir = "models",
+    goldens: Annotated[
+        str,
+        "FOLDER",
+        "what is known of the model: golden_greedy.json, golden_numbers.json, golden_files.json (what"
+        " tests/references has of a model of this name)",
+    ] = "",
+    report: Annotated[str, "FILE", "write a page to hand out as well: .md or .html"] = "",
+):
     """Climb all rungs as the docstring of this module says; these are the command's flags."""
     if report and not report.endswith((".md", ".html")):
         command.usage_error(f"--report must end in .md or .html, not {report}")

@@ -47,8 +47,8 @@ def keep_top_p(logits, p, rule="openai"):
     return np.where(logits < smallest, -np.inf, logits)
 
 
-def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai"):
-    if temperature == 0:
+def sample(logits, choice, rngs):
+    if choice.temperature == 0:
         # wrong: if True:
         # The likeliest token is always taken; only temperature 0 does that.
         # wrong: if False:
@@ -56,17 +56,17 @@ def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai
         return logits.argmax(axis=-1)
         # wrong: return logits.argmax()
         # argmax without an axis looks through all rows at once; each row has a choice of its own: axis=-1.
-    logits = logits / temperature
-    # wrong: logits = logits * temperature
+    logits = logits / choice.temperature
+    # wrong: logits = logits * choice.temperature
     # Multiplied by the temperature; the logits are divided by it.
     # wrong: logits = logits
     # The temperature is ignored: the logits are divided by it.
-    logits = keep_top_p(keep_top_k(logits, top_k), top_p, top_p_rule)
-    # wrong: logits = keep_top_k(keep_top_p(logits, top_p, top_p_rule), top_k)
+    logits = keep_top_p(keep_top_k(logits, choice.top_k), choice.top_p, choice.top_p_rule)
+    # wrong: logits = keep_top_k(keep_top_p(logits, choice.top_p, choice.top_p_rule), choice.top_k)
     # top_p comes before top_k; OpenAI's order is temperature, top_k, top_p.
-    # wrong: logits = keep_top_p(logits, top_p, top_p_rule)
+    # wrong: logits = keep_top_p(logits, choice.top_p, choice.top_p_rule)
     # top_k is ignored.
-    # wrong: logits = keep_top_k(logits, top_k)
+    # wrong: logits = keep_top_k(logits, choice.top_k)
     # top_p is ignored.
     cumulative = softmax(logits).cumsum(axis=-1)
     cumulative = cumulative / cumulative[:, -1:]

@@ -23,10 +23,10 @@ def keep_top_p(logits, p, rule="openai"):
     return kept
 
 
-def sample(logits, rngs, temperature=1.0, top_k=0, top_p=1.0, top_p_rule="openai"):
-    if temperature == 0:
+def sample(logits, choice, rngs):
+    if choice.temperature == 0:
         return np.array([np.argmax(row) for row in logits])
-    logits = keep_top_k(logits / temperature, top_k)
-    logits = logits if top_p == 1 else keep_top_p(logits, top_p, top_p_rule)
+    logits = keep_top_k(logits / choice.temperature, choice.top_k)
+    logits = logits if choice.top_p == 1 else keep_top_p(logits, choice.top_p, choice.top_p_rule)
     noise = np.array([rng.gumbel(size=logits.shape[-1]) for rng in rngs])
     return (logits + noise).argmax(axis=-1)

@@ -1,17 +1,22 @@
-"""Make docs/rooms.md: every file of the package in its room, and what it says of itself.
+"""Make the tables of files: docs/rooms.md, and the lengths in README's reading order.
 
-usage: python tools/docs/rooms.py
+usage: python tools/docs/files.py
 
-The rooms stand in the order of ORDER, the files in that of the alphabet; the sentences are those with which
-the files begin. So nothing on the page was typed twice.
+docs/rooms.md has every file of the package in its room, with the sentence with which it begins; the rooms
+stand in the order of ORDER. So nothing in these tables was typed twice.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import ast
+import re
 import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGE, PAGE = REPOSITORY / "picogpt", REPOSITORY / "docs" / "rooms.md"
+PACKAGE, ROOMS, README = REPOSITORY / "picogpt", REPOSITORY / "docs" / "rooms.md", REPOSITORY / "README.md"
 PATH = ["pico", "ops", "gpt2", "grad", "generate"]  # the reading path
 ORDER = [
     *("params", "speed", "train", "text", "checkpoints", "descendants", "finetune", "evaluate", "explain"),
@@ -19,7 +24,7 @@ ORDER = [
 ]
 HEAD = """# The rooms, file by file
 
-`tools/docs/rooms.py` makes this page from the first sentences of the files.
+`tools/docs/files.py` makes this page from the first sentences of the files.
 [`test_layout.py`](../tests/repository/test_layout.py) holds which may import which, and how long each may
 be: it is the shortest description of the architecture.
 
@@ -39,8 +44,8 @@ def table(paths):
     return "\n".join(["| | |", "|---|---|", *rows, ""])
 
 
-def page():
-    """Return the page: the reading path, then each room."""
+def rooms_page():
+    """Return docs/rooms.md: the reading path, then each room."""
     top = [PACKAGE / f"{name}.py" for name in PATH]
     rest = [path for path in files(PACKAGE) if path not in top]
     parts = [HEAD, table(top), "Beside it:\n", table(rest)]
@@ -61,7 +66,18 @@ def files(folder):
     return sorted(path for path in folder.glob("*.py") if not path.name.startswith("__"))
 
 
+def readme(text):
+    """Return README with the lengths of the files in its reading order as they are."""
+
+    def row(match):
+        lines = (REPOSITORY / match[2]).read_text(encoding="utf-8").splitlines()
+        return f"{match[1]}({match[2]}) | {len(lines)} |"
+
+    return re.sub(r"^(\| \[`\w+\.py`\])\((\S+)\) \| \d+ \|", row, text, flags=re.MULTILINE)
+
+
 if __name__ == "__main__":
     if sys.argv[1:]:
         sys.exit(__doc__)
-    PAGE.write_text(page(), encoding="utf-8")
+    ROOMS.write_text(rooms_page(), encoding="utf-8")
+    README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
