@@ -32,7 +32,7 @@ HOUSE = dict(
     ),
     checkpoints=dict(
         names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=155, huggingface=175,
-        generation_config=135, weights=280,
+        peft=190, generation_config=135, weights=300,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     generate=275,
