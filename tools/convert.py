@@ -22,12 +22,12 @@ from typing import Annotated
 import numpy as np
 from formats import llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command, flags, folders
-from picogpt.system.files import atomic_write
+from picogpt.system.files import SMALL, atomic_write, read_bytes
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
@@ -35,7 +35,7 @@ from picogpt.text.chars import CharEncoder
 WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
 MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
-MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
+MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin"  # what a killed conversion may leave
 
 
 def convert(
@@ -71,6 +71,9 @@ def convert(
         OneOf("tanh", "erf"),
         "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
     ] = None,
+    bfloat16: Annotated[
+        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
+    ] = False,
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -79,6 +82,8 @@ def convert(
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
     command.check(convert, locals())
+    if bfloat16 and to != "picogpt":
+        command.usage_error(f"--bfloat16 has no effect with --to {to}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
@@ -93,7 +98,12 @@ def convert(
             folders.hold(folder, WHOLE)
             destination(source, out, to)  # nobody else has come first
             folders.clear(folder, MADE.split())
-        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder)
+        said = source / generation_config.FILE
+        if to in ("picogpt", "hf") and said.is_file() and folder != source:
+            with atomic_write(folder / generation_config.FILE) as file:
+                file.write(read_bytes(said, SMALL))
+        more = dict(bfloat16=True) if bfloat16 else {}
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
@@ -165,11 +175,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder):
+def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams)
-    weights.save(folder, params, hparams, encoder)
+        return weights.save_params(folder, params, hparams, bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16)
     return folder / weights.WEIGHTS
 
 

@@ -124,6 +124,24 @@ def parse_header(path, header):
     return entries, metadata, n_bytes
 
 
+def to_bf16(array):
+    """Round a float32 array to bfloat16: the upper half of its bits, to nearest, ties to even.
+
+    >>> to_bf16(np.float32([1, 1 + 2**-8, 1 + 2**-7])).view(np.uint16)
+    array([16256, 16256, 16257], dtype=uint16)
+    """
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    odd = (bits >> 16) & 1  # of a tie's two neighbours the one whose last bit is 0 is taken
+    return ((bits + (0x7FFF + odd)) >> 16).astype(np.uint16).view(BF16)
+
+
+def from_bf16(array, out):
+    """Widen a bfloat16 array into the float32 array `out`: no number changes."""
+    bits = out.view(np.uint32)
+    bits[...] = array["bf16"]
+    bits <<= 16
+
+
 def write(path, tensors, metadata=None):
     """Write {name: array} and a dict of strings to `path`, which then has all of it or what it had before.
 

@@ -3,15 +3,22 @@
 The parameters before `*` in the function's signature may be given by place, all of them as flags. The types
 say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
 of the function's module, with the flags in place of {flags}.
+
+python-fire makes the call from the flags. Left alone it would evaluate texts as Python and guess at flags that
+do not exist. So the words are checked here first and written out as --flag=value, and fire is told how to
+read each.
 """
 
 import difflib
+import functools
 import importlib.util
 import inspect
 import json
 import logging
 import sys
 import warnings
+
+import fire
 
 import picogpt
 from picogpt.system import interrupt, terminal
@@ -42,8 +49,13 @@ def code_of(function, argv, aliases, config):
     try:
         flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases, config)
         known, settings = parameters(function), settings_of(function)
-        values = {name: parse(known[name], text) for name, text in flags.items()}
-        function(settings(**values)) if settings else function(**values)
+
+        def call(**values):
+            function(settings(**values)) if settings else function(**values)
+
+        readers = {name: functools.partial(parse, known[name]) for name in flags}
+        fire.decorators.SetParseFns(**readers)(call)
+        fire.Fire(call, command=[f"--{name}={text}" for name, text in flags.items()])
         sys.stdout.flush()
     except BrokenPipeError:
         terminal.discard(sys.stdout)

@@ -313,7 +313,7 @@ def assert_documented(function, page):
         shown = rf"  {name.upper()} " if flag.by_place else rf"  (-\w, )?--{name}\b"
         [paragraph] = [p for p in paragraphs if re.match(shown, p)]
         default = flag.usual
-        if type(default) in (int, float) or name in ("out", "top_p_rule", "gelu", "schedule"):
+        if type(default) in (int, float) or name in ("out", "gelu", "schedule"):
             assert re.search(rf"[( ]{re.escape(str(default).removesuffix('.0'))}[;:,)]", paragraph), name
 
 

@@ -29,7 +29,7 @@ from book import __main__ as book
 from picogpt.explain import cli as explain
 
 REPOSITORY = Path(__file__).parents[2]
-PROMPT = "There was once a king who had a daughter, and the king said to the"
+PROMPT = "Once upon a time, there was a little girl named Lily. Lily had a red ball, and she"
 ANSWERS = [  # to the rung of the softmax; the first makes probabilities of all rows together
     "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum()",
     "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum(axis=-1, keepdims=True)",

@@ -6,8 +6,8 @@ usage: python tools/verify/kills.py [COMMAND ...] [--n N] [--seed N]
   --n N            how many times each is killed (50)
   --seed N         of the moments (0)
 
-Each command is run once to its end. Then it is started again and again in an empty folder, killed by SIGKILL
-at a moment drawn from the time that it takes, and called once more: with --resume where there is a state, else
+Each command is run once to its end. Then it is started again and again in an empty folder, killed by
+SIGKILL at a moment drawn from the time that it takes, and called once more: with --resume where there is a state, else
 as before. Its folder must then hold the same files with the same sha256, but for times, and no others. The
 states are saved after each update, so that many of the moments lie amid a save.
 
@@ -190,7 +190,7 @@ def contents(folder):
 
 
 def kill(function, n, rng):
-    """Kill a command n times; return how often nothing was there, or something, and how often all was right."""
+    """Kill a command n times; return how often nothing was there, or some, and how often all came right."""
     seconds, right = run_to_its_end(function, "whole"), contents("whole")
     counts = dict(begun=0, resumed=0, same=0)
     for _ in range(20 * n):
