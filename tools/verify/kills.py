@@ -7,9 +7,9 @@ usage: python tools/verify/kills.py [COMMAND ...] [--n N] [--seed N]
   --seed N         of the moments (0)
 
 Each command is run once to its end. Then it is started again and again in an empty folder, killed by
-SIGKILL at a moment drawn from the time that it takes, and called once more: with --resume where there is a state, else
-as before. Its folder must then hold the same files with the same sha256, but for times, and no others. The
-states are saved after each update, so that many of the moments lie amid a save.
+SIGKILL at a moment drawn from the time that it takes, and called once more: with --resume where there is a
+state, else as before. Its folder must then hold the same files with the same sha256, but for times, and no
+others. States are saved after each update, so that many of the moments lie amid a save.
 
 The commands run in forks of this process, which spares them the imports, during which they write nothing. Not
 for Windows, which has no forks. Exit codes: 0 all the same, 1 not so, 2 wrong usage.
