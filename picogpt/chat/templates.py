@@ -1,8 +1,8 @@
 r"""The form of a conversation: how turns become the one text that a model continues.
 
-A turn is [what the user said, what the model answered]; the last has no answer yet. A template is a pattern
-such as "User: {user}\nBot:", a text that simply goes on, or the chat template of a model's tokenizer, which is
-in the Jinja language, as Hugging Face's are.
+A turn is [what the user said, what the model answered]; the last has no answer yet. A template is a
+pattern such as "User: {user}\nBot:", a text that simply goes on, or the chat template of a model's tokenizer,
+which is in the Jinja language, as Hugging Face's are.
 """
 
 import json

@@ -37,19 +37,18 @@ HOUSE = dict(
     speed=dict(prefill=75, guess=125, shards=80),
     generate=265,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=310,
+    cli=340,
     __main__=25,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
-    model=90,
     train=dict(
         optim=110, settings=200, schedule=40, state=80, journal=75, parallel=115, trainer=205, prepare=130,
         cli=70, runs=250, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
-        page=60, learning=190, live=200, cli=150, __main__=10,
+        page=60, learning=190, live=200, cli=155, __main__=10,
     ),
-    chat=dict(templates=165, talk=110, session=115, cli=60, __main__=10),
+    chat=dict(templates=165, talk=110, model=90, session=115, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
