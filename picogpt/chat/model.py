@@ -4,8 +4,8 @@
 >>> model = picogpt.load("tales")
 >>> text = model.generate("Once upon a time", n=5)
 
-Each method is a few lines over `generate.py`, `gpt2.py` and the tokenizer; `params`, `hparams` and
-`encoder` are there for all else.
+Each method is a few lines over `generate.py`, `gpt2.py` and the tokenizer; `params`, `hparams` and `encoder`
+are there for all else.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picogpt.chat import talk
 from picogpt.checkpoints import weights
 from picogpt.evaluate.scoring import rolling_log_probs
 from picogpt.generate import Choice, stream
@@ -37,7 +36,7 @@ class Model:
     def stream(self, prompt: str = "", n: int = 40, stop: tuple = (), **choice) -> Iterator[str]:
         """Yield the continuation of a prompt piece by piece, as it arises.
 
-        It has at most `n` tokens and ends before the first of the texts in `stop`. choice: temperature,
+        It has at most `n` tokens and ends before the first of the texts in `stop`. **choice: temperature,
         top_k, top_p, top_p_rule, seed, see `generate.Choice`; greedy if none is given. ValueError for a
         prompt longer than the context, or a choice that means nothing.
         """
@@ -73,6 +72,8 @@ class Model:
         `template` is the form of a turn, such as "User: {user}\nBot:"; without it, the model's own, if its
         folder has one. settings: n, and the choice of each token. See chat/talk.py.
         """
+        from picogpt.chat import talk  # which takes a Model
+
         return talk.Chat(self, talk.choose_template(self, template), **settings)
 
 

@@ -26,7 +26,7 @@ class Chat:
         self.set(**choice)
 
     def say(self, user):
-        """Yield the answer piece by piece; what has come of it is in the turns, also if nobody reads on."""
+        """Yield the answer piece by piece; what has come of it is remembered, even if nobody reads on."""
         self.turns.append([user, ""])
         try:
             ids = self.ids(self.n)
@@ -86,5 +86,5 @@ def choose_template(model, pattern=None):
         return own
     raise ValueError(
         f"{Path(model.name).name} has no chat template of its own: give one with --template, such as"
-        r" 'User: {user}\nBot:'"
+        " 'User: {user}\\nBot:'"
     )

@@ -1,76 +1,18 @@
-"""Sessions through a pseudo-terminal: what is typed, what is shown, Ctrl-C and Ctrl-D, and those of docs/chat.md."""
+"""Sessions through a pseudo-terminal: what is typed, what is shown, Ctrl-C and Ctrl-D, the docs."""
 
-import os
-import re
-import select
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from processes import run_python
+from terminal import SIGN, Terminal, sessions, words_of
 
 import picogpt
 from picogpt.chat import session
 from picogpt.chat.talk import Chat
 from picogpt.explain.prompts import FIRST
 
-pty = pytest.importorskip("pty", reason="a pseudo-terminal is of POSIX systems")
-REPOSITORY = Path(__file__).parents[2]
-SIGN = "> "
-
-
-class Terminal:
-    """A program in a pseudo-terminal, as a person sits before it."""
-
-    def __init__(self, *words, folder):
-        self.screen, program = pty.openpty()
-        environment = os.environ | dict(PYTHONPATH=str(REPOSITORY), TERM="dumb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *words], cwd=folder, env=environment, start_new_session=True,
-            stdin=program, stdout=program, stderr=subprocess.PIPE, preexec_fn=take_terminal,
-        )  # fmt: skip
-        os.close(program)
-
-    def read(self, end, seconds=200):
-        """Return what is shown until it ends so."""
-        shown, until = "", time.monotonic() + seconds
-        while not shown.endswith(end):
-            ready, _, _ = select.select([self.screen], [], [], max(0, until - time.monotonic()))
-            if not ready:
-                raise AssertionError(f"{shown!r} does not end with {end!r}")
-            try:
-                shown += os.read(self.screen, 10_000).decode().replace("\r\n", "\n")
-            except OSError:  # its other end is closed
-                break
-        return shown
-
-    def type(self, text):
-        """Type a line."""
-        os.write(self.screen, text.encode() + b"\n")
-
-    def press(self, key):
-        """Press a key with Control."""
-        os.write(self.screen, bytes([ord(key) - ord("A") + 1]))
-
-    def end(self):
-        """Press Ctrl-D; return the exit code and what went to stderr."""
-        self.press("D")
-        said = self.process.stderr.read().decode()
-        code = self.process.wait(60)
-        self.process.stderr.close()
-        os.close(self.screen)
-        return code, said
-
-
-def take_terminal():
-    """Make the pseudo-terminal that of the new session, so that Ctrl-C in it is a signal."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+pytest.importorskip("pty", reason="a pseudo-terminal is of POSIX systems")
 
 
 @pytest.fixture
@@ -130,19 +72,10 @@ def test_a_scheduler_that_ends_the_process_ends_the_session(sit):
 
 
 def test_commands_do_what_they_say_and_say_what_they_cannot(tmp_path):
-    lines = ["/top", FIRST, "/top", "/set temperature .7", "/set temperature hot", "/set hue 3", "/explain page.html",
-             "/nonsense", "//top is text", "/help"]  # fmt: skip
-    done = run_python(
-        "-m",
-        "picogpt",
-        "-i",
-        "--model",
-        "tales",
-        "--n",
-        "3",
-        folder=tmp_path,
-        stdin="\n".join(lines).encode(),
-    )
+    lines = ["/top", FIRST, "/top", "/set temperature .7", "/set temperature hot", "/set hue 3"]
+    lines += ["/explain page.html", "/nonsense", "//top is text", "/help"]
+    command, stdin = ["-m", "picogpt", "-i", "--model", "tales", "--n", "3"], "\n".join(lines).encode()
+    done = run_python(*command, folder=tmp_path, stdin=stdin)
     assert done.code == 0
     model = picogpt.load("tales")
     best = model.logits("")[-1].argmax()
@@ -164,9 +97,9 @@ def test_the_five_likeliest_are_the_models(capsys):
     chat.turns.append([FIRST, ""])
     lines = list(session.top(chat))
     logits = model.logits(FIRST)[-1].astype(float)
-    probs = sorted(pytest.importorskip("numpy").exp(logits - logits.max()), reverse=True)
+    sums = np.sort(np.exp(logits - logits.max()))[::-1]
     assert [line.split("%")[0].strip() for line in lines] == [
-        f"{100 * p / sum(probs):.2f}" for p in probs[:5]
+        f"{100 * p:.2f}" for p in (sums / sums.sum())[:5]
     ]
 
 
@@ -187,17 +120,9 @@ def test_chat_without_a_template_says_the_remedy(tmp_path):
     )
 
 
-def sessions():
-    """Return (command, [(typed, shown)]) of each session in docs/chat.md."""
-    text = (REPOSITORY / "docs" / "chat.md").read_text(encoding="utf-8")
-    for block in re.findall(r"```console\n\$ python -m (.*?)```", text, re.DOTALL):
-        command, *parts = re.split(r"^> ", block, flags=re.MULTILINE)
-        yield command.strip(), [part.partition("\n")[::2] for part in parts]
-
-
 @pytest.mark.parametrize(("command", "turns"), sessions(), ids=lambda x: x if isinstance(x, str) else "")
 def test_the_sessions_in_the_docs_are_what_a_terminal_shows(sit, command, turns):
-    terminal = sit(*(word.replace("models/tales", "tales") for word in re.findall(r"'[^']*'|\S+", command)))
+    terminal = sit(*words_of(command))
     for typed, shown in turns[:-1]:
         terminal.type(typed)
         assert terminal.read("\n" + SIGN) == f"{typed}\n{shown}{SIGN}"
