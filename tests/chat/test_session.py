@@ -3,6 +3,7 @@
 import signal
 import time
 
+import numpy as np
 import pytest
 from processes import run_python
 from terminal import SIGN, Terminal, sessions, words_of
