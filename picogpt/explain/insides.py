@@ -1,7 +1,7 @@
 """What a model does while it reads a text: where it looks, what each layer adds, what it would say by then.
 
 All of it comes from `acts`, which `gpt2([ids], params, n_head, acts=acts)` leaves for one text of T tokens.
-`explain.py` shows it.
+`explain/cli.py` shows it.
 """
 
 import numpy as np
