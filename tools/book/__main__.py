@@ -29,9 +29,10 @@ from picogpt.system import command
 from picogpt.system.files import atomic_write
 
 
-def build(out):
+def build(out, sample=""):
     """Write all pages into the folder `out`; return {name of a file: its text}.
 
+    `sample` is the address of a page of picogpt.explain to which the first page leads.
     A chapter that quotes, names or prints what is not so is a ValueError, and nothing is written.
     """
     chapters = source.chapters()
@@ -44,7 +45,7 @@ def build(out):
     for name, body in bodies.items():
         asked = pages.functions_of(path_of(name)) if name in SOURCES else pages.quoted(body)
         body = pages.ending(body, asked) if name not in ("index", "glossary") else body
-        files[f"{name}.html"] = pages.whole_page(name, titles, minutes, body)
+        files[f"{name}.html"] = pages.whole_page(name, titles, minutes, body, sample)
     todo += [path for text in files.values() for path in pages.needs(text)[0]]
     while todo:  # pages of tests and documents may name more files
         path = todo.pop()
@@ -53,7 +54,7 @@ def build(out):
             files[page_name(path)] = pages.whole_page(path, titles, minutes, body)
             todo += pages.needs(body)[0]
             pictures |= set(pages.needs(body)[1])
-    check_links(files, {Path(path).name for path in pictures})
+    check_links(files, {sample} | {Path(path).name for path in pictures})
     Path(out).mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         with atomic_write(Path(out, name)) as file:
@@ -78,13 +79,14 @@ def check_links(files, pictures=()):
 def book(
     *,
     out: Annotated[str, "DIR", "where the pages go; begin with index.html"] = "build/book",
+    sample: Annotated[str, "PAGE", "a page of picogpt.explain, beside the others, to lead to"] = "",
     open: Annotated[bool, "show it in a browser"] = False,
 ):
     """Do as the docstring of this module says."""
     folder, began = Path(out).resolve(), time.perf_counter()
     os.chdir(source.REPOSITORY)  # where the examples look for their files
     try:
-        files = build(folder)
+        files = build(folder, sample)
     except ModuleNotFoundError as error:
         raise ValueError(f'{error.name} is missing: pip install -e ".[book]"') from error
     took = time.perf_counter() - began

@@ -8,13 +8,18 @@ import functools
 import re
 
 import numpy as np
+
 from book.source import read
 from book.svg import WIDTH, Drawing
-
 from picogpt.checkpoints import weights
 from picogpt.generate import keep_top_k, keep_top_p
 from picogpt.gpt2 import KVCache, gpt2
-from picogpt.grad import cross_entropy_backward, gelu_backward, layer_norm_backward, transformer_block_backward
+from picogpt.grad import (
+    cross_entropy_backward,
+    gelu_backward,
+    layer_norm_backward,
+    transformer_block_backward,
+)
 from picogpt.ops import attention_probs, causal_mask, cross_entropy, gelu, layer_norm, softmax
 from picogpt.params.tree import flatten
 from picogpt.train.optim import SCHEDULES, adamw_init, adamw_step, learning_rate
@@ -95,8 +100,9 @@ def model():
     d.text(x, 456, f"logits [T, {V:,}]", "middle")
     d.description = (
         f"Token ids become rows of {C} numbers, the stream. In each of {L} blocks attention, behind the norm"
-        " ln_1, reads the stream and adds to it, then the feed-forward layer behind ln_2. After the last block a norm"
-        f" and a product with the embedding make {V:,} logits for each token. The bundled model has {size(params)} numbers."
+        " ln_1, reads the stream and adds to it, then the feed-forward layer behind ln_2. After the"
+        f" last block a norm and a product with the embedding make {V:,} logits for each token."
+        f" The bundled model has {size(params)} numbers."
     )
     return d
 
@@ -122,7 +128,7 @@ def softmax_drawing():
 
 
 def curves(d, x, functions, box, limits):
-    """Draw functions over x into a box (left, top, width, height) with the limits of y; each has its class."""
+    """Draw functions over x, each with its class, into a box (left, top, width, height)."""
     (left, top, width, height), (low, high) = box, limits
     across = left + (x - x[0]) / (x[-1] - x[0]) * width
     zero = top + height * high / (high - low)
@@ -144,8 +150,9 @@ def gelu_drawing():
     d.text(350, 128, "its slope", "end", "second-word")
     d.text(250, 60, "relu, faint", "end", "soft")
     d.description = (
-        f"gelu follows 0 on the left and x on the right. Its lowest value is {y.min():.2f} at x = {x[y.argmin()]:.1f}; its"
-        f" slope rises from 0 to {slope.max():.2f} at x = {x[slope.argmax()]:.1f} and comes back to 1."
+        f"gelu follows 0 on the left and x on the right. Its lowest value is {y.min():.2f} at x ="
+        f" {x[y.argmin()]:.1f}; its slope rises from 0 to {slope.max():.2f} at x = {x[slope.argmax()]:.1f},"
+        " and comes back to 1."
     )
     return d
 
@@ -168,9 +175,10 @@ def attention():
     hidden = causal_mask(len(words), len(words), np.float32) < 0
     d.cells(80, 70, cell, probs, hidden)
     most = [(words[i], words[int(row.argmax())], row.max()) for i, row in enumerate(probs)][1:]
+    said = "; ".join(f"{q} most at {k}, {p:.0%}" for q, k, p in most)
     d.description = (
-        "A row for each token, a square for each token that it may look at, the fuller the more it looks; later ones"
-        " are crossed out by the mask. " + "; ".join(f"{q} looks most at {k}, {p:.0%}" for q, k, p in most) + "."
+        "A row for each token, a square for each token that it may look at, the fuller the more it looks;"
+        f" later ones are crossed out by the mask. {said}."
     )
     return d
 
@@ -187,9 +195,9 @@ def mask():
         d.cells(x, 26, 19, np.full(table.shape, 0.7), table < 0)
     d.text(14, 140, "full: 0, the query sees the key; crossed: -1e10, it does not", class_="soft")
     d.description = (
-        "Three tables of queries, downwards, and keys, to the right. Five tokens at once: a triangle, each sees itself"
-        " and those before. Two tokens after three in a cache: the last two rows of that triangle. With two tokens of"
-        " padding the first two columns are hidden as well."
+        "Three tables of queries, downwards, and keys, to the right. Five tokens at once: a triangle, each"
+        " sees itself and those before. Two tokens after three in a cache: the last two rows of that"
+        " triangle. With two tokens of padding the first two columns are hidden as well."
     )
     return d
 
@@ -238,7 +246,9 @@ def stream():
         d.text(250, y + 15, f"{word}  {p:.0%}", class_="small")
         said.append(f"after {name}: length {lengths[n]:.1f}, {word} {p:.0%}")
     d.text(12, 46 + 38 * len(acts), "each block adds; the head can read the stream anywhere", class_="soft")
-    d.description = "The residual stream of the last token, read by the head at each stage; " + "; ".join(said) + "."
+    d.description = (
+        f"The residual stream of the last token, read by the head at each stage; {'; '.join(said)}."
+    )
     return d
 
 
@@ -277,7 +287,8 @@ def layer_norm_drawing():
     d = Drawing("layer_norm", "A row before and after layer_norm", 168)
     for left, row, title in ((14, x, "before"), (204, y, "after")):
         zero, unit = 110, 12
-        d.text(left + 80, 16, f"{title}: mean {abs(row.mean()):.2f}, deviation {row.std():.2f}", "middle", "small")
+        moments = f"{title}: mean {abs(row.mean()):.2f}, deviation {row.std():.2f}"
+        d.text(left + 80, 16, moments, "middle", "small")
         for j, value in enumerate(row):
             top = zero - unit * max(value, 0)
             d.box(left + j * 20, top, 16, unit * abs(value), 0.7)
@@ -285,8 +296,8 @@ def layer_norm_drawing():
         d.line([(left - 4, zero - unit * row.mean()), (left + 162, zero - unit * row.mean())], "second")
     d.text(14, 160, "the line is the mean; shape and order stay", class_="soft")
     d.description = (
-        f"Eight numbers with mean {x.mean():.2f} and deviation {x.std():.2f}; after the norm the same shape around 0"
-        f" with deviation 1: {', '.join(f'{v:.2f}' for v in y)}."
+        f"Eight numbers with mean {x.mean():.2f} and deviation {x.std():.2f}; after the norm the same shape"
+        f" around 0 with deviation 1: {', '.join(f'{v:.2f}' for v in y)}."
     )
     return d
 
@@ -299,7 +310,6 @@ def loss():
     probs, target = softmax(logits), ids[-1]
     order = list(np.argsort(-probs)[:6])
     order = order if target in order else [*order[:5], target]
-    few = logits[order]
     dlogits = cross_entropy_backward(1.0, logits[None], np.array([target]))[0]
     d = Drawing("loss", "What was predicted, and where the gradient pulls", 60 + 26 * len(order))
     d.text(12, 16, "next token", class_="soft")
@@ -315,10 +325,12 @@ def loss():
         d.text(304 if g < 0 else 304 + 70 * g, y + 14, f"{g:+.2f}", class_="soft")
     d.line([(300, 22), (300, 26 + 26 * len(order))])
     value = float(cross_entropy(logits[None], np.array([target])))
-    d.text(12, 50 + 26 * len(order), f'"{encoder.decode([target]).strip()}" came: the loss is {value:.2f} nats', class_="soft")
+    came = encoder.decode([target]).strip()
+    d.text(12, 50 + 26 * len(order), f'"{came}" came: the loss is {value:.2f} nats', class_="soft")
     d.description = (
-        f"After Once upon a time there the model gives {encoder.decode([target]).strip()} {probs[target]:.2f}, a loss of {value:.2f}"
-        f" nats. The gradient by its logit is {dlogits[target]:+.2f}, by all others what was predicted; {len(few)} are shown."
+        f"After Once upon a time there the model gives {came} {probs[target]:.2f}, a loss of {value:.2f}"
+        f" nats. The gradient by its logit is {dlogits[target]:+.2f}, by all others what was"
+        f" predicted; {len(order)} are shown."
     )
     return d
 
@@ -354,8 +366,11 @@ def backward():
     d.text(190, y + 19, "head and loss", "middle", "small")
     value = float(cross_entropy(logits, targets))
     d.text(190, y + 48, f"loss {value:.2f} nats", "middle", "soft")
-    said = "; ".join(f"after {s} |x| {a:.1f}, |dx| {b:.3f}" for s, a, b in zip(stages, xs, lengths, strict=True))
-    d.description = f"The stream's length on the way forwards and the gradient's on the way back: {said}; the loss is {value:.2f}."
+    pairs = zip(stages, xs, lengths, strict=True)
+    said = "; ".join(f"after {stage} |x| {a:.1f}, |dx| {b:.3f}" for stage, a, b in pairs)
+    d.description = (
+        f"The stream's length, forwards, and the gradient's, back: {said}; the loss is {value:.2f}."
+    )
     return d
 
 
@@ -394,9 +409,9 @@ def adamw():
     ends = [np.linalg.norm(path[-1]) for path, _ in paths]
     d.text(12, 211, f"distance to the bottom after {steps}: {ends[1]:.2f} and {ends[0]:.2f}", class_="soft")
     d.description = (
-        "Contours of a valley forty times as steep across as along. Gradient descent jumps from wall to wall and"
-        f" creeps along; AdamW, which scales each direction by itself, is {ends[1]:.2f} from the bottom after {steps} steps,"
-        f" gradient descent {ends[0]:.2f}."
+        "Contours of a valley forty times as steep across as along. Gradient descent jumps from wall to wall"
+        f" and creeps along; AdamW, which scales each direction by itself, is {ends[1]:.2f} from the bottom"
+        f" after {steps} steps, gradient descent {ends[0]:.2f}."
     )
     return d
 
@@ -412,7 +427,7 @@ def schedule():
         curves(d, steps, [(rates, "curve")], (x, y, 166, 60), (0, 1.05))
         d.text(x + 83, y + 74, name, "middle", "small")
         said.append(f"{name}: {rates[60]:.2f} at step 60, {rates[-1]:.2f} at the end")
-    d.description = "Warm-up to 1 over 20 steps, then by schedule to step 120 with min_lr 0.1; " + "; ".join(said) + "."
+    d.description = f"Warm-up to 1 over 20 steps, then to step 120 with min_lr 0.1; {'; '.join(said)}."
     return d
 
 
@@ -435,17 +450,18 @@ def top_p():
         for n, (_, left) in enumerate(kept):
             d.text(270 + n * 62, y + 13, "kept" if np.isfinite(left[i]) else "-", "middle", "small")
     counts = [int(np.isfinite(left).sum()) for _, left in kept]
-    d.text(12, 50 + 22 * len(order), f"of {len(probs):,} tokens top_k 4 keeps {counts[0]}, top_p 0.5 keeps {counts[1]}", class_="soft")
-    d.description = "The likeliest tokens: " + ", ".join(
-        f"{encoder.decode([int(i)]).strip()} {probs[i]:.3f}" for i in order
-    ) + f". top_k 4 keeps {counts[0]} of them, top_p 0.5 keeps {counts[1]}."
+    said = f"top_k 4 keeps {counts[0]}, top_p 0.5 keeps {counts[1]}"
+    d.text(12, 50 + 22 * len(order), f"of {len(probs):,} tokens {said}", class_="soft")
+    shown = ", ".join(f"{encoder.decode([int(i)]).strip()} {probs[i]:.3f}" for i in order)
+    d.description = f"The likeliest tokens: {shown}. Of all, {said}."
     return d
 
 
 def bytes_and_time():
     """The time of a token against the bytes of the weights, as docs/speed.md measured them."""
     row = next(line for line in read("docs/speed.md").splitlines() if line.startswith("| parameters |"))
-    found = [(float(t), int(n.replace(",", "")) * 4 / 1e9) for t, n in re.findall(r"([\d.]+) at ([\d,]+\d)", row)]
+    pairs = re.findall(r"([\d.]+) at ([\d,]+\d)", row)  # milliseconds, parameters of 4 bytes
+    found = [(float(ms), int(n.replace(",", "")) * 4 / 1e9) for ms, n in pairs]
     d = Drawing("bytes", "Bytes of the weights, and the time of a token", 210)
     gigabytes, ms = max(g for _, g in found), max(t for t, _ in found)
     d.line([(46, 14), (46, 168), (366, 168)])
@@ -457,15 +473,18 @@ def bytes_and_time():
         d.text(x, 183, f"{g:.1f} GB", "middle", "small")
     rates = [g / t * 1000 for t, g in found]
     d.text(46, 202, f"weights read at {min(rates):.0f} to {max(rates):.0f} GB a second", class_="soft")
-    d.description = "A token takes " + ", ".join(f"{t:g} ms for {g:.2f} GB of weights" for t, g in found) + (
-        f": that is {min(rates):.0f} to {max(rates):.0f} GB a second, nearly in proportion. Measured in docs/speed.md."
+    said = ", ".join(f"{t:g} ms for {g:.2f} GB of weights" for t, g in found)
+    d.description = (
+        f"A token takes {said}: that is {min(rates):.0f} to {max(rates):.0f} GB a second, nearly in"
+        " proportion. Measured in docs/speed.md."
     )
     return d
 
 
 DRAWINGS = dict(
-    model=model, softmax=softmax_drawing, layer_norm=layer_norm_drawing, gelu=gelu_drawing, attention=attention,
-    mask=mask, heads=heads, stream=stream, cache=cache, loss=loss, backward=backward, adamw=adamw,
+    model=model, softmax=softmax_drawing, layer_norm=layer_norm_drawing, gelu=gelu_drawing,
+    attention=attention, mask=mask, heads=heads, stream=stream, cache=cache, loss=loss,
+    backward=backward, adamw=adamw,
     schedule=schedule, top_p=top_p, bytes=bytes_and_time,
 )  # fmt: skip
 BESIDE = {  # a function of a source file, and the drawing that stands beside it

@@ -1,20 +1,24 @@
 """Formulas in the plain text of docstrings, set as MathML: y = g * (x - mean) / sqrt(variance + eps) + b.
 
-The grammar is that of the docstrings. Names are variables if they look like it (`variable`), so that a
-formula in a sentence ends where the sentence goes on. * and a space multiply, ^ is a power, ^T the transposed,
-_ an index, / a fraction, and d before a fraction's two names, as in du/dx, a derivative.
+The grammar is that of the docstrings. Names are variables if they look like it (`is_variable`), so that a
+formula in a sentence ends where the sentence goes on. * and a space multiply, ^ is a power, ^T the
+transposed, _ an index, / a fraction, and du/dx a derivative.
 """
 
 import html
 import re
 
 TOKEN = re.compile(r"\s*(\d+(?:\.\d+)?(?:e-?\d+)?|[A-Za-z]\w*|==|!=|[-+*/^=()\[\],|])")
-VARIABLE = re.compile(r"d?([a-zA-Z]{1,2}|[a-z]\d|log|loss|logits?|scores?|mask|mean|std|variance|eps|targets?)")
+VARIABLE = re.compile(
+    r"d?([a-zA-Z]{1,2}|[a-z]\d|log|loss|logits?|scores?|mask|mean|std|variance|eps|keep|head|layer|scale)"
+)
+GREEK = {"pi": "&#x3C0;", "eps": "&#x3B5;"}
 FUNCTIONS = {"sqrt", "tanh", "exp", "ln", "cos", "erf", "softmax", "gelu", "sum", "mean", "max", "P"}
 LONG = {"weight_decay", "learning_rate", "min_lr", "step", "dlogits", "dnormed", "dscores", "target", "past"}
 NEVER = {"is", "of", "in", "by", "as", "at", "to", "it", "or", "an", "if", "so", "no", "on", "be", "we", "do"}
 BEGINNING = re.compile(  # of a formula in a sentence: an equation, or the softmax of something composed
-    r"(?<![\w`./-])(?:([A-Za-z]\w*(?:/\w+)?(?:\([\w, ]*\)(?:_\w)?)? = )|softmax\((?=[^)]*[/^+]))"
+    r"(?<![\w`./-])(?:([A-Za-z]\w*(?:/\w+)?(?:\([\w, ]*\)(?:_\w)?)? = )"
+    r"|softmax\((?=[^)]*[/^+])|e\^(?=\w))"
 )
 SIGNS = {"*": "&#x22C5;", "-": "&#x2212;"}
 
@@ -46,7 +50,8 @@ class Reader:
     def begins_factor(self):
         """Return whether a factor may begin here."""
         token = self.peek()
-        return token == "(" or token[:1].isdigit() or is_variable(token) or token in FUNCTIONS or token[:4] == "sum_"
+        known = is_variable(token) or token in FUNCTIONS or token.startswith("sum_")
+        return known or token == "(" or token[:1].isdigit()
 
     def equation(self):
         """Read a = b [= c ...]; at least one sign of equality."""
@@ -130,7 +135,7 @@ class Reader:
             self.take(")")
             if token == "sqrt":
                 return f"<msqrt>{inside[0]}</msqrt>"
-            whole = f"<mrow>{name(token)}<mo>(</mo>{'<mo>,</mo>'.join(inside)}<mo>)</mo></mrow>"
+            whole = f"<mrow>{name(token)}<mo>(</mo>{'<mo>,</mo>'.join(inside)}<mo>)</mo> </mrow>"
             index = re.match(r"_([a-z])\b", self.text[self.at :])
             self.at += index.end() if index else 0
             return f"<msub>{whole}{name(index[1])}</msub>" if index else whole
@@ -156,7 +161,12 @@ def name(token):
         stem, index = digit[1], digit[2]
     elif index and (len(stem) > 1 or len(index) > 1):
         stem, index = token, ""
-    shown = f"<mi>{stem}</mi>" if len(stem) == 1 else f'<mi mathvariant="normal">{html.escape(stem)}</mi>'
+    if re.fullmatch("d[a-zA-Z]", stem):
+        shown = f"<mrow><mi>d</mi><mi>{stem[1]}</mi></mrow>"
+    else:
+        slanted = len(stem) == 1 or stem in GREEK
+        upright = "" if slanted else ' mathvariant="normal"'
+        shown = f"<mi{upright}>{GREEK.get(stem, stem)}</mi>"
     return f"<msub>{shown}<mi>{index}</mi></msub>" if index else shown
 
 
@@ -184,21 +194,19 @@ def read(text, equation=True):
 def block(line):
     """Return a line of formulas as HTML, its notes beside them; None if it is no such line.
 
-    dv = p^T dy, dp = dy v^T        notes stand after some spaces, or after the last formula
+    dv = p^T dy, dp = dy v^T        notes stand after some spaces
     """
-    shown, rest = [], line.strip()
-    while rest:
+    line, _, note = re.sub(r",\s+", ", ", line.strip()).partition("   ")
+    shown = []
+    for part in re.split(r", (?![^(]*\))", line):
         try:
-            formula, end = read(rest)
+            formula, end = read(part)
         except NoFormula:
-            break
-        if rest[end:].strip()[:1] not in ("", ",", ";") and not rest[end:].startswith("  "):
-            break
-        shown.append(f"<math>{formula}</math>")
-        rest = re.sub(r"^[,;]\s*", "", rest[end:].strip()) if rest[end : end + 1] in ",;" else rest[end:].strip()
-    if not shown:
-        return None
-    note = f'<span class="note">{html.escape(rest)}</span>' if rest else ""
+            formula, end = "", 0
+        if not shown and end < len(part):
+            return None
+        shown.append(f"<math>{formula}</math>" if end == len(part) else f"<span>{html.escape(part)}</span>")
+    note = f'<span class="note">{html.escape(note.strip())}</span>' if note else ""
     return f'<div class="formula">{" ".join(shown)}{note}</div>'
 
 

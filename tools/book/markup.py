@@ -16,7 +16,7 @@ BOX = re.compile(r" {2,}")  # what parts the columns of an indented block
 
 @cache
 def page_name(path):
-    """Return the name of a file's page: core-test_ops.html of tests/core/test_ops.py, docs-speed.html, ops.html."""
+    """Return the name of a file's page: ops.html of picogpt/ops.py, docs-speed.html of docs/speed.md."""
     path = Path(path)
     room = path.parent.as_posix().replace("picogpt", "").replace("docs/book", "").strip("/").replace("/", "-")
     taken = path.suffix == ".py" and path.parent.name == "picogpt" and path.stem in source.chapters()
@@ -96,7 +96,7 @@ def console(text, caption):
 
 
 def blocks(text):
-    """Return a docstring's paragraphs as lists of lines; the title of a numpydoc section is one of its own."""
+    """Return a docstring's paragraphs as lists of lines; a heading of numpydoc is one of its own."""
     found = []
     for block in re.split(r"\n\s*\n", text):
         lines = block.splitlines()
@@ -127,7 +127,7 @@ def paragraph(lines):
     """Return a paragraph; lines that are formulas stand by themselves."""
     parts, words = [], []
     for line in [*lines, None]:
-        shown = line and re.match(r"\S.{0,24} = ", line) and formulas.block(line)
+        shown = line and re.match(r"\S.{0,24} = ", line) and not line.endswith(".") and formulas.block(line)
         if words and (shown or line is None):
             parts.append(f"<p>{formulas.sentence(' '.join(words), inline)}</p>")
             words = []
@@ -177,7 +177,9 @@ def markdown():
     reader = (
         MarkdownIt("commonmark", {"html": False}).enable("table").use(dollarmath_plugin, renderer=formula)
     )
-    reader.add_render_rule("code_inline", lambda self, tokens, i, options, env: code(tokens[i].content, **env))
+    reader.add_render_rule(
+        "code_inline", lambda self, tokens, i, options, env: code(tokens[i].content, **env)
+    )
     return reader
 
 
@@ -220,7 +222,7 @@ def anchor(heading):
 
 @cache
 def terms():
-    """Return {term in lower case: its place in the glossary}; `softmax, softmaxes` are two spellings of one."""
+    """Return {term in lower case: its place in the glossary}; a heading "head, heads" has two of them."""
     headings = re.findall(r"^## (.+)$", source.chapters()["glossary"], re.MULTILINE)
     return {word.strip().lower(): anchor(heading) for heading in headings for word in heading.split(",")}
 

@@ -8,9 +8,15 @@ from pathlib import Path
 
 from book import drawings, source
 from book.markup import (
-    code_lines, console, docstring, inline, link, markdown, page_name, render, with_terms
+    code_lines,
+    console,
+    docstring,
+    inline,
+    link,
+    markdown,
+    render,
+    with_terms,
 )  # fmt: skip
-
 from picogpt.exercises.lay_out import LADDER
 
 SOURCES = {
@@ -65,7 +71,7 @@ def title(name, chapters):
     return re.match(r"# (.+)", chapters[name])[1]
 
 
-def whole_page(name, titles, minutes, body):
+def whole_page(name, titles, minutes, body, sample=""):
     """Put a page together: the contents, what it says, and the ways on."""
     items = "".join(
         f'<li><a href="{other}.html"{" aria-current=page" if other == name else ""}>{inline(text)}</a>'
@@ -73,7 +79,10 @@ def whole_page(name, titles, minutes, body):
         for other, text in titles.items()
         if other != "index"
     )
-    home, documents = '<a href="index.html">picogpt, the book</a>', link("docs/README.md", text="all pages, by task")
+    home, documents = (
+        '<a href="index.html">picogpt, the book</a>',
+        link("docs/README.md", text="all pages, by task"),
+    )
     nav = f"{home} {documents}<details><summary>Contents</summary><ol>{items}</ol></details>"
     turn = '<a href="index.html">Contents</a>'
     if name in ORDER:
@@ -85,7 +94,8 @@ def whole_page(name, titles, minutes, body):
         )
     if name == "index":
         contents = f'<div class="code"><ol class="contents">{items}</ol>'
-        nav, body = f"picogpt {documents}", body.replace('<div class="code">', contents, 1)
+        shown = f' <a href="{html.escape(sample)}">a prompt, looked into</a>' if sample else ""
+        nav, body = f"picogpt {documents}{shown}", body.replace('<div class="code">', contents, 1)
     return PAGE.format(title=html.escape(titles.get(name, name)), nav=nav, body=body, turn=turn)
 
 
@@ -104,12 +114,13 @@ def minutes(body):
 
 
 def ending(body, functions):
-    """Return a page with its end: how long it takes, and the rungs on which a reader rebuilds its functions."""
+    """Return a page with its end: how long it takes, and how a reader rebuilds its functions."""
     rungs = [rung.name for rung in LADDER.values() if set(functions) & set(map(place_of, rung.functions))]
     said = f"<p>{minutes(body)} minutes to read.</p>"
     if rungs:
         commands = "\n".join(f"python -m picogpt.exercises check {name}" for name in rungs)
-        said += "<p>Rebuild it, in a folder that <code>python -m picogpt.exercises start mine</code> has made:</p>"
+        begin = "<code>python -m picogpt.exercises start mine</code>"
+        said += f"<p>Rebuild it, in a folder that {begin} has made:</p>"
         said += f"<pre>{commands}</pre>"
     return with_terms(body) + row(said, kind="ending")
 
@@ -155,11 +166,9 @@ def drawing(name):
     if name is None:
         return ""
     made = drawings.DRAWINGS[name]()
-    text = html.escape(made.description)
-    return (
-        f'<figure class="drawn">{made}<figcaption>{html.escape(made.title)}<details><summary>in words</summary>'
-        f"{text}</details></figcaption></figure>"
-    )
+    words = f"<details><summary>in words</summary>{html.escape(made.description)}</details>"
+    caption = f"<figcaption>{html.escape(made.title)}{words}</figcaption>"
+    return f'<figure class="drawn">{made}{caption}</figure>'
 
 
 def start(node):
@@ -178,7 +187,9 @@ def beside(path, name, chapters):
     notes = []
     if other := source.mirror(name):
         notes.append(f"Mirror: {link(*other)}")
-    quoting = [c for c, text in chapters.items() if f'data-quoted="{path}#{name}"' in text and c != "glossary"]
+    quoting = [
+        c for c, text in chapters.items() if f'data-quoted="{path}#{name}"' in text and c != "glossary"
+    ]
     if quoting:
         titles = source.chapters()
         links = [f'<a href="{c}.html">{inline(title(c, titles))}</a>' for c in quoting]
@@ -290,5 +301,3 @@ def other_page(path):
     if path.startswith("picogpt/") and path.endswith(".py") and not Path(path).stem.startswith("__"):
         return source_page(path, {})
     return plain_page(path) if path.endswith(".py") else document_page(path)
-
-

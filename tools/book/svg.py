@@ -23,7 +23,8 @@ class Drawing:
 
     def text(self, x, y, words, anchor="start", class_="", **more):
         """Add words; anchor: start, middle or end."""
-        self.add("text", html.escape(str(words)), x=x, y=y, text_anchor=anchor, class_=class_ or "ink", **more)
+        words = html.escape(str(words))
+        self.add("text", words, x=x, y=y, text_anchor=anchor, class_=class_ or "ink", **more)
 
     def box(self, x, y, width, height, share=None, class_="box"):
         """Add a rectangle; with a `share` from 0 to 1 one that is the fuller of colour the larger it is."""
@@ -34,7 +35,8 @@ class Drawing:
 
     def line(self, points, class_="stroke", **more):
         """Add a line through points (x, y)."""
-        self.add("polyline", points=" ".join(f"{short(x)},{short(y)}" for x, y in points), class_=class_, **more)
+        places = " ".join(f"{short(x)},{short(y)}" for x, y in points)
+        self.add("polyline", points=places, class_=class_, **more)
 
     def arrow(self, x1, y1, x2, y2, class_="stroke"):
         """Add an arrow, upwards, downwards or to a side."""
@@ -46,7 +48,7 @@ class Drawing:
         self.add("polygon", points=points, class_=f"{class_} head")
 
     def cells(self, x, y, size, values, hidden=None):
-        """Add a table of squares, each the fuller the larger its value from 0 to 1; hidden ones are crossed."""
+        """Add a table of squares, the fuller the larger the value from 0 to 1; hidden ones are crossed."""
         for i, row in enumerate(values):
             for j, value in enumerate(row):
                 at = (x + j * size, y + i * size)
