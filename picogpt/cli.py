@@ -9,11 +9,13 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   -h, --help          this page
   --version           which picogpt this is
 
+python -m picogpt -i continues line by line; python -m picogpt.chat talks, with a model that was trained to.
+
 examples:
   python -m picogpt "Once upon a time"
-  python -m picogpt "Once upon a time" --n 200 --temperature 0.8 --seed 1
+  python -m picogpt "One day, a cat" --temperature 0.7 --seed 1
   python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
-  cat story.txt | python -m picogpt - --truncate --top_k 40 --n_samples 3
+  cat story.txt | python -m picogpt - --truncate --n 40 --top_k 40 --n_samples 3
 
 PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_URL=https://... a mirror to download from.
 Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),
@@ -21,6 +23,9 @@ the text so far is written.
 """
 
 import contextlib
+import dataclasses
+import importlib
+import json
 import logging
 import logging.handlers
 import sys
@@ -28,20 +33,19 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from tqdm import tqdm
-
+from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
-from picogpt.system import command, flags, machine
-from picogpt.system.signature import Range, Section
-from picogpt.text.data import from_utf8
+from picogpt.system import command, flags, machine, progress
+from picogpt.system.signature import Range, Section, Usual
+from picogpt.text.data import END, from_utf8
 from picogpt.text.stop import stop_at, until
 
 log = logging.getLogger("picogpt")
-ALIASES = dict(model_size="model", n_tokens_to_generate="n", v="verbose")
+ALIASES = dict(model_size="model", n_tokens_to_generate="n", i="interactive", v="verbose")
 
 
 def continue_text(
@@ -80,18 +84,24 @@ def continue_text(
     ] = None,
     threads: flags.Threads = 0,
     n: Annotated[
-        int,
+        int | None,
         Section("the text"),
         Range(0, below=2**63),
+        Usual("as the model's generation_config.json says, else 40"),
         "how many tokens to add ({}; also --n_tokens_to_generate). A context that fills up goes on from its"
         " newest half",
-    ] = 40,
+    ] = None,
     stop: Annotated[
         list,
         "TEXT",
         'end before this text; may be given several times. "<|endoftext|>" is the end of a document, after'
         " which GPT-2 begins another",
     ] = (),
+    plain: Annotated[
+        bool,
+        "leave the model's generation_config.json aside, which may also say where a text ends and how to"
+        " choose: 40 tokens, greedy, and <|endoftext|> is written like others",
+    ] = False,
     n_samples: Annotated[int, Range(1, below=2**16), "how many continuations"] = 1,
     temperature: Annotated[
         float | None,
@@ -99,44 +109,75 @@ def continue_text(
         "0: always the likeliest token; 1: by the model's probabilities; the higher, the bolder (0; with"
         " --top_k, --top_p or --seed: 1)",
     ] = None,
-    top_k: Annotated[int, "choose among the N likeliest tokens ({}: all)"] = 0,
+    top_k: Annotated[int | None, "choose among the N likeliest tokens (0: all)"] = None,
     top_p: Annotated[
-        float, "choose among the likeliest tokens that together have probability X ({}: all)"
-    ] = 1.0,
+        float | None, "choose among the likeliest tokens that together have probability X (1: all)"
+    ] = None,
     top_p_rule: Annotated[
-        str, "RULE", "whether the token that crosses X is left out, openai, or kept, hf"
-    ] = "openai",
+        str | None,
+        "RULE",
+        "whether the token that crosses X is left out, openai, or kept, hf (openai; hf for a top_p of the"
+        " model's generation_config.json)",
+    ] = None,
     seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    interactive: Annotated[
+        bool,
+        Section(""),
+        "continue text line by line, with the model loaded once; /help there lists what can be changed"
+        " (also -i)",
+    ] = False,
     verbose: Annotated[bool, Section(""), "load time, speed and memory, on stderr"] = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
-    if temperature is None:
-        temperature = 0.0 if top_k == 0 and top_p == 1 and seed is None else 1.0
     command.check(continue_text, locals())
     check_flags(n_samples, no_cache, draft, stop)
-    choice = make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed)
+    chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
+    make_choice({}, chosen)
     machine.set_threads(threads)
+    if interactive:
+        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
+        return
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
+    n, choice, ends = usage.n_new(said, n, len(ids)), make_choice(said, chosen, n_samples), usage.ends(said)
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples)
     ready = time.perf_counter()
     taken = []  # (when, how many tokens) of each step
     steps = stream(
         params, hparams["n_head"], [ids] * n_samples, n, choice,
-        finished=stop_at(encoder, stops=stop), use_cache=not no_cache, guesser=guesser,
+        finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
     )  # fmt: skip
+    steps = without(timed(steps, taken), ends)
     try:
         if n_samples == 1:
-            write_one(prompt, timed(steps, taken), encoder, stop, n)
+            write_one(prompt, steps, encoder, stop, n, plain)
         else:
-            write_all(prompt, timed(steps, taken), encoder, stop, n, n_samples)
+            write_all(prompt, steps, encoder, stop, n, n_samples, plain)
     finally:
         if verbose:
-            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser)
+            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
+
+
+def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen):
+    """Continue a text line by line, until Ctrl-D; a prompt is its first line.
+
+    The room is entered by its name, as it comes after this one: its /explain needs what needs this.
+    """
+    model = choose_model(model, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
+    loaded = importlib.import_module("picogpt.model").load(
+        model, models_dir, special, source=source, offline=offline
+    )
+    talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
+    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **dataclasses.asdict(make_choice(said, chosen)))
+    if prompt is not None:
+        session.answer(chat, prompt)
+    session.run(chat)
 
 
 def check_flags(n_samples, no_cache, draft, stop):
@@ -149,10 +190,10 @@ def check_flags(n_samples, no_cache, draft, stop):
         command.usage_error("--stop must be UTF-8 text")
 
 
-def make_choice(n_samples, temperature, top_k, top_p, top_p_rule, seed):
-    """Return the Choice of the flags, or end the program, naming the flag that is out of its range."""
+def make_choice(said, flags, n_samples=1):
+    """Return the Choice of flags and of what the model's file says, or end the program, naming the flag."""
     try:
-        choice = Choice(temperature, top_k, top_p, top_p_rule, seed)
+        choice = Choice(**usage.choice(said, **flags), seed=flags["seed"])
     except ValueError as error:
         command.usage_error(f"--{error}")
     if n_samples > 1 and choice.temperature == 0:
@@ -209,14 +250,26 @@ def timed(steps, taken):
         yield step
 
 
-def write_one(prompt, steps, encoder, stop, n):
+def without(steps, ends):
+    """Pass the steps on, less the ids that end a text."""
+    for step in steps:
+        yield [None if i in ends else i for i in step]
+
+
+def pieces(ids, encoder, stop, plain):
+    """Yield the text of the ids as it arises; on a terminal, an empty line where a document ends in it."""
+    for piece in until(encoder.stream(i for i in ids if i is not None), stop):
+        yield piece if plain or not sys.stdout.isatty() else piece.replace(END, "\n\n")
+
+
+def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
-    bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
-            for piece in until(encoder.stream(i for [i] in bar), stop):
+            for piece in pieces((i for [i] in bar), encoder, stop, plain):
                 print(piece, end="", flush=True)
         finally:
             bar.close()
@@ -237,21 +290,20 @@ def notes_afterwards():
         held.close()
 
 
-def write_all(prompt, steps, encoder, stop, n, n_samples):
+def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
-        for step in tqdm(steps, "generating", n, leave=False, disable=None):
+        for step in progress.bar(steps, "generating", n, leave=False):
             taken.append(step)
     finally:
         for b in range(n_samples):
-            ids = [step[b] for step in taken if step[b] is not None]
             print(f"--- sample {b + 1} of {n_samples}", file=sys.stderr, flush=True)
-            text = "".join(until(encoder.stream(ids), stop))
+            text = "".join(pieces([step[b] for step in taken], encoder, stop, plain))
             print(prompt + text if sys.stdout.isatty() else text, flush=True)
 
 
-def report(n_numbers, n_prompt, started, ready, taken, guesser):
+def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
     said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
     if taken:
@@ -262,6 +314,9 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser):
         said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
     if guesser and guesser.guessed:
         said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
+    if followed:
+        asked = ", ".join(f"{key} {json.dumps(value)}" for key, value in followed.items())
+        said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

@@ -67,9 +67,19 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, dr
 
     x [B, T, C] -> [B, T, C]. A `cache` has the keys and values of the tokens before these.
     """
-    act = {} if act is None else act
+    q, k, v = project_qkv(x, c_attn, n_head)
+    return attend(q, k, v, c_proj, mask, cache, layer, draw, act)
+
+
+def project_qkv(x, c_attn, n_head):
+    """Make what each token asks for, is found by, and gives: x [B, T, C] -> q, k, v [B, H, T, D]."""
     heads = split_heads(linear(x, **c_attn), 3 * n_head)  # [B, 3H, T, D]
-    q, k, v = (heads[:, i * n_head : (i + 1) * n_head] for i in range(3))  # [B, H, T, D]
+    return [heads[:, i * n_head : (i + 1) * n_head] for i in range(3)]
+
+
+def attend(q, k, v, c_proj, mask=None, cache=None, layer=0, draw=no_dropout, act=None):
+    """Let the queries meet the keys of all tokens so far, and mix what the heads gather. -> [B, T, C]"""
+    act = {} if act is None else act
     if cache:
         k, v = cache.extend(layer, k, v)  # [B, H, S, D]
     act["keep_probs"] = draw("attention", (*q.shape[:-1], k.shape[-2]))
@@ -87,6 +97,7 @@ def feed_forward(x, c_fc, c_proj, act=None):
     return linear(act["gelu"], **c_proj)
 
 
+@overridable
 def transformer_block(
     x, ln_1, attn, ln_2, mlp, n_head, mask=None, cache=None, layer=0, draw=no_dropout, act=None
 ):

@@ -130,13 +130,24 @@ def embedding_backward(dy, ids, dw):
 @overridable
 def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
     """Back through c_proj, the heads and c_attn. `act` is the block's. -> dx [B, T, C], gradients."""
+    dq, dk, dv, dc_proj = attend_backward(dy, act, c_proj, n_head, mask)
+    dx, dc_attn = project_qkv_backward(dq, dk, dv, act["ln_1"], c_attn)
+    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+
+
+def attend_backward(dy, act, c_proj, n_head, mask=None):
+    """Back through c_proj and the heads: dy [B, T, C] -> dq, dk, dv [B, H, T, D], gradients of c_proj."""
     dheads, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    dq, dk, dv = attention_backward(  # [B, H, T, D] each
+    dqkv = attention_backward(
         split_heads(dheads, n_head), act["q"], act["k"], act["v"], mask, act["keep_probs"]
     )
+    return *dqkv, dc_proj
+
+
+def project_qkv_backward(dq, dk, dv, x, c_attn):
+    """Lay the three side by side again, and go back through c_attn. -> dx [B, T, C], its gradients."""
     dqkv = np.concatenate([merge_heads(d) for d in (dq, dk, dv)], axis=-1)  # [B, T, 3C]
-    dx, dc_attn = linear_backward(dqkv, act["ln_1"], **c_attn)
-    return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
+    return linear_backward(dqkv, x, **c_attn)
 
 
 @overridable
@@ -147,6 +158,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj):
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
 
 
+@overridable
 def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
     """Back through the feed-forward layer, then attention. dy [B, T, C] -> dx [B, T, C], gradients.
 
@@ -163,7 +175,7 @@ def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None
     return dx_mid + dbranch, dict(ln_1=dln_1, attn=dattn, ln_2=dln_2, mlp=dmlp)
 
 
-def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
+def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     """Turn the derivative by the logits [B, T, V] into the gradients of all parameters.
 
     `acts` is what the forward call `gpt2(ids, params, n_head, acts=acts)` left, without cache, pad or
@@ -172,17 +184,20 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
     the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
-    through the logits.
+    through the logits. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
+    on the way: after the last block first, before the first block last.
     """
-    act = acts.pop()
+    act, dstream = acts.pop(), [] if dstream is None else dstream
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
     dhead = rows.T @ act["ln_f"].reshape(len(rows), -1)  # [V, C]: linear_backward's dw, transposed like wte
     dx = linear(dlogits, params.get("lm_head", params["wte"])) + dnormed
     dx, dln_f = layer_norm_backward(dx, act["x"], **params["ln_f"])
+    dstream.append(dx)
     dblocks = []
     for block in reversed(params["blocks"]):
         dx, dblock = transformer_block_backward(dx, acts.pop(), **block, n_head=n_head, mask=act["mask"])
         dblocks.insert(0, dblock)
+        dstream.append(dx)
     dx = dropout_backward(dx, act["keep"])
     dwte = np.zeros_like(dhead) if untied else dhead
     embedding_backward(dx, ids, dwte)

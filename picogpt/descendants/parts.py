@@ -9,6 +9,7 @@ one.
 import numpy as np
 
 from picogpt import gpt2, grad
+from picogpt.descendants import positions, post_norm  # noqa: F401
 from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
@@ -34,50 +35,61 @@ BACKWARDS = dict(
 @overrides
 def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
-    time_weighting=None, time_mixing=None, band=None, adapter=None, **scale,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
 ):  # fmt: skip
-    """Mix x, narrow the mask, scale the queries, multiply the probabilities, add what an adapter says."""
+    """Mix x, scale and turn the queries, change the mask and the probabilities, add what an adapter says."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
         x = mix_time(x, places, cache, layer)
-    if band is not None:
-        mask = banded(mask, places, len(band))
     if time_weighting is not None:
         draw = weighted(draw, time_weights(places, **time_weighting), act)
-    c_attn = scale_queries(c_attn, n_head, **scale)
-    y = gpt2.self_attention(x, c_attn, c_proj, n_head, mask, cache, layer, draw, act)
+    q, k, v = gpt2.project_qkv(x, scale_queries(c_attn, n_head, **scale), n_head)
+    if rotary is not None:
+        q, k = positions.rotate(q, places[0]), positions.rotate(k, places[0])  # the cache holds turned keys
+    mask = mask_with(mask, n_head, band, alibi)
+    y = gpt2.attend(q, k, v, c_proj, mask, cache, layer, draw, act)
     return y if adapter is None else adapt(y, adapter, act, "adapter_attn")
 
 
 @overrides
 def self_attention_backward(
     dy, act, c_attn, c_proj, n_head, mask,
-    time_weighting=None, time_mixing=None, band=None, adapter=None, **scale,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
 ):  # fmt: skip
     """Go back through all of it, the last first. -> dx, gradients; an empty array is its own gradient."""
-    places, more = places_of(mask), dict(time_weighting=None, time_mixing=time_mixing, band=band, **scale)
+    places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi)
+    grads = dict.fromkeys(("c_attn", "c_proj", "time_weighting"))
+    grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, **scale)
     if adapter is not None:
-        dy, more["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
-    if band is not None:
-        mask = banded(mask, places, len(band))
+        dy, grads["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:
-        act = act | dict(ln_1=mix_time(act["ln_1"], places))
-    scaled = scale_queries(c_attn, n_head, **scale)
-    dx, grads = grad.self_attention_backward(dy, act, scaled, c_proj, n_head, mask)
-    grads["c_attn"] = scale_queries(grads["c_attn"], n_head, **scale)  # dw = dw' times what made w' of w
+        x = mix_time(x, places)
+    dq, dk, dv, grads["c_proj"] = grad.attend_backward(dy, act, c_proj, n_head, mask)
+    if rotary is not None:
+        dq, dk = positions.rotate(dq, places[0], back=True), positions.rotate(dk, places[0], back=True)
+    dx, dc_attn = grad.project_qkv_backward(dq, dk, dv, x, scale_queries(c_attn, n_head, **scale))
+    grads["c_attn"] = scale_queries(dc_attn, n_head, **scale)  # dw = dw' times what made w' of w
     if time_mixing is not None:
         dx = mix_time_backward(dx)
     if time_weighting is not None:
         dheads = gpt2.split_heads(linear(dy, c_proj["w"].T), n_head)
         dprobs = grad.dropout_backward(dheads @ act["v"].swapaxes(-1, -2), act["keep"])
         dfactors = (dprobs * attention_probs(act["q"], act["k"], mask)).sum(axis=0)  # [H, T, T]
-        more["time_weighting"] = time_weights_backward(dfactors, places, **time_weighting)
-    return dx, grads | {name: found for name, found in more.items() if found is not None}
+        grads["time_weighting"] = time_weights_backward(dfactors, places, **time_weighting)
+    return dx, {name: dw for name, dw in grads.items() if dw is not None}
+
+
+def mask_with(mask, n_head, band=None, alibi=None, **others):
+    """Return the mask with what a layer adds to it: the edge of a band, a bias on distance."""
+    places = places_of(mask)
+    if band is not None:
+        mask = banded(mask, places, len(band))
+    return mask if alibi is None else positions.alibi(places, n_head, mask)
 
 
 def more_shapes(
-    layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, activation, scale_by_layer, scale_by_width,
-    adapter,
+    layer, n_head, n_ctx, places, time_weighting, time_mixing, band, gelu, activation, scale_by_layer,
+    scale_by_width, adapter,
 ):  # fmt: skip
     """Return the shapes of what a block's attention and feed-forward layer have besides GPT-2's arrays."""
     attn, mlp = {}, {}
@@ -87,6 +99,8 @@ def more_shapes(
         attn["time_weighting"] = dict(distance=(n_head, n_ctx), key=(n_head, n_ctx))
     if time_mixing:
         attn["time_mixing"] = (0,)
+    if places in ("rotary", "alibi"):
+        attn[places] = (0,)
     if band and layer % 2 == 1:
         attn["band"] = (band, 0)
     if scale_by_layer and layer:

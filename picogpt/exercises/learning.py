@@ -259,7 +259,7 @@ SORTER = Rung(
     "sorter",
     ["generate:generate"],
     "stream yields for every step the list of the rows' new ids, None for a row that is finished; lists"
-    " of rows are asked for. Then your code goes on with a fairy tale, and teaches a model to sort.",
+    " of rows are asked for. Then your code goes on with a story, and teaches a model to sort.",
     sorter_cases,
 )
 

@@ -1,15 +1,29 @@
 """What a model does while it reads a text: where it looks, what each layer adds, what it would say by then.
 
 All of it comes from `acts`, which `gpt2([ids], params, n_head, acts=acts)` leaves for one text of T tokens.
-`explain/cli.py` shows it.
+`page.py` shows it.
 """
+
+import math
 
 import numpy as np
 
-from picogpt.descendants.parts import adapt
-from picogpt.descendants.tricks import banded, places_of
+from picogpt.descendants.parts import adapt, mask_with
 from picogpt.gpt2 import feed_forward, merge_heads, split_heads, transformer_block
-from picogpt.ops import attention_probs, layer_norm, linear
+from picogpt.ops import layer_norm, linear, row_dot, softmax
+
+
+def attention_scores(params, acts):
+    """Return how well each query matches each key, q k^T / sqrt(D) + mask: [n_layer, H, T, T].
+
+    Rows are the tokens that look. Where they may not, the score is -1e10.
+    """
+    scores = []
+    for block, act in zip(params["blocks"], acts, strict=False):
+        mask = mask_with(acts[-1]["mask"], act["q"].shape[1], **block["attn"])
+        q, k = act["q"], act["k"]  # [1, H, T, D]
+        scores.append(((q * (1 / math.sqrt(q.shape[-1]))) @ k.swapaxes(-1, -2) + mask)[0])
+    return np.stack(scores)
 
 
 def attention_maps(params, acts):
@@ -17,13 +31,7 @@ def attention_maps(params, acts):
 
     Rows are the tokens that look, and sum to 1. The learned factors of time-weighting are not in it.
     """
-    maps = []
-    for block, act in zip(params["blocks"], acts, strict=False):
-        mask, band = acts[-1]["mask"], block["attn"].get("band")
-        if band is not None:
-            mask = banded(mask, places_of(mask), len(band))
-        maps.append(attention_probs(act["q"], act["k"], mask)[0])
-    return np.stack(maps)
+    return softmax(attention_scores(params, acts))
 
 
 def streams(acts):
@@ -89,3 +97,30 @@ def log_sum_rest(logits, kept, temperatures):
     sums = np.stack([np.exp(shifted / t).sum(axis=-1) for t in temperatures], axis=-1)
     with np.errstate(divide="ignore"):
         return np.log(sums)
+
+
+def direct_effect(params, acts, x_added):
+    """Return what a vector that was added to the stream adds to each logit: [T, C] -> [T, V].
+
+    The final norm divides by the stream's standard deviation, which is kept as it was. With that, logits are
+    a sum over all that was ever added, of which this is one part ("direct logit attribution", Elhage et al.
+    2021).
+    """
+    x, head = acts[-1]["x"][0], params.get("lm_head", params["wte"])
+    centred = x - x.mean(axis=-1, keepdims=True)
+    std = np.sqrt(row_dot(centred, centred) * (1 / x.shape[-1]) + 1e-5)  # as in layer_norm
+    normed = (x_added - x_added.mean(axis=-1, keepdims=True)) / std * params["ln_f"]["g"]
+    return linear(normed, head.T)
+
+
+def firing(params, acts, layer, k):
+    """Return the k neurons of a layer that fire most at each token, how much, and what each then writes.
+
+    A neuron is a channel of the feed-forward layer's inside; what it writes into the stream is its
+    activation times its row of c_proj. -> ids [T, k], activations [T, k], written [T, k, C].
+    """
+    fired = acts[layer]["gelu"][0]  # [T, 4C]
+    ids = likeliest(fired, k)
+    values = np.take_along_axis(fired, ids, axis=-1)
+    c_proj = params["blocks"][layer]["mlp"]["c_proj"]
+    return ids, values, values[..., None] * c_proj["w"][ids]

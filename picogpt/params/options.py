@@ -17,6 +17,19 @@ class Options:
 
     bias: Annotated[bool | None, Usual(True), "whether linear layers and layer norms have biases"] = None
     tied: Annotated[bool | None, Usual(True), "whether the token embedding is the output head too"] = None
+    positions: Annotated[
+        str | None,
+        OneOf("learned", "rotary", "alibi", "none"),
+        Usual("learned"),
+        "how places are told: learned, by a position embedding; rotary, by turns of queries and keys; alibi,"
+        " by a bias on distance; or none",
+    ] = None
+    norm: Annotated[
+        str | None,
+        OneOf("pre", "post"),
+        Usual("pre"),
+        "pre: before each part, GPT-2's; post: after it, GPT-1's",
+    ] = None
     activation: Annotated[
         str | None,
         OneOf("gelu", "relu", "silu", "tanh"),
@@ -47,7 +60,6 @@ class Options:
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
-    positions: Annotated[bool | None, Usual(True), "whether there is a position embedding"] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
     ] = None

@@ -26,8 +26,8 @@ HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M
 
 def param_shapes(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, activation="gelu", gelu="tanh", n_inner=0,
-    scale_by_width=True, scale_by_layer=False, time_weighting="none", time_mixing=False, positions=True,
-    band=0, adapter=0,
+    scale_by_width=True, scale_by_layer=False, time_weighting="none", time_mixing=False,
+    positions="learned", norm="pre", band=0, adapter=0,
 ):  # fmt: skip
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
@@ -50,7 +50,7 @@ def param_shapes(
     def linear(n_in, n_out):
         return dict(w=(n_in, n_out)) | (dict(b=(n_out,)) if bias else {})
 
-    def norm():
+    def layer_norm():
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
     def feed_forward(n):
@@ -61,16 +61,21 @@ def param_shapes(
         mlp = feed_forward(n_inner or 4 * n_embd)
         narrow = feed_forward(adapter) if adapter else {}
         more = more_shapes(
-            layer, n_head, n_ctx, time_weighting, time_mixing, band, gelu, activation, scale_by_layer,
-            scale_by_width, narrow,
+            layer, n_head, n_ctx, positions, time_weighting, time_mixing, band, gelu, activation,
+            scale_by_layer, scale_by_width, narrow,
         )  # fmt: skip
-        return dict(ln_1=norm(), attn=attn | more["attn"], ln_2=norm(), mlp=mlp | more["mlp"])
+        arrays = dict(ln_1=layer_norm(), attn=attn | more["attn"], ln_2=layer_norm(), mlp=mlp | more["mlp"])
+        if norm == "post":
+            arrays["post_norm"] = (0,)
+            if layer == n_layer - 1:
+                del arrays["ln_2"]  # which is ln_f
+        return arrays
 
     params = dict(
         wte=(n_vocab, n_embd),  # token embedding, and the output head
-        wpe=(n_ctx, n_embd if positions else 0),  # position embedding
+        wpe=(n_ctx, n_embd if positions == "learned" else 0),  # position embedding
         blocks=[block(layer) for layer in range(n_layer)],
-        ln_f=norm(),
+        ln_f=layer_norm(),
     )
     return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
 

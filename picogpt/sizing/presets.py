@@ -3,8 +3,6 @@
 They are the hyper-parameters that a model's paper or code states. What else sets it apart from GPT-2, its
 data first of all, is not in them:
 
-- openai-gpt, GPT-1, normalises after each addition and not at the end; here it is computed as GPT-2 is, with
-  the final layer norm, 1536 numbers, more than the 116,534,784 published.
 - gpt3: every second layer is locally banded, to a width that is not published: --band is left to you. Table
   2.1 of Brown et al. 2020 contradicts itself twice. XL has 24 heads of 128, more than fit into its 2048
   channels; 16 do. And 13B has 5140 channels for 40 heads of 128; its 12,850 million parameters (table D.1)
@@ -21,7 +19,7 @@ from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES
 GPT3 = dict(n_vocab=50257, n_ctx=2048)
 IGPT = dict(n_vocab=513, n_ctx=1024, tied=False, gelu="quick")
 PRESETS = {
-    "openai-gpt": dict(n_vocab=40478, n_ctx=512, n_embd=768, n_head=12, n_layer=12),
+    "openai-gpt": dict(n_vocab=40478, n_ctx=512, n_embd=768, n_head=12, n_layer=12, norm="post"),
     **{name: SIZES[size] for name, size in HUGGING_FACE_NAMES.items()},
     "gpt3-125M": dict(**GPT3, n_embd=768, n_head=12, n_layer=12),
     "gpt3-350M": dict(**GPT3, n_embd=1024, n_head=16, n_layer=24),

@@ -54,6 +54,20 @@ def test_what_is_written_is_read(tmp_path, written):
         assert metadata == {"format": "picogpt", "note": "ü"}
 
 
+def test_bfloat16_is_rounded_as_pytorch_rounds_it():
+    torch = pytest.importorskip("torch")
+    bits = np.random.default_rng(0).integers(2**32, size=100_000, dtype=np.uint32)
+    ties = np.arange(0, 2**31, 2**15, dtype=np.uint32)  # every second lies between two of bfloat16's
+    array = np.concatenate([bits, ties]).view(np.float32)
+    array = array[np.isfinite(array)]
+    ours = safetensors.to_bf16(array)
+    theirs = torch.from_numpy(array).bfloat16()
+    np.testing.assert_array_equal(ours.view(np.int16), theirs.view(torch.int16).numpy())
+    wide = np.empty(len(ours), np.float32)
+    safetensors.from_bf16(ours, wide)
+    np.testing.assert_array_equal(wide, theirs.float().numpy())
+
+
 def test_tensors_are_writable_views_of_one_array(tmp_path):
     safetensors.write(tmp_path / "a", tensors())
     found, metadata = safetensors.read(tmp_path / "a")

@@ -73,6 +73,21 @@ def test_what_is_saved_is_loaded(tmp_path, hparams):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hparams.json", "model.safetensors"]
 
 
+def test_what_is_saved_in_bfloat16_is_loaded_in_float32_and_nearly_the_same(tmp_path):
+    params = random_params(HPARAMS)
+    weights.save(tmp_path, params, HPARAMS, bfloat16=True)
+    raw, _ = safetensors.read(tmp_path / weights.WEIGHTS)
+    assert {array.dtype for array in raw.values()} == {safetensors.BF16}
+    loaded, _, _ = weights.load(tmp_path)
+    for path, array in flatten(params).items():
+        read = flatten(loaded)[path]
+        assert read.dtype == np.float32
+        np.testing.assert_allclose(read, array, rtol=2**-8, err_msg=path)
+    assert len({id(base(array)) for array in flatten(loaded).values()}) == 1
+    weights.save(tmp_path / "again", loaded, HPARAMS, bfloat16=True)
+    assert (tmp_path / "again" / weights.WEIGHTS).read_bytes() == (tmp_path / weights.WEIGHTS).read_bytes()
+
+
 def test_the_file_tells_its_names_and_what_it_is(folder):
     tensors, metadata = safetensors.read(folder / weights.WEIGHTS)
     assert list(tensors)[:3] == ["wte", "wpe", "blocks.0.ln_1.g"]

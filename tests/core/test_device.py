@@ -26,7 +26,9 @@ MODELS = {
     "full time-weighting, time-mixing, quick gelu": dict(
         time_weighting="full", time_mixing=True, gelu="quick"
     ),
-    "circulant, banded, without positions": dict(time_weighting="circulant", band=4, positions=False),
+    "circulant, banded, without positions": dict(time_weighting="circulant", band=4, positions="none"),
+    "rotary, norms after": dict(positions="rotary", norm="post"),
+    "ALiBi": dict(positions="alibi"),
 }
 
 

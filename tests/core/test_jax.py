@@ -36,7 +36,9 @@ def test_jax_finds_the_same_gradients_in_another_model():
     "kind",
     [
         dict(gelu="quick", time_weighting="circulant", time_mixing=True, band=3, tied=False),
-        dict(time_weighting="full", positions=False, bias=False),
+        dict(time_weighting="full", positions="none", bias=False),
+        dict(positions="rotary", norm="post"),
+        dict(positions="alibi", activation="silu"),
     ],
     ids=str,
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compare import NoFloat64, relative_error
+from record import options
+from record.options import TINY, model
 
 from picogpt.checkpoints import weights
 from picogpt.generate import generate
@@ -20,7 +22,6 @@ from picogpt.speed import prefill, shards
 from picogpt.speed.guess import DraftModel
 from picogpt.train import optim
 
-TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 KINDS = [
     {key: value for key, value in (("bias", bias), ("tied", tied), ("gelu", gelu)) if OPTIONS[key] != value}
     for bias, tied, gelu in itertools.product((True, False), (True, False), ("tanh", "erf"))
@@ -33,11 +34,16 @@ TRICKS = [
     dict(time_weighting="full"),
     dict(time_weighting="circulant"),
     dict(time_mixing=True),
-    dict(positions=False),
+    dict(positions="none"),
+    dict(positions="rotary"),
+    dict(positions="alibi"),
+    dict(norm="post"),
     dict(band=3),
-    dict(bias=False, time_weighting="full", time_mixing=True, positions=False, gelu="erf"),
+    dict(bias=False, time_weighting="full", time_mixing=True, positions="none", gelu="erf"),
     dict(tied=False, time_weighting="circulant", time_mixing=True, band=1, gelu="quick"),
     dict(scale_by_layer=True, scale_by_width=False, time_mixing=True, bias=False, activation="relu"),
+    dict(positions="rotary", norm="post", time_weighting="full", time_mixing=True, scale_by_layer=True),
+    dict(positions="alibi", norm="post", time_weighting="circulant", band=2, bias=False, tied=False),
 ]
 LEAVES = dict(  # what the tree of two layers has more of, for each option
     tied={"lm_head"},
@@ -47,28 +53,22 @@ LEAVES = dict(  # what the tree of two layers has more of, for each option
     scale_by_layer={"blocks.1.attn.divisor"},
     time_weighting={"blocks.0.attn.time_weighting.", "blocks.1.attn.time_weighting."},
     time_mixing={"blocks.0.attn.time_mixing", "blocks.1.attn.time_mixing"},
+    positions={"blocks.0.attn.", "blocks.1.attn."},
+    norm={"blocks.0.post_norm", "blocks.1.post_norm"},
     band={"blocks.1.attn.band"},
 )
-
-
-def model(kind, dtype=np.float64):
-    """Return random parameters of a kind, and a batch of ids and targets."""
-    rng = np.random.default_rng(0)
-    params = tree_map(
-        lambda shape: (0.5 * rng.standard_normal(shape)).astype(dtype), param_shapes(**TINY, **kind)
-    )
-    ids, targets = rng.integers(0, 17, (2, 2, 7))
-    targets[0, :2] = -1
-    return params, ids, targets
 
 
 @pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_the_tree_has_what_the_kind_says(kind):
     usual, shapes = flatten(param_shapes(**TINY)), flatten(param_shapes(**TINY, **kind))
-    biases = {path for path in usual if path.endswith(".b")}
-    assert usual.keys() - shapes.keys() == (biases if "bias" in kind else set())
+    lacking = {path for path in usual if path.endswith(".b")} if "bias" in kind else set()
+    lacking |= {path for path in usual if path.startswith("blocks.1.ln_2.")} if "norm" in kind else set()
+    assert usual.keys() - shapes.keys() == lacking
     beginnings = tuple(set().union(*(LEAVES.get(option, ()) for option in kind)))
     more = shapes.keys() - usual.keys()
+    if kind.get("positions") == "none":
+        beginnings = tuple(set(beginnings) - LEAVES["positions"])
     assert all(any(path.startswith(begins) for path in more) for begins in beginnings)
     assert all(path.startswith(beginnings) for path in more)
     assert shapes["wpe"] == (11, 0 if "positions" in kind else 12)
@@ -95,29 +95,27 @@ def test_gradients_of_every_leaf_are_the_derivatives(kind):
 
 @pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
 def test_logits_loss_and_gradients_are_pytorchs(kind):
-    torch = pytest.importorskip("torch")
-    from record import gpt, pytorch
-
-    params, ids, targets = model(kind)
-    theirs = gpt.gpt(**TINY, **kind).double()
-    with torch.no_grad():
-        for name, parameter in theirs.named_parameters():
-            path = pytorch.gpt2_path(name).replace("lm_head.w", "lm_head")
-            w = flatten(params)[path]
-            parameter.copy_(torch.from_numpy(w.T.copy() if path.endswith(".w") else w))
-    logits = theirs(torch.from_numpy(ids))
-    loss = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), torch.from_numpy(targets).flatten(), ignore_index=-1
-    )
-    loss.backward()
+    pytest.importorskip("torch")
+    logits, loss, theirs = options.pytorch_says(kind)
+    params, ids, targets = options.model(kind)
     bound = 1e-6 if kind.get("gelu") == "erf" else 1e-12
-    assert np.abs(gpt2(ids, params, 3) - logits.detach().numpy()).max() < 20 * bound
+    assert np.abs(gpt2(ids, params, 3) - logits).max() < 20 * bound
     our_loss, grads = loss_and_grads(params, ids, targets, 3)
-    assert our_loss == pytest.approx(loss.item(), abs=bound)
-    for name, parameter in theirs.named_parameters():
-        path = pytorch.gpt2_path(name).replace("lm_head.w", "lm_head")
-        grad = parameter.grad.numpy()
-        assert relative_error(flatten(grads)[path], grad.T if path.endswith(".w") else grad) < 2 * bound, path
+    assert our_loss == pytest.approx(loss, abs=bound)
+    assert theirs.keys() == {path for path, w in walk(params) if w.size}
+    for path, dw in theirs.items():
+        assert relative_error(flatten(grads)[path], dw) < 2 * bound, path
+
+
+@pytest.mark.parametrize("n", range(len(options.KINDS)), ids=lambda n: str(options.KINDS[n]))
+def test_logits_loss_and_gradients_are_those_that_pytorch_gave(n):
+    recorded = np.load(options.RECORD)
+    params, ids, targets = options.model(options.KINDS[n])
+    np.testing.assert_allclose(gpt2(ids, params, 3), recorded[f"{n}.logits"], rtol=0, atol=1e-11)
+    loss, grads = loss_and_grads(params, ids, targets, 3)
+    assert loss == pytest.approx(float(recorded[f"{n}.loss"]), abs=1e-12)
+    found = list(options.slopes(flatten(grads)).values())
+    np.testing.assert_allclose(found, recorded[f"{n}.slopes"], rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
@@ -207,7 +205,9 @@ def test_it_trains_and_what_is_saved_is_loaded(kind, tmp_path):
         ({"gelu": "relu"}, 'gelu is \'relu\', but must be "tanh", "erf", "quick"'),
         ({"time_weighting": True}, 'time_weighting is True, but must be "none", "full", "circulant"'),
         ({"time_mixing": 1}, "time_mixing is 1, but must be true, false"),
-        ({"positions": "none"}, "positions is 'none', but must be true, false"),
+        ({"positions": 1}, 'positions is 1, but must be "learned", "rotary", "alibi", "none"'),
+        ({"norm": "both"}, 'norm is \'both\', but must be "pre", "post"'),
+        ({"positions": "rotary", "n_head": 4}, "positions rotary turn pairs of channels, but n_embd 12"),
         ({"band": -1}, "band is -1, but must be a whole number from 0 on"),
         ({"band": True}, "band is True, but must be a whole number from 0 on"),
         ({"bias": []}, "bias is .., but must be true, false"),
@@ -228,7 +228,7 @@ def test_an_option_that_is_none_is_reported(option, says, tmp_path):
         ({"gelu": "erf"}, r"lacks blocks.0.mlp.erf \(and 1 more tensors\)"),
         ({"time_weighting": "full"}, r"lacks blocks.0.attn.time_weighting.full \(and 1 more tensors\)"),
         ({"time_mixing": True}, r"lacks blocks.0.attn.time_mixing \(and 1 more tensors\)"),
-        ({"positions": False}, r"has wpe of shape \(11, 12\), but hparams.json asks for \(11, 0\)"),
+        ({"positions": "none"}, r"has wpe of shape \(11, 12\), but its hyper-parameters ask for \(11, 0\)"),
         ({"band": 3}, "lacks blocks.1.attn.band"),
     ],
 )
@@ -278,7 +278,7 @@ def test_a_band_as_wide_as_the_context_hides_nothing():
 
 
 def test_without_positions_earlier_tokens_may_change_places_in_one_layer():
-    params, ids, _ = model(dict(positions=False))
+    params, ids, _ = model(dict(positions="none"))
     params["blocks"] = params["blocks"][:1]
     swapped = ids[:, [2, 0, 1, 3, 4, 5, 6]]
     found, other = gpt2(ids, params, 3), gpt2(swapped, params, 3)
@@ -329,7 +329,7 @@ def test_the_tests_and_functions_that_the_table_names_exist():
     tests = "".join(path.read_text("utf-8") for path in repository.glob("tests/*/test_*.py"))
     assert len(named) > 15
     assert named - set(re.findall(r"^def (test_\w+)", tests, re.M)) == set()
-    places = set(re.findall(r"`(\w+\.py):(\w+)`", table))
+    places = set(re.findall(r"`([\w/]+\.py):(\w+)`", table))
     assert len(places) > 6
     for file, function in places:
         assert f"def {function}(" in (repository / "picogpt" / file).read_text(encoding="utf-8")

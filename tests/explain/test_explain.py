@@ -16,13 +16,18 @@ import pytest
 from processes import run_python
 
 from picogpt.checkpoints import weights
-from picogpt.explain import cli as explain
-from picogpt.explain import insides
+from picogpt.explain import cli, gather, insides
+from picogpt.explain.page import page, write_page
+from picogpt.explain.terminal import SHADES
+from picogpt.explain.tokens import quoted
 from picogpt.generate import keep_top_k, keep_top_p
 from picogpt.gpt2 import gpt2
+from picogpt.grad import loss_and_grads
 from picogpt.ops import softmax
 from picogpt.params.init import init_params
+from picogpt.params.tree import flatten, tree_map
 from picogpt.text.chars import CharEncoder
+from picogpt.train.optim import adamw_init, adamw_step
 
 REPOSITORY = Path(__file__).parents[2]
 PROMPT, N = "Once upon a time there was a", 6
@@ -85,10 +90,81 @@ def test_logits_and_sums_give_the_models_probabilities_at_every_temperature(made
         np.testing.assert_allclose(probs, exact, rtol=4e-5 / temperature, atol=1e-12)
 
 
-def test_attention_is_the_models_to_one_of_255(made):
-    rows, columns = np.tril_indices(len(made.data["ids"]))
-    maps = insides.attention_maps(made.params, made.acts)[..., rows, columns]
-    np.testing.assert_allclose(made.data["attention"] / 255, maps, atol=0.5001 / 255)
+def test_scores_are_the_models_and_vectors_make_them(made):
+    T, H = len(made.data["ids"]), made.hparams["n_head"]
+    rows, columns = np.tril_indices(T)
+    scores = insides.attention_scores(made.params, made.acts)[..., rows, columns]
+    np.testing.assert_allclose(made.data["scores"], scores, atol=1e-4)
+    q, k, v = (made.data["vectors"][key] for key in "qkv")
+    D = made.hparams["n_embd"] // H
+    assert q.shape == (made.hparams["n_layer"], H, T, D)
+    np.testing.assert_allclose((q @ k.swapaxes(-1, -2) / np.sqrt(D))[..., rows, columns], scores, atol=1e-4)
+    np.testing.assert_allclose(v[1], made.acts[1]["v"][0], atol=1e-5)
+
+
+def test_neurons_are_the_ones_that_fire_most(made):
+    neurons = made.data["neurons"]
+    for layer, act in enumerate(made.acts[:-1]):
+        fired = np.sort(act["gelu"][0], axis=-1)[:, ::-1][:, : gather.NEURONS]
+        np.testing.assert_allclose(neurons["values"][layer], fired, atol=1e-5)
+
+
+def test_a_neurons_effect_is_what_the_logits_lose_without_it_through_a_norm_that_divides_as_before(made):
+    layer, t, n = 3, 4, 0
+    ids, values, _ = insides.firing(made.params, made.acts, layer, gather.NEURONS)
+    x = made.acts[-1]["x"][0, t]
+    norm, std = made.params["ln_f"], x.std()
+    without = x - values[t, n] * made.params["blocks"][layer]["mlp"]["c_proj"]["w"][ids[t, n]]
+    normed = (without - without.mean()) / std * norm["g"] + norm["b"]
+    lost = made.logits[t] - normed @ made.params["wte"].T
+    watched = made.data["watched"][t]
+    np.testing.assert_allclose(made.data["neurons"]["effect"][layer, t, n], lost[watched], atol=2e-3)
+    assert set(made.data["neurons"]["promotes"][layer, t, n]) == set(np.argsort(-lost)[:3])
+
+
+def test_the_way_back_is_the_librarys_gradient_at_every_token(made):
+    ids, back, names = made.data["ids"], made.data["back"], made.data["arrays"]
+    T, H = len(ids), made.hparams["n_head"]
+    for t in (0, 3, T - 2):
+        targets = [-1] * T
+        targets[t] = ids[t + 1]
+        loss, grads = loss_and_grads(
+            made.params, [ids], [targets], H
+        )  # of the whole text, not of its beginning
+        assert back["loss"][t] == pytest.approx(loss, rel=1e-4)
+        flat = flatten(grads)
+        lengths = [np.linalg.norm(flat[name]) for name in names]
+        np.testing.assert_allclose(back["arrays"][t], lengths, rtol=2e-3, atol=1e-6)
+        for layer, head in [(0, 0), (2, 3)]:
+            own = slice(64 * head, 64 * head + 64)
+            attn = grads["blocks"][layer]["attn"]
+            into = attn["c_attn"]["w"].reshape(256, 3, 256)[:, :, own]
+            both = np.hypot(np.linalg.norm(into), np.linalg.norm(attn["c_proj"]["w"][own]))
+            assert back["heads"][t, layer, head] == pytest.approx(both, rel=2e-3)
+        layer, n = back["neurons"][t, 0]
+        mlp = grads["blocks"][layer]["mlp"]
+        both = np.hypot(np.linalg.norm(mlp["c_fc"]["w"][:, n]), np.linalg.norm(mlp["c_proj"]["w"][n]))
+        assert back["lengths"][t, 0] == pytest.approx(both, rel=2e-3)
+
+
+def test_one_step_of_learning_is_the_librarys_step(made):
+    ids, H = made.data["ids"], made.hparams["n_head"]
+    _, grads = loss_and_grads(made.params, [ids[:-1]], [ids[1:]], H)
+    for o, name, r in [(0, "AdamW", 5), (1, "SGD", 4)]:
+        rate = made.data["rates"][name][r - 1]
+        params = tree_map(np.copy, made.params)
+        if name == "AdamW":
+            adamw_step(params, tree_map(np.copy, grads), adamw_init(params), 1, rate)
+        else:
+            params = tree_map(lambda w, g, rate=rate: w - rate * g, params, grads)
+        probs = softmax(gpt2([ids[:-1]], params, H)[0])[np.arange(len(ids) - 1), ids[1:]]
+        np.testing.assert_allclose(made.data["step"]["probs"][o, r], probs, rtol=2e-2, atol=1e-4)
+        for n, prompt in enumerate(made.data["others"]):
+            after = softmax(gpt2([made.encoder.encode(prompt)], params, H)[0, -1])
+            first = made.data["step"]["likeliest"][o, 0, n]
+            assert made.data["step"]["others"][o, r, n, 1] == pytest.approx(after[first], rel=2e-2)
+    before = made.data["step"]["probs"][:, 0]
+    np.testing.assert_allclose(before[0], made.data["lens"]["watched"][-1, :-1, 0], rtol=1e-4)
 
 
 def test_the_lens_ends_with_the_models_own_answer(made):
@@ -127,10 +203,10 @@ def test_a_page_is_under_2_megabytes_for_32_tokens_of_12_layers_of_12_heads():
     params = init_params(hparams, np.random.default_rng(0))
     encoder = weights.read_encoder(weights.shipped("tales"), hparams)
     ids = np.random.default_rng(0).integers(2880, size=32).tolist()
-    data = explain.gather(params, hparams, encoder, ids, 32, "random")
-    template = Path(explain.__file__).with_suffix(".html").stat().st_size
-    texts = 32 * (explain.KEPT + 13 * 5 + 144) * len('"50256":" recommendation",')
-    assert template + len(json.dumps(data | dict(texts={}))) + texts < 2_000_000
+    data = gather.gather(params, hparams, encoder, ids, 32, "random")
+    named = 32 * (gather.KEPT + 13 * 5 + 144 + 12 * 5 * 3)  # ids whose texts the page has, were none the same
+    texts = named * len('"50256":" recommendation",')
+    assert len(page(data | dict(texts={}))) + texts < 2_000_000
 
 
 def test_a_text_that_looks_like_markup_cannot_leave_the_data(tmp_path):
@@ -138,8 +214,8 @@ def test_a_text_that_looks_like_markup_cannot_leave_the_data(tmp_path):
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=64, n_embd=12, n_head=3, n_layer=2)
     params = init_params(hparams, np.random.default_rng(0))
     ids = encoder.encode("</script><!--")
-    data = explain.gather(params, hparams, encoder, ids, 3, "</script>&")
-    path = explain.write_page(tmp_path / "page.html", data)
+    data = gather.gather(params, hparams, encoder, ids, 3, "</script>&")
+    path = write_page(tmp_path / "page.html", data)
     page = path.read_text(encoding="utf-8")
     assert page.count("</script>") == 2  # the data's and the program's
     assert "<title>Inside &lt;/script&gt;&amp;</title>" in page
@@ -167,16 +243,16 @@ def test_text_shows_tokens_the_likeliest_and_attention(made):
         words = lines[t + 1].split()
         assert words[:2] == [str(t), str(i)]
         best = probs[t].argmax()
-        assert f"  {explain.quoted(made.encoder, best)} {probs[t, best]:.1%}" in lines[t + 1]
+        assert f"  {quoted(made.encoder, best)} {probs[t, best]:.1%}" in lines[t + 1]
     maps = insides.attention_maps(made.params, made.acts).mean(axis=1)
     start = next(n for n, line in enumerate(lines) if "layer 1" in line)
     for t in range(len(ids)):
-        drawn = "".join(explain.SHADES[round(9 * np.sqrt(w))] for w in maps[0, t])
+        drawn = "".join(SHADES[round(9 * np.sqrt(w))] for w in maps[0, t])
         assert lines[start + 1 + t][14 : 14 + len(ids)].rstrip() == drawn.rstrip()
 
 
 def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(made):
-    assert [explain.quoted(made.encoder, i) for i in made.encoder.encode("é\n")] == [
+    assert [quoted(made.encoder, i) for i in made.encoder.encode("é\n")] == [
         r"'\xc3'",
         r"'\xa9'",
         r"'\n'",
@@ -203,8 +279,8 @@ def test_what_cannot_be_explained_is_said(argv, code, says):
 
 def test_an_empty_prompt_begins_a_text_and_open_shows_the_page(tmp_path, monkeypatch):
     opened = []
-    monkeypatch.setattr(explain.webbrowser, "open", opened.append)
-    explain.explain("", n=0, out=str(tmp_path / "one.html"), open=True)
+    monkeypatch.setattr(cli.webbrowser, "open", opened.append)
+    cli.explain("", n=0, out=str(tmp_path / "one.html"), open=True)
     assert opened == [(tmp_path / "one.html").as_uri()]
     assert len(read_page(tmp_path / "one.html")["ids"]) == 1
 
@@ -232,6 +308,7 @@ def open_page(browser, made):
     def open_page(path=made.path, width=1280, height=900, scheme="light"):
         context = browser.new_context(viewport=dict(width=width, height=height), color_scheme=scheme)
         contexts.append(context)
+        context.set_default_timeout(150_000)  # on a busy machine
         page = context.new_page()
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -263,6 +340,7 @@ def test_the_sliders_show_what_sampling_would_draw_from(open_page, made, tempera
     page.locator("#temperature").fill(str(round(temperature * 20)))
     page.locator("#top-k").fill(str(k))
     page.locator("#top-p").fill(str(round(p * 100)))
+    page.locator("#next summary").click()
     page.locator("#rule").select_option(rule)
     page.locator("#more").click()
     for t in (0, 4, len(made.data["ids"]) - 1):
@@ -271,7 +349,7 @@ def test_the_sliders_show_what_sampling_would_draw_from(open_page, made, tempera
             "rows => rows.map(row => [row.dataset.id, row.dataset.p, row.cells[2].textContent])"
         )
         exact = expected(made.logits[t], temperature, k, p, rule)
-        assert len(rows) == explain.KEPT + 1
+        assert len(rows) == gather.KEPT + 1
         for i, full, shown in rows[:-1]:
             assert float(full) == pytest.approx(exact[int(i)], abs=2e-6)
             assert shown == ("–" if exact[int(i)] == 0 else f"{100 * float(full):.2f}%")
@@ -315,7 +393,7 @@ def test_a_head_enlarges_and_its_cells_say_their_weights(open_page, made):
     assert page.locator("#head-name").inner_text() == "Layer 2, head 3"
     probs = insides.attention_maps(made.params, made.acts)[layer, head]
     shown = page.locator("#weights li").evaluate_all("items => items.map(item => +item.dataset.weight)")
-    np.testing.assert_allclose(shown, probs[t, : t + 1], atol=0.5001 / 255)
+    np.testing.assert_allclose(shown, probs[t, : t + 1], rtol=1e-3, atol=1e-6)
     frame = page.evaluate("frameOfLarge()")
     x, y = (frame["left"] + n * frame["cell"] for n in (2.5, 4.5))
     page.locator("#large").hover(position=dict(x=x, y=y))
@@ -364,7 +442,7 @@ def test_everything_can_be_done_by_keyboard(open_page, made):
         assert page.evaluate("document.activeElement.matches(':focus-visible')")
         seen.append(focused("id") or focused("className") or focused("tagName"))
         press("Tab")
-    wanted = "more temperature top-k top-p rule map watch whole-box unfold SUMMARY"
+    wanted = "part says more temperature top-k top-p map watch whole-box optimiser rate unfold SUMMARY"
     assert set(wanted.split()) <= set(seen)
     page.locator(".map").first.focus()
     press("ArrowDown")
@@ -424,9 +502,77 @@ def test_text_stands_out_from_its_background(open_page, scheme):
 
 def test_a_single_token_of_a_model_of_characters_is_shown_too(open_page, tmp_path):
     encoder = CharEncoder.from_text("ab\n\t<é")
-    hparams = dict(n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions=False)
+    hparams = dict(
+        n_vocab=6, n_ctx=8, n_embd=12, n_head=3, n_layer=2, time_weighting="full", positions="none"
+    )
     params = init_params(hparams, np.random.default_rng(0))
-    data = explain.gather(params, hparams, encoder, [2], 1, "chars")
-    page = open_page(explain.write_page(tmp_path / "page.html", data))
+    data = gather.gather(params, hparams, encoder, [2], 1, "chars")
+    page = open_page(write_page(tmp_path / "page.html", data))
     assert page.locator("#next-rows tr").count() == 6
     assert "time-weighting" in page.locator("#weighted").inner_text()
+
+
+def test_a_part_of_the_drawing_leads_to_its_panel(open_page, made):
+    page = open_page()
+    parts = page.locator("#drawing .block > .part")
+    assert parts.count() == 2 * made.hparams["n_layer"]
+    parts.nth(4).focus()  # attention of layer 3
+    page.keyboard.press("Enter")
+    assert page.url.endswith("#walk")
+    assert page.locator("#head-name").inner_text().startswith("Layer 3, head ")
+    assert page.locator("#walk-name").inner_text().endswith(page.locator("#head-name").inner_text().lower())
+    says = page.locator("#drawing-says").text_content()
+    assert f"{made.hparams['n_layer']} layers follow" in says
+    shown = page.locator("#drawing .answer small").all_inner_texts()
+    best = np.sort(softmax(made.logits[made.data["n_prompt"] - 1]))[::-1][:5]
+    assert shown == [f"{100 * p:.1f}%" for p in best.astype(float)]
+
+
+def test_the_walk_ends_with_what_the_head_puts_out_and_names_lines_of_the_source(open_page, made):
+    page, layer, head, t = open_page(), 2, 1, 5
+    page.locator("#tokens button").nth(t).click()
+    page.evaluate(f"enlarge({layer}, {head})")
+    source = (REPOSITORY / "picogpt" / "ops.py").read_text(encoding="utf-8").splitlines()
+    for n, count in enumerate([0, 1, 1, 3, 1]):
+        page.locator("#walk-steps button").nth(n).click()
+        lines = page.locator("#walk-line code").all_inner_texts()
+        assert len(lines) == count
+        for line in lines:
+            place, _, text = line.partition(" ")
+            assert source[int(place.removeprefix("ops.py:")) - 1].strip() == text
+    out = json.loads(page.locator("#walk-table").get_attribute("data-out"))
+    heads = made.acts[layer]["heads"][0, t].reshape(made.hparams["n_head"], -1)
+    np.testing.assert_allclose(out, heads[head], rtol=1e-3, atol=1e-4)
+    row = page.locator("#walk-table tbody tr[data-s='2']").locator("td").all_inner_texts()
+    score = insides.attention_scores(made.params, made.acts)[layer, head, t, 2]
+    assert float(row[2].replace("−", "-")) == pytest.approx(score, abs=0.011)
+
+
+def test_the_way_back_shows_the_gradients_of_the_data(open_page, made):
+    page, t = open_page(), 4
+    page.locator("#tokens button").nth(t).click()
+    loss = made.data["back"]["loss"][t]
+    assert f"= {loss:.3f} nats" in page.locator("#back-loss").inner_text()
+    shown = page.locator("#back-tokens li").evaluate_all(
+        "items => items.map(item => +item.dataset.relevance)"
+    )
+    begin = t * (t + 1) // 2
+    np.testing.assert_allclose(shown, made.data["back"]["relevance"][begin : begin + t + 1], rtol=1e-5)
+    largest = made.data["arrays"][made.data["back"]["arrays"][t].argmax()]
+    assert page.locator("#back-arrays th").first.inner_text() == largest
+    lengths = made.data["back"]["stream"][:, begin : begin + t + 1]
+    shown = [float(x) for x in page.locator("#back-stream td.number").all_inner_texts()]
+    np.testing.assert_allclose(shown[::-1], np.sqrt((lengths**2).sum(axis=1)), rtol=6e-3)
+
+
+def test_the_slider_of_the_learning_rate_shows_before_and_after(open_page, made):
+    page = open_page()
+    page.locator("#optimiser").select_option("SGD")
+    page.locator("#rate").fill("4")
+    rows = page.locator("#step-rows tr").evaluate_all(
+        "rows => rows.map(r => [+r.dataset.before, +r.dataset.after])"
+    )
+    np.testing.assert_allclose(np.transpose(rows), made.data["step"]["probs"][1, [0, 4]], rtol=1e-5)
+    assert page.locator("#rate-out").inner_text() == str(made.data["rates"]["SGD"][3])
+    page.locator("#rate").fill("0")
+    assert "0, no step" in page.locator("#rate-out").inner_text()

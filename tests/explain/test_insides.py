@@ -15,7 +15,9 @@ KINDS = {
     "no bias, untied, erf": dict(bias=False, tied=False, gelu="erf"),
     "quick": dict(gelu="quick"),
     "weighted": dict(time_weighting="full"),
-    "mixing, no positions": dict(time_mixing=True, positions=False),
+    "mixing, no positions": dict(time_mixing=True, positions="none"),
+    "turned": dict(positions="rotary", band=3),
+    "leaning": dict(positions="alibi"),
     "band": dict(band=2),
     "adapters": dict(adapter=5),
 }

@@ -124,7 +124,8 @@ def test_a_file_that_is_none_of_examples_is_an_error(lines, message, file):
 
 
 def test_gpt2s_tokenizer_ends_an_example_with_endoftext():
-    encoder = weights.read_encoder(weights.shipped("tales"), dict(n_vocab=2880))
+    tales = weights.shipped("tales")
+    encoder = weights.read_encoder(tales, weights.read_hparams(tales))
     [(ids, n_prompt)] = examples.encode([("A king", " had a son.")], encoder, 64)
     assert ids[0] == ids[-1] == encoder.eot
     assert encoder.decode(ids[1:n_prompt]) == "A king"

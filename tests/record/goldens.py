@@ -22,17 +22,17 @@ MODEL = TESTS.parent / "models" / "tales"
 RECORDED = TESTS / "references" / "tales"
 PROMPTS = [
     "Once upon a time",
-    "There was once a poor woodcutter who",
+    "One day, a little girl named Lily",
     "The old king",
-    "The king's youngest daughter was so beautiful that the sun itself",
-    "'Who is there?' asked the wolf",
-    "In the middle of the forest",
-    "Hans",
+    "Tom had a big red ball. He liked to play with it so much that he",
+    '"Who is there?" asked the cat',
+    "In the park",
+    "Max",
     "",
     "The fox said to the cat:",
     "Far away",
-    "And the witch",
-    "One day, when the snow lay deep on the ground, a little girl went out to",
+    "And the bird",
+    "It was cold, and there was snow on the ground. A little girl went out to",
     "Naïve 1603 ...",
 ]
 N_NEW = 24
@@ -49,12 +49,13 @@ SAID = dict(model="tales", by="Hugging Face, recorded", source="GPT2LMHeadModel 
 
 def open_model():
     """Return Hugging Face's model with new copies of the weights, and tiktoken's encoding."""
-    from safetensors.numpy import load_file
+    from safetensors.torch import load_file
 
     hparams = json.loads((MODEL / "hparams.json").read_text())
     names = dict(n_vocab="vocab_size", n_ctx="n_positions")
     config = {names.get(key, key): value for key, value in hparams.items()}
-    model = pytorch.hugging_face(load_file(MODEL / "model.safetensors"), **config)
+    stored = load_file(MODEL / "model.safetensors")  # in bfloat16, which float32 has exactly
+    model = pytorch.hugging_face({path: w.float().numpy() for path, w in stored.items()}, **config)
     return model, bpe.tiktoken_encoding(bpe.read_merges(MODEL))
 
 
@@ -158,7 +159,7 @@ def numbers(model, encoding, batch):
             continuation_ids=b_ids,
             target=sum(log_prob(model, a_ids + b_ids, len(b_ids))),
         )
-        for a, b in ((TEXT[:10], TEXT[10:]), (TEXT[:60], TEXT[60:]), ("Hans", " and the wolf"))
+        for a, b in ((TEXT[:10], TEXT[10:]), (TEXT[:60], TEXT[60:]), ("Max", " and the cat"))
         for a_ids, b_ids in [(encoding.encode_ordinary(a), encoding.encode_ordinary(b))]
     ]
     likeliest = encoding.decode(greedy(model, start, 3)[0])

@@ -4,7 +4,7 @@
 def gpt(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", masks=False,
     activation="gelu", n_inner=0, scale_by_width=True, scale_by_layer=False,
-    time_weighting="none", time_mixing=False, positions=True, band=0,
+    time_weighting="none", time_mixing=False, positions="learned", norm="pre", band=0,
 ):  # fmt: skip
     """Return a module with random parameters, none of them 0 or 1; called with ids, it returns logits."""
     import torch
@@ -23,13 +23,30 @@ def gpt(
         shifts = functional.pad(distance, [0, n_ctx]).tile([n_ctx])[:, :-n_ctx]
         return shifts.reshape(n_head, n_ctx, 2 * n_ctx - 1)[:, :, n_ctx - 1 :] * key[:, None]
 
+    def turn(x):
+        """RoFormer's rotary positions as complex numbers, of channels i (real) and i + D/2 (imaginary)."""
+        half = x.shape[-1] // 2
+        angles = torch.arange(x.shape[-2])[:, None] / 10000 ** (torch.arange(half).double() / half)
+        z = torch.complex(x[..., :half], x[..., half:]) * torch.polar(torch.ones(()).double(), angles)
+        return torch.cat([z.real, z.imag], dim=-1)
+
+    def biases(T):
+        """ALiBi's, by the slopes' table of Press et al. 2022, where the next power of two fills up."""
+        power = 1 << (n_head.bit_length() - 1)
+        table = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+        table += [2 ** (-4 * i / power) for i in range(1, 2 * power + 1, 2)]
+        keys = torch.arange(T)
+        return torch.tensor(table[:n_head]).double()[:, None, None] * (keys - keys[:, None])
+
     class Block(nn.Module):
         def __init__(self, layer):
             super().__init__()
-            self.band = band if layer % 2 else 0
+            self.band, self.last = band if layer % 2 else 0, layer == n_layer - 1
             self.scale = (n_embd // n_head) ** -0.5 if scale_by_width else 1
             self.scale /= layer + 1 if scale_by_layer else 1
-            self.ln_1, self.ln_2 = norm(), norm()
+            self.ln_1, self.ln_2 = layer_norm(), layer_norm()
+            if norm == "post" and self.last:  # ln_f, the last norm of both
+                del self.ln_2
             self.attn = nn.ModuleDict(dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)))
             inner = n_inner or 4 * n_embd
             self.mlp = nn.ModuleDict(dict(c_fc=linear(n_embd, inner), c_proj=linear(inner, n_embd)))
@@ -45,15 +62,19 @@ def gpt(
                 self.attn.register_buffer("bias", torch.ones(n_ctx, n_ctx).tril()[None, None])
 
         def forward(self, x):
-            y, T = self.ln_1(x), x.shape[1]
+            post, T = norm == "post", x.shape[1]
+            y = x if post else self.ln_1(x)
             if time_mixing:
                 half = n_embd // 2
                 y = torch.cat([nn.ZeroPad2d((0, 0, 1, -1))(y[:, :, :half]), y[:, :, half:]], dim=2)
             qkv = self.attn["c_attn"](y).split(n_embd, dim=2)
             q, k, v = (part.unflatten(2, (n_head, -1)).transpose(1, 2) for part in qkv)
+            if positions == "rotary":
+                q, k = turn(q), turn(k)
             seen = torch.ones(T, T, dtype=torch.bool).tril()
             seen = seen.triu(1 - self.band) if self.band else seen
-            scores = (q @ k.transpose(2, 3) * self.scale).masked_fill(~seen, -torch.inf)
+            scores = q @ k.transpose(2, 3) * self.scale + (biases(T) if positions == "alibi" else 0)
+            scores = scores.masked_fill(~seen, -torch.inf)
             probs = scores.softmax(dim=3)
             if time_weighting != "none":
                 learned = self.attn["time_weighting"]
@@ -61,13 +82,15 @@ def gpt(
                 probs = probs * table[:, :T, :T]
             heads = probs @ v
             x = x + self.attn["c_proj"](heads.transpose(1, 2).flatten(2))
-            hidden = self.mlp["c_fc"](self.ln_2(x))
-            return x + self.mlp["c_proj"](activate(hidden))
+            x = self.ln_1(x) if post else x
+            hidden = self.mlp["c_fc"](x if post else self.ln_2(x))
+            x = x + self.mlp["c_proj"](activate(hidden))
+            return self.ln_2(x) if post and not self.last else x
 
     def linear(n_in, n_out):
         return nn.Linear(n_in, n_out, bias=bias)
 
-    def norm():
+    def layer_norm():
         return nn.LayerNorm(n_embd, bias=bias)
 
     class Gpt(nn.Module):
@@ -75,8 +98,8 @@ def gpt(
             super().__init__()
             wte, wpe = nn.Embedding(n_vocab, n_embd), nn.Embedding(n_ctx, n_embd)
             blocks = nn.ModuleList(Block(layer) for layer in range(n_layer))
-            self.transformer = nn.ModuleDict(dict(wte=wte, wpe=wpe, h=blocks, ln_f=norm()))
-            if not positions:
+            self.transformer = nn.ModuleDict(dict(wte=wte, wpe=wpe, h=blocks, ln_f=layer_norm()))
+            if positions != "learned":
                 del self.transformer["wpe"]
             self.lm_head = nn.Linear(n_embd, n_vocab, bias=False)
             if tied:
@@ -85,7 +108,7 @@ def gpt(
         def forward(self, ids):
             parts = self.transformer
             x = parts["wte"](ids)
-            if positions:
+            if positions == "learned":
                 x = x + parts["wpe"](torch.arange(ids.shape[1]))
             for block in parts["h"]:
                 x = block(x)

@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from picogpt import gpt2, ops
-from picogpt.descendants import erf, tricks
+from picogpt.descendants import activations, erf, positions, tricks
 from picogpt.params.tree import flatten, nest, tree_map
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -26,12 +26,14 @@ def differentiate(f, tree):
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    ops.np = gpt2.np = erf.np = tricks.np = types.SimpleNamespace(**vars(jax.numpy))
+    ops.np = gpt2.np = activations.np = erf.np = positions.np = tricks.np = types.SimpleNamespace(
+        **vars(jax.numpy)
+    )
     ops.np.asarray = lambda a, like: jax.numpy.asarray(a)
     try:
         value, grads = jax.value_and_grad(f)(tree_map(jax.numpy.asarray, tree))
     finally:
-        ops.np = gpt2.np = erf.np = tricks.np = np
+        ops.np = gpt2.np = activations.np = erf.np = positions.np = tricks.np = np
     return float(value), tree_map(lambda _, g: np.asarray(g), tree, grads)  # JAX sorts the keys
 
 

@@ -17,7 +17,7 @@ from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
 from picogpt.generate import Choice, generate
-from picogpt.projects import adder, chars, sorter, words
+from picogpt.projects import adder, chars, sorter, talk, words
 from picogpt.sizing import cli as sizing
 from picogpt.system import command
 from picogpt.text.bpe import load_encoder
@@ -47,6 +47,7 @@ COMMANDS = {  # of `python -m`: the function whose parameters are its flags, and
     "picogpt.projects.adder": (adder.adder, {}),
     "picogpt.projects.chars": (chars.chars, {}),
     "picogpt.projects.sorter": (sorter.sorter, {}),
+    "picogpt.projects.talk": (talk.talk, {}),
     "picogpt.projects.words": (words.words, {}),
     "picogpt": (cli.continue_text, cli.ALIASES),
 }
@@ -144,6 +145,13 @@ def test_links_lead_somewhere(name):
         if place and path.suffix == ".md":
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             assert place in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in headings], place
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_functions_that_a_page_names_exist(name):
+    for path, function in re.findall(r"`([\w/]+\.py):(\w+)`", PAGES[name]):
+        found = next(p for p in (REPOSITORY / "picogpt" / path, REPOSITORY / path) if p.exists())
+        assert re.search(rf"^def {function}\(", found.read_text(encoding="utf-8"), re.MULTILINE), function
 
 
 def commands(text):

@@ -10,7 +10,7 @@ from picogpt.params.shapes import n_params
 from picogpt.sizing.presets import PRESETS, preset
 
 EXACT = {
-    "openai-gpt": 116_534_784 + 2 * 768,  # Hugging Face's; our final layer norm is more
+    "openai-gpt": 116_534_784,  # Hugging Face's
     "gpt2": 124_439_808,
     "gpt2-medium": 354_823_168,
     "gpt2-large": 774_030_080,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from processes import run_python
 
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import safetensors, weights
 from picogpt.params.tree import flatten
 from picogpt.text import chars
 
@@ -61,6 +61,16 @@ def test_another_folder_gets_all_that_a_model_needs(checkpoint, tmp_path):
     names = sorted(path.name for path in (tmp_path / "new" / "one").iterdir())
     assert names == ["chars.json", "hparams.json", "model.safetensors"]
     assert_is_the_checkpoint(tmp_path / "new" / "one")
+
+
+def test_half_the_space_and_what_the_model_says_of_its_use_go_along(checkpoint, tmp_path):
+    (checkpoint / "generation_config.json").write_text('{"max_new_tokens": 5}', encoding="utf-8")
+    for flags, name in (([], "whole"), (["--bfloat16"], "half")):
+        assert convert(checkpoint, "--out", tmp_path / name, *flags)[0] == 0
+        assert (tmp_path / name / "generation_config.json").read_text() == '{"max_new_tokens": 5}'
+    whole, half = (safetensors.read(tmp_path / name / "model.safetensors")[0] for name in ("whole", "half"))
+    assert sum(a.nbytes for a in whole.values()) == 2 * sum(a.nbytes for a in half.values())
+    assert convert(checkpoint, "--out", tmp_path / "other", "--to", "hf", "--bfloat16")[0] == 2
 
 
 def test_tensorflow_gives_the_same_file(checkpoint, tmp_path):

@@ -312,12 +312,12 @@ def test_options_and_presets_are_flags_of_the_training(text, tmp_path):
         "false",
         "--band=4",
     ]
-    flags += ["--positions=false", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
+    flags += ["--positions=none", "--time_weighting=circulant", "--time_mixing=true", "--n_ctx=16"]
     flags += ["--steps=12", "--eval_every=6", "--eval_batches=1", "--sample_every=6", "--dropout_attn=0.1"]
     assert run(text, "--out=model", *flags, folder=tmp_path)[0] == 0
     hparams = json.loads((tmp_path / "model" / "hparams.json").read_text())
     assert (hparams.pop("n_vocab"), hparams.pop("n_ctx")) == (len(set(data.read_text(text))), 16)
-    options = dict(bias=False, tied=False, gelu="quick", positions=False, band=4)
+    options = dict(bias=False, tied=False, gelu="quick", positions="none", band=4)
     options |= dict(time_weighting="circulant", time_mixing=True)
     assert hparams == dict(n_layer=2, n_head=3, n_embd=48) | options
     whole = contents(tmp_path / "model")
@@ -373,7 +373,8 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
     code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
     assert (code, said) == (
         1,
-        "picogpt: model holds a training: --resume continues it, --out names another folder\n",
+        "picogpt: model holds a training: --resume continues it, --overwrite begins anew,"
+        " --out names another folder\n",
     )
     code, said = run(text, "--out=model", *SHORT, "--lr=0.5", "--resume", folder=tmp_path)
     assert (code, "was trained with --lr 0.002" in said) == (1, True)

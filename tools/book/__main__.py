@@ -13,6 +13,10 @@ are in it, too. Needs: pip install -e ".[book]".
 Exit codes: 0 done; 1 a chapter says what is not so; 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import os
 import sys
 import time

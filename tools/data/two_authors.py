@@ -9,8 +9,12 @@ both files, and no character either: what is learned from the names in Oz is of 
 A passage is some paragraphs in a row, of LENGTH characters together, or if they are longer cut at a space.
 The passages of a book are taken at equal distances, as many of each author as of the other.
 
-The documents in tales.txt, whose sources models/tales/sources.tsv lists, begin with their titles.
+The documents in tales.txt, whose sources tests/data/tales_sources.tsv lists, begin with their titles.
 """
+
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
 
 import json
 from pathlib import Path
@@ -60,7 +64,9 @@ def find(documents, title):
     """Return the one document whose first line begins with the title."""
     found = [document for document in documents if document.split("\n", 1)[0].startswith(title)]
     if len(found) != 1:
-        raise ValueError(f"{len(found)} documents are called {title!r}: give the tales.txt of models/tales")
+        raise ValueError(
+            f"{len(found)} documents are called {title!r}: give the tales.txt of tests/data/tales_sources.tsv"
+        )
     return found[0]
 
 

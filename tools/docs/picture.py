@@ -10,6 +10,10 @@ Needs playwright and what the book needs (`pip install -e ".[browser,book]"`) an
 Each is made by running what it shows, and written to docs/NAME.png.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import html
 import re
 import shutil
@@ -25,7 +29,7 @@ from book import __main__ as book
 from picogpt.explain import cli as explain
 
 REPOSITORY = Path(__file__).parents[2]
-PROMPT = "There was once a king who had a daughter, and the king said to the"
+PROMPT = "Once upon a time, there was a little girl named Lily. Lily had a red ball, and she"
 ANSWERS = [  # to the rung of the softmax; the first makes probabilities of all rows together
     "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum()",
     "    e = np.exp(x - x.max(axis=-1, keepdims=True))\n    return e / e.sum(axis=-1, keepdims=True)",
@@ -109,4 +113,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])

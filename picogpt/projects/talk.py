@@ -1,0 +1,171 @@
+"""Teach a model of stories to do as it is told, on examples made from the stories themselves.
+
+usage: python -m picogpt.projects.talk FILE [flags]
+
+FILE has stories, with a line of <|endoftext|> between them, as tools/data/stories.py writes them. Each makes
+an example, of one of three kinds, which take turns; only the answer is learned, and its end:
+
+    Write a story with these words: kite, windy, tree.    the story
+    Write a story that ends so: They were happy again.    the story
+    (the story) Who is in this story?                     Tim and Sue.
+
+The words are some of the story's rarer ones, the names those that occur in it more than once. In the end the
+model writes stories with words of the held-out stories, as does the one it was made from: how many of the
+words that were asked for are in them?
+
+{flags}
+
+Then `python -m picogpt "Write a story with these words: dog, cake, rain." --model runs/talk` has it write.
+"""
+
+import functools
+import itertools
+import re
+from collections import Counter
+from typing import Annotated
+
+import numpy as np
+
+from picogpt.checkpoints import weights
+from picogpt.finetune import cli as finetune
+from picogpt.finetune import examples, tuning
+from picogpt.generate import GREEDY, generate
+from picogpt.params.tree import tree_map
+from picogpt.system import command, flags
+from picogpt.text import data
+from picogpt.text.stop import stop_at
+from picogpt.train import runs, trainer
+from picogpt.train.settings import Recipe
+
+COMMON = 400  # words of FILE that are too frequent to be asked for
+KINDS = ("words", "ending", "names")
+ASKED = {
+    "words": "Write a story with these words: {}.\n",
+    "ending": "Write a story that ends so: {}\n",
+    "names": "{}\nWho is in this story?\n",
+}
+NOT_NAMES = "I Mr Mrs Dr The One Once They He She It But So And Mom Dad Mommy Daddy Then When"
+
+
+def talk(
+    file: Annotated[flags.File, "stories, with lines of <|endoftext|> between them"],
+    *,
+    model: tuning.Model = "tales",
+    out: flags.Out = "runs/talk",
+    resume: flags.Resume = False,
+    n_words: Annotated[flags.Count, "words that a story is asked to have"] = 3,
+    n_test: Annotated[flags.Count, "stories that are written in the end, by each model"] = 50,
+    steps: flags.Steps = 600,
+    batch_size: Annotated[flags.BatchSize, "examples in a batch"] = 8,
+    lr: flags.LearningRate = 5e-4,
+    warmup: flags.Warmup = 20,
+    dropout: flags.Dropout = 0.0,
+    val_share: flags.ValShare = 0.02425186,
+    eval_every: flags.EvalEvery = 100,
+    seed: tuning.Seed = 1337,
+    threads: flags.Threads = 0,
+):
+    """Train as the docstring of this module says; these are the command's flags."""
+    run = runs.open_run(talk, locals())
+    params, hparams, encoder = weights.load_with_encoder(model)
+    run.settings["model_sha256"] = tuning.fingerprint(params)
+    base, n_head = tree_map(np.copy, params), hparams["n_head"]
+    texts = [list(data.documents(part)) for part in data.split(run.text, val_share)]
+    if not all(texts):
+        raise ValueError(f"{file} has too few stories: some to learn from, and some to hold out")
+    rare = rare_words(texts[0])
+    pairs, held_out = (make(part, rare, n_words, np.random.default_rng([seed, 4])) for part in texts)
+    rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
+
+    def look(step):
+        if step % eval_every or step == steps:
+            return {}
+        return dict(val_loss=finetune.mean_loss(params, test_rows, n_head, batch_size))
+
+    results = {"held-out loss before": finetune.mean_loss(params, test_rows, n_head, batch_size)}
+    c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
+    draw = functools.partial(examples.random_batch, rows, batch_size)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    results["held-out loss after"] = finetune.mean_loss(params, test_rows, n_head, batch_size)
+    weights.save(run.folder, params, hparams, encoder)
+    prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
+    for when, its in (("before", base), ("after", params)):
+        told = [write(its, n_head, encoder, prompt) for prompt in prompts]
+        there = [has(text, w) for p, text in zip(prompts, told, strict=True) for w in words_of(p)]
+        results[f"words asked for that are in the story, {when}"] = f"{sum(there)}/{len(there)}"
+    results["sample"] = prompts[0] + told[0]
+    runs.finish(run, results, {})
+
+
+def rare_words(texts):
+    """Return the words of the stories, in small letters only, that are not among the most frequent."""
+    counts = Counter(word for text in texts for word in re.findall(r"\b[a-z]{3,}\b", text))
+    frequent = {word for word, _ in counts.most_common(COMMON)}
+    return {word for word, n in counts.items() if n > 1} - frequent
+
+
+def make(texts, rare, n_words, rng):
+    """Return an example, (prompt, answer), of each story that has what the kind whose turn it is needs."""
+    turns = zip(itertools.cycle(KINDS), texts)
+    return list(filter(None, (EXAMPLES[kind](text, rare, n_words, rng) for kind, text in turns)))
+
+
+def example_of_words(text, rare, n_words, rng):
+    """Return the example whose answer is a story with some words, or None."""
+    there = sorted(set(re.findall(r"\b[a-z]{3,}\b", text)) & rare)
+    if len(there) < n_words:
+        return None
+    return ASKED["words"].format(", ".join(rng.choice(there, n_words, replace=False))), text
+
+
+def example_of_ending(text, rare, n_words, rng):
+    """Return the example whose answer is a story with a given last sentence, or None."""
+    last = re.findall(r"[A-Z][^.!?\"]+[.!?]", text)[-1:]
+    return (ASKED["ending"].format(last[0]), text) if last and text.endswith(last[0]) else None
+
+
+def example_of_names(text, rare, n_words, rng):
+    """Return the example whose answer is who is in a story, or None."""
+    who = names(text)
+    return (ASKED["names"].format(text), " and ".join(who) + ".") if who else None
+
+
+EXAMPLES = dict(words=example_of_words, ending=example_of_ending, names=example_of_names)
+
+
+def names(text):
+    """Return the names in a story, in the order in which they come: capitalised within sentences, too.
+
+    >>> names("Tim saw Sue. Then Sue and Tim ran. Sue was glad, and Tim too.")
+    ['Tim', 'Sue']
+    """
+    inside = Counter(re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", text))
+    found = [word for word in re.findall(r"\b[A-Z][a-z]+\b", text) if word in inside]
+    often = Counter(found)
+    return [word for word in dict.fromkeys(found) if often[word] > 1 and word not in NOT_NAMES.split()]
+
+
+def words_of(prompt):
+    """Return the words that a prompt asks for."""
+    return prompt.split(": ")[1].rstrip(".\n").split(", ")
+
+
+def has(text, word):
+    """Return whether a word is in a text, perhaps with an ending: dogs is dog.
+
+    >>> has("The dogs ran.", "dog"), has("A hotdog.", "dog")
+    (True, False)
+    """
+    return re.search(rf"\b{word}(s|es|d|ed|ing|y)?\b", text.lower()) is not None
+
+
+def write(params, n_head, encoder, prompt):
+    """Return what the model answers, greedily, up to the end that it sets or the end of its context."""
+    ids = [encoder.start, *encoder.encode(prompt)]
+    room = len(params["wpe"]) - len(ids)
+    [new] = generate(params, n_head, [ids], room, GREEDY, stop_at(encoder, [encoder.start]))
+    return encoder.decode([i for i in new if i != encoder.start])
+
+
+if __name__ == "__main__":
+    command.run(talk, config=runs.flags_file(talk))

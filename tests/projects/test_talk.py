@@ -1,0 +1,77 @@
+"""Talk: the examples say what the stories have, and a little training teaches a model to answer."""
+
+import json
+
+import numpy as np
+import pytest
+from processes import run_python
+
+from picogpt.checkpoints import weights
+from picogpt.params.init import init_params
+from picogpt.projects import talk
+from picogpt.text.bpe_train import train as train_bpe
+
+NAMES = ["Tim", "Sue", "Ann", "Ben", "Max", "Lily"]
+THINGS = ["kite", "drum", "boat", "lamp", "cake", "frog"]
+STORY = "One day, {a} and {b} saw a {x}. It was a big {x}. Then {a} ran, and {b} ran too. They were glad."
+
+
+@pytest.fixture(scope="module")
+def stories():
+    """Return 60 stories, all of them different."""
+    rng, made = np.random.default_rng(0), {}
+    while len(made) < 60:
+        a, b = rng.choice(NAMES, 2, replace=False)
+        made[STORY.format(a=a, b=b, x=rng.choice(THINGS))] = None
+    return list(made)
+
+
+def test_examples_of_all_kinds_take_turns_and_are_true(stories):
+    pairs = talk.make(stories, set(THINGS), 1, np.random.default_rng(0))
+    assert len(pairs) == 60
+    for kind, (prompt, answer), story in zip(talk.KINDS * 20, pairs, stories, strict=True):
+        if kind == "words":
+            [word] = talk.words_of(prompt)
+            assert (prompt, answer) == (f"Write a story with these words: {word}.\n", story)
+            assert word in THINGS and talk.has(story, word)
+        elif kind == "ending":
+            assert (prompt, answer) == ("Write a story that ends so: They were glad.\n", story)
+        else:
+            assert prompt == f"{story}\nWho is in this story?\n"
+            first, second = answer.rstrip(".").split(" and ")
+            assert story.startswith(f"One day, {first} and {second} saw")
+    assert talk.make(stories, set(), 1, np.random.default_rng(0)) == [
+        pair for pair in pairs if not pair[0].startswith("Write a story with")
+    ]
+
+
+def test_rare_words_are_those_that_are_not_frequent():
+    texts = [f"the dog saw the {word}" for word in ("kite", "kite", "once")]
+    frequent, talk.COMMON = talk.COMMON, 3
+    try:
+        assert talk.rare_words(texts) == {"kite"}
+    finally:
+        talk.COMMON = frequent
+
+
+def test_a_model_learns_to_answer_and_the_words_are_counted(stories, tmp_path):
+    file = tmp_path / "stories.txt"
+    file.write_text("\n<|endoftext|>\n".join(stories) + "\n", encoding="utf-8")
+    encoder = train_bpe(" ".join(stories) + " ".join(talk.ASKED.values()), 340)
+    hparams = dict(n_vocab=340, n_ctx=128, n_embd=24, n_head=2, n_layer=2)
+    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    flags = ["--steps", "60", "--lr", "0.01", "--n_words", "1", "--n_test", "4", "--val_share", "0.3"]
+    done = run_python(
+        "-c", "import sys; from picogpt.projects import talk; talk.COMMON = 8;"
+        "from picogpt.system import command; command.run(talk.talk)",
+        file, "--model", tmp_path / "base", "--out", tmp_path / "out", *flags,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
+    assert results["held-out loss after"] < results["held-out loss before"] / 2
+    asked = [
+        results[f"words asked for that are in the story, {when}"].split("/") for when in ("before", "after")
+    ]
+    assert [int(n) for _, n in asked] == [4, 4]
+    assert results["sample"].startswith("Write a story with these words: ")
+    assert weights.load(tmp_path / "out")[1] == hparams
