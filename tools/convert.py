@@ -178,8 +178,8 @@ def read_encoder(source, tokenizer, hparams):
 def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams, bfloat16)
-    weights.save(folder, params, hparams, encoder, bfloat16)
+        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
     return folder / weights.WEIGHTS
 
 

@@ -4,9 +4,9 @@ The parameters before `*` in the function's signature may be given by place, all
 say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
 of the function's module, with the flags in place of {flags}.
 
-python-fire makes the call from the flags. Left alone it would evaluate texts as Python and guess at flags that
-do not exist. So the words are checked here first and written out as --flag=value, and fire is told how to
-read each.
+python-fire makes the call from the flags. Left alone it would evaluate texts as Python and guess at flags
+that do not exist. So the words are checked here first and written out as --flag=value, and fire is told how
+to read each.
 """
 
 import difflib

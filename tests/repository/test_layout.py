@@ -49,7 +49,7 @@ HOUSE = dict(
         cli=85, __main__=10,
     ),
     finetune=dict(
-        examples=115, lora=80, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
+        examples=115, lora=85, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
     projects=dict(
         adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
