@@ -116,6 +116,8 @@ def destination(source, out, to):
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
+    if folder.is_dir():
+        folders.unmark(folder, WHOLE)
     for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")

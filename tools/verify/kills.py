@@ -84,10 +84,13 @@ def training(flags, out):
 
 
 def conversion(kind, out):
-    """Convert a model, unless the folder is whole."""
+    """Convert a model; into a folder that is whole that is refused."""
     whole = {"hf": "config.json", "llmc": "model.bin"}.get(kind, "hparams.json")
-    if not Path(out, whole).is_file():
+    was_whole = Path(out, whole).is_file()
+    try:
         command.run(convert, ["base" if kind != "picogpt" else "theirs", f"--to={kind}", f"--out={out}"])
+    except SystemExit as end:
+        sys.exit(0 if was_whole and end.code == 1 else end.code)
 
 
 def fetch(url, out):
