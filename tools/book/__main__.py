@@ -28,6 +28,7 @@ from book import source
 from picogpt.system.files import atomic_write
 
 SOURCES = {
+    "pico": "The whole idea on one page",
     "ops": "The operations",
     "gpt2": "The model",
     "grad": "The way back",
@@ -40,6 +41,7 @@ SOURCES = {
 # The reading order: a chapter of docs/book, or a source file.
 ORDER = [
     "index",
+    "pico",
     "ops",
     "softmax",
     "layer_norm",
