@@ -1,7 +1,7 @@
 """GPT-2 in plain NumPy: the model, its tokenizer, its checkpoints, its gradients and its training.
 
-Read it in this order: ops, gpt2, grad, generate, trainer. Nothing is re-exported here, so that an
-import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`.
+Read it in this order: pico, ops, gpt2, grad, generate, then train/trainer. Nothing is re-exported here, so that
+an import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`.
 """
 
 import sys
