@@ -4,8 +4,9 @@ usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
 {flags}
 
-What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
-and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
+What another kind cannot say is an error, but for biases of 0 instead of none. A vocabulary that is padded,
+as nanoGPT and llm.c pad GPT-2's to 50304, becomes that of the tokenizer; the logits stay the same.
+GGUF files need the package gguf: pip install -e ".[gguf]".
 
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from formats import llmc, state_dict, tf_bundle
+from formats import gguf_model, llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, peft, safetensors, weights
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
@@ -31,8 +32,15 @@ from picogpt.system.files import atomic_write
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
+from picogpt.text.gpt1_bpe import Gpt1Encoder
 
-WHOLE = ["hparams.json", huggingface.CONFIG, "model.bin", *(f"gpt2_{size}.bin" for size in SIZES)]
+WHOLE = [
+    "hparams.json",
+    huggingface.CONFIG,
+    "model.gguf",
+    "model.bin",
+    *(f"gpt2_{size}.bin" for size in SIZES),
+]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
 MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
 MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
@@ -41,17 +49,18 @@ MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left 
 def convert(
     source: Annotated[
         str,
-        "a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a file of"
-        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder"
-        " with a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
+        "a folder that picogpt opens: OpenAI's, Hugging Face's, PEFT's or its own, say models/124M; a file of"
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), of llm.c (.bin), or of llama.cpp"
+        " (.gguf); a folder with a config.json and a pytorch_model.bin, or several. What PyTorch has written"
+        " needs PyTorch",
     ],
     *,
     to: Annotated[
         str,
-        OneOf("picogpt", "hf", "tf", "llmc"),
+        OneOf("picogpt", "hf", "tf", "llmc", "gguf"),
         "KIND",
         "picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's from_pretrained; tf:"
-        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c",
+        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c; gguf: model.gguf for llama.cpp",
     ] = "picogpt",
     out: Annotated[
         str,
@@ -74,6 +83,9 @@ def convert(
     bfloat16: Annotated[
         bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
     ] = False,
+    dtype: Annotated[
+        str, OneOf(*gguf_model.DTYPES), "of the matrices in a model.gguf: f32, f16, bf16 or q8_0"
+    ] = "f32",
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -84,16 +96,15 @@ def convert(
     command.check(convert, locals())
     if bfloat16 and to != "picogpt":
         command.usage_error(f"--bfloat16 has no effect with --to {to}")
+    if dtype != "f32" and to != "gguf":
+        command.usage_error(f"--dtype {dtype} has no effect without --to gguf")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
-    arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
-    encoder = read_encoder(source, tokenizer, hparams)
-    params = weights.lay_out(arrays, hparams, source)
-    params, hparams = weights.without_padding(params, hparams, encoder)
+    params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
-    more = dict(bfloat16=True) if bfloat16 else {}
+    more = dict(bfloat16=True) if bfloat16 else dict(dtype=dtype) if to == "gguf" else {}
     with folders.let_go_at_last(folder):
         if out:
             folders.hold(folder, WHOLE)
@@ -108,6 +119,21 @@ def convert(
             (folder / generation_config.FILE).write_bytes(said.read_bytes())
         path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
+
+
+def read(source, tokenizer, n_head, gelu, reader):
+    """Return (params, hparams, tokenizer or None) of a model in a file or a folder."""
+    if peft.is_adapter(source):
+        params, hparams, encoder = weights.load(source)
+        return params, hparams, read_encoder(source, tokenizer, hparams) if tokenizer else encoder
+    if source.is_file():
+        arrays, hparams, encoder = read_file(source, n_head, gelu)
+    else:
+        (arrays, hparams), encoder = read_folder(source, reader), None
+    if encoder is None or tokenizer:
+        encoder = read_encoder(source, tokenizer, hparams)
+    params = weights.lay_out(arrays, hparams, source)
+    return *weights.without_padding(params, hparams, encoder), encoder
 
 
 def destination(source, out, to):
@@ -127,8 +153,10 @@ def destination(source, out, to):
 
 
 def read_file(path, n_head, gelu):
-    """Return ({path in the tree: array}, hparams) of a model in one file."""
-    return llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)
+    """Return ({path in the tree: array}, hparams, tokenizer or None) of a model in one file."""
+    if gguf_model.is_model(path):
+        return gguf_model.read(path)
+    return *(llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)), None
 
 
 def read_folder(folder, reader):
@@ -189,7 +217,7 @@ def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
 def write_hf(folder, params, hparams, encoder):
     """Write Hugging Face's folder; return the path of its weights."""
     params, hparams = with_biases(params, hparams)
-    if isinstance(encoder, bpe.Encoder):
+    if isinstance(encoder, bpe.Encoder) and not isinstance(encoder, Gpt1Encoder):
         hf_bpe.save(folder, encoder)
     elif encoder:
         encoder.save(folder)  # characters, which only picogpt reads
@@ -215,10 +243,15 @@ def write_llmc(folder, params, hparams, encoder):
     return llmc.write(folder, *with_biases(params, hparams), encoder)
 
 
+def write_gguf(folder, params, hparams, encoder, dtype):
+    """Write llama.cpp's file; return its path."""
+    return gguf_model.write(folder, *with_biases(params, hparams), encoder, dtype)
+
+
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    by_hf = ("bias", "tied", "gelu")
-    can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
+    by_hf = ("bias", "tied", "gelu", "norm", "activation", "n_inner", "scale_by_layer", "scale_by_width")
+    can = dict(picogpt=OPTIONS, hf=by_hf, gguf=("bias", "tied", "n_inner")).get(to, ("bias",))
     for key in OPTIONS:
         if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
             said = f"the model has {key} {hparams[key]!r}, which --to {to} cannot say"
@@ -234,7 +267,7 @@ def with_biases(params, hparams):
     }, hparams
 
 
-WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc}
+WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc, "gguf": write_gguf}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """A model's folder: its weights, hyper-parameters and tokenizer; where to find it, how to read and save it.
 
-Three kinds of folders hold a model. OpenAI's, as downloaded:
+Several kinds of folders hold a model. OpenAI's, as downloaded:
 
     hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
 
 picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
 parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. And
-Hugging Face's, which has a config.json and no hparams.json, see huggingface.py. The tokenizer is vocab.bpe
+Hugging Face's, which has a config.json and no hparams.json, see huggingface.py; or PEFT's, with updates to
+another model, see peft.py. The tokenizer is vocab.bpe
 or Hugging Face's files (bytes), or chars.json (characters); a model of neither kind of text has none.
 """
 
@@ -18,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, config_keys, huggingface, names, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, names, peft, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
-from picogpt.text import bpe, chars, hf_bpe
+from picogpt.text import bpe, chars, gpt1_bpe, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
 log = logging.getLogger("picogpt")
@@ -44,12 +45,30 @@ def load(model, models_dir="models", source="openai", offline=False, special=Fal
     ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
+    if peft.is_adapter(folder):
+        return load_adapter(folder, models_dir, source, offline, special)
     names.check_ended(folder)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
     if encoder is not None:
         encoder.special = special
     return *without_padding(*read_params(folder, hparams), encoder), encoder
+
+
+def load_adapter(folder, *where):
+    """Do as `load`, for a folder of PEFT's: its base model, with the updates added; see peft.py."""
+    base = peft.read_config(folder)["base_model_name_or_path"]
+    try:
+        params, hparams, encoder = load(base.removeprefix("openai-community/"), *where)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{folder} is of the base model {base!r}, and {error}") from None
+    params, hparams = peft.merge(params, hparams, folder)
+    own = read_encoder(folder, hparams)
+    if own is not None:
+        own.special, encoder = where[-1], own
+    params, hparams = without_padding(params, hparams, encoder)
+    check(params, hparams, folder)
+    return params, hparams, encoder
 
 
 def load_with_encoder(model, models_dir="models", source="openai", offline=False, special=False):
@@ -143,6 +162,8 @@ def read_encoder(folder, hparams):
         encoder = chars.CharEncoder.load(folder)
     elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
         encoder = bpe.load_encoder(folder)
+    elif gpt1_bpe.is_gpt1s(folder):
+        encoder = gpt1_bpe.load_encoder(folder)
     elif Path(folder, VOCAB).is_file() or Path(folder, ALL_IN_ONE).is_file():
         return hf_bpe.load_encoder(folder, hparams["n_vocab"])
     else:

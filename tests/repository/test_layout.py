@@ -19,7 +19,7 @@ HOUSE = dict(
         files=255, terminal=75, interrupt=120, signature=200, flags=60, command=220, machine=95, folders=120,
         progress=70,
     ),
-    __init__=15,
+    __init__=30,
     ops=195,
     seam=35,
     gpt2=225,
@@ -28,26 +28,28 @@ HOUSE = dict(
     params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=170, bpe_train=105, stop=45,
+        hf_files=215, hf_write=75, hf_bpe=170, gpt1_bpe=165, bpe_train=105, stop=45,
     ),
     checkpoints=dict(
-        names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=125, huggingface=155,
-        generation_config=135, weights=280,
+        names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=155, huggingface=175,
+        peft=190, generation_config=135, weights=300,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
-    generate=265,
+    generate=275,
     sizing=dict(presets=50, cli=205, __main__=10),
     cli=310,
     __main__=25,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
+    model=90,
     train=dict(
         optim=110, settings=200, schedule=40, state=80, journal=75, parallel=115, trainer=205, prepare=130,
         cli=70, runs=250, __main__=10,
     ),
     explain=dict(
-        trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=275, terminal=45, page=60,
-        cli=90, __main__=10,
+        prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
+        page=60, learning=190, live=200, cli=150, __main__=10,
     ),
+    chat=dict(templates=165, talk=110, session=115, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
     ),
@@ -73,6 +75,7 @@ GUESTS = dict(
     fire={"system.command"},
     threadpoolctl={"system.machine"},
     mpi4py={"train.parallel"},
+    jinja2={"chat.templates"},
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
     matplotlib={"projects.images"},
@@ -173,11 +176,26 @@ def test_every_module_is_tested_by_name():
     tests = list(REPOSITORY.glob("tests/**/test_*.py"))
     named = {path.stem.removeprefix("test_") for path in tests}
     imported = {name.removeprefix("picogpt.") for path in tests for name in imports(path)}
-    through_others = """
-        seam checkpoints.names system.flags system.interrupt system.progress descendants.activations descendants.parts descendants.post_norm
-        text.added_tokens text.hf_control text.hf_files text.hf_keys text.hf_write
-        exercises.backward exercises.cases exercises.first exercises.forward exercises.operations
-    """.split()
+    through_others = [
+        "seam",
+        "checkpoints.names",
+        "system.flags",
+        "system.interrupt",
+        "system.progress",
+        "descendants.activations",
+        "descendants.parts",
+        "descendants.post_norm",
+        "text.added_tokens",
+        "text.hf_control",
+        "text.hf_files",
+        "text.hf_keys",
+        "text.hf_write",
+        "exercises.backward",
+        "exercises.cases",
+        "exercises.first",
+        "exercises.forward",
+        "exercises.operations",
+    ]
     named |= {"__init__", "__main__"}
     untested = {name for name in BUDGET if name.rpartition(".")[2] not in named and name not in imported}
     assert untested - set(through_others) == set()
