@@ -175,7 +175,7 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
-        weights.save(folder, state["params"], hparams, encoder, None if c.init else state["step"])
+        weights.save(folder, state["params"], hparams, encoder, step=None if c.init else state["step"])
     state["best"] = min(state["best"], val_loss)
     return save(folder, state, c.fixed(), file)
 
