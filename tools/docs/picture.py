@@ -67,7 +67,8 @@ def picture_rebuild(page, folder):
     for answer in ANSWERS:
         written = re.sub(r"    raise .*softmax is not written.*", answer, empty, count=1)
         path.write_text(written, encoding="utf-8")
-        said.append(f"\n  ...{answer.rpartition(chr(10))[2]}\n\n" + terminal(path.parents[1], "check", "softmax"))
+        said.append(f"\n  ...{answer.rpartition(chr(10))[2]}\n\n")
+        said.append(terminal(path.parents[1], "check", "softmax"))
     page.set_viewport_size(dict(width=760, height=760))
     page.set_content(TERMINAL.format(html.escape("".join(said))))
     page.locator("pre").screenshot(path=target("rebuild"))
