@@ -70,15 +70,13 @@ def check_beams(params, prompt, n_new, n_beams, length_penalty):
     n_ctx, n_vocab = len(params["wpe"]), len(params["wte"])
     check_prompts([prompt], n_new, n_ctx)
     if not isinstance(n_beams, int | np.integer) or not 1 <= n_beams <= n_vocab:
-        raise ValueError(
-            f"beams must be a whole number from 1 to the {n_vocab} tokens there are, not {n_beams}"
-        )
+        raise ValueError(f"beams must be a whole number from 1 to the {n_vocab} tokens, not {n_beams}")
     if n_new == 0:
         raise ValueError("the number of new tokens must be at least 1 for beams")
     if not abs(length_penalty) < float("inf"):
         raise ValueError(f"length_penalty must be a number, not {length_penalty}")
     if len(prompt) + n_new > n_ctx:
         raise ValueError(
-            f"{len(prompt)} tokens of the prompt and {n_new} new ones do not fit into the {n_ctx} positions of"
-            " the model: beams need a shorter prompt, or fewer new tokens"
+            f"{len(prompt)} tokens of the prompt and {n_new} new ones do not fit into the {n_ctx} positions"
+            " of the model: beams need a shorter prompt, or fewer new tokens"
         )

@@ -23,9 +23,7 @@ class Preferences:
     repetition_penalty: float = 1.0  # makes tokens of the text so far less likely; below 1, likelier
     no_repeat_ngram_size: int = 0  # no so many tokens in a row come twice; 0: they may
     min_p: float = 0.0  # leave out tokens with less than this times the likeliest one's probability
-    typical_p: float = (
-        1.0  # draw from the most typical tokens that together have this probability; 1: from all
-    )
+    typical_p: float = 1.0  # draw from the most typical tokens that together reach this; 1: from all
 
     def __post_init__(self):
         """Check the settings."""
@@ -58,9 +56,7 @@ class Preferences:
             penalize(row_logits, ids, self.repetition_penalty)
             row_logits[completing(ids, self.no_repeat_ngram_size)] = -np.inf
         if np.isneginf(logits.max(axis=-1)).any():
-            raise ValueError(
-                "no token is left to choose: logit_bias and no_repeat_ngram_size forbid them all"
-            )
+            raise ValueError("no token is left to choose: logit_bias or no_repeat_ngram_size forbid all")
         return logits
 
     def by_probability(self, logits):

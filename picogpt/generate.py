@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 class Choice(Preferences):
     """How the next token is chosen from its logits: greedily, unless a temperature says otherwise.
 
-    More settings, such as repetition_penalty, are in choose.py. Raises ValueError, naming the value, for settings that mean nothing.
+    More settings, such as repetition_penalty, are in choose.py. Raises ValueError, naming the value, for
+    settings that mean nothing.
     """
 
     temperature: float = 0.0  # divides the logits: below 1 the likely becomes likelier; 0: greedy

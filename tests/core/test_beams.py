@@ -72,8 +72,8 @@ def test_a_beam_that_ends_has_the_end_in_it_and_no_more(tiny):
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        (dict(n_beams=0), "beams must be a whole number from 1 to the 17 tokens there are, not 0"),
-        (dict(n_beams=18), "beams must be a whole number from 1 to the 17 tokens there are, not 18"),
+        (dict(n_beams=0), "beams must be a whole number from 1 to the 17 tokens, not 0"),
+        (dict(n_beams=18), "beams must be a whole number from 1 to the 17 tokens, not 18"),
         (dict(n_new=0), "at least 1 for beams"),
         (dict(n_new=10), "2 tokens of the prompt and 10 new ones do not fit into the 11 positions"),
         (dict(length_penalty=float("nan")), "length_penalty must be a number, not nan"),

@@ -1,4 +1,4 @@
-"""Penalties, biases and filters: as Hugging Face's logits processors; with cache, ragged rows, seeds, guesses."""
+"""Penalties, biases, filters: as Hugging Face's processors; with cache, ragged rows, seeds and guesses."""
 
 import numpy as np
 import pytest

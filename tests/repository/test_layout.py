@@ -20,23 +20,24 @@ HOUSE = dict(
     ops=195,
     seam=35,
     gpt2=225,
-    grad=225,
+    grad=230,
     descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, parts=175),
     params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
     text=dict(
         bpe=215, chars=75, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=170, gpt1_bpe=165, bpe_train=105, stop=45,
+        output=110,
     ),
     checkpoints=dict(
         safetensors=150, bundle=205, download=170, released=140, config_keys=155, huggingface=175,
-        generation_config=135, weights=280,
+        generation_config=140, weights=280,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     choose=130,
     generate=280,
     beams=100,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=310,
+    cli=340,
     __main__=20,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
     train=dict(
@@ -68,7 +69,14 @@ for room, files in HOUSE.items():
 # What is not NumPy, regex or Python's own, and the only files that may need it.
 GUESTS = dict(
     requests={"checkpoints.download"},
-    tqdm={"checkpoints.download", "train.trainer", "cli", "evaluate.cli", "explain.gather", "train.runs"},
+    tqdm={
+        "checkpoints.download",
+        "train.trainer",
+        "text.output",
+        "evaluate.cli",
+        "explain.gather",
+        "train.runs",
+    },
     threadpoolctl={"system.machine"},
     mpi4py={"train.parallel"},
     google_crc32c={"checkpoints.bundle"},
