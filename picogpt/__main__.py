@@ -4,12 +4,16 @@ import sys
 
 
 def main():
-    """Run the command line. It is imported here so that Ctrl-C is quiet even while that takes place."""
+    """Run the command line. All is imported here so that Ctrl-C is one line even while that takes place."""
     try:
+        from picogpt.system import interrupt
+
+        interrupt.handle(interrupt.at_once)
         from picogpt import cli
 
         cli.main()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # raised by a program that calls this, before there was a handler
+        print("picogpt: interrupted", file=sys.stderr)
         sys.exit(130)
 
 

@@ -9,6 +9,8 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   -h, --help          this page
   --version           which picogpt this is
 
+python -m picogpt -i continues line by line; python -m picogpt.chat talks, with a model that was trained to.
+
 examples:
   python -m picogpt "Once upon a time"
   python -m picogpt "One day, a cat" --temperature 0.7 --seed 1
@@ -20,6 +22,8 @@ Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage;
 the text so far is written.
 """
 
+import dataclasses
+import importlib
 import json as json_text
 import logging
 import sys
@@ -27,10 +31,10 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-from picogpt.beams import beam_search
 from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
+from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
@@ -42,7 +46,7 @@ from picogpt.text.stop import stop_at
 
 log = logging.getLogger("picogpt")
 DRAWING = ("temperature", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "seed")
-ALIASES = dict(model_size="model", n_tokens_to_generate="n", v="verbose")
+ALIASES = dict(model_size="model", n_tokens_to_generate="n", i="interactive", v="verbose")
 
 
 def continue_text(
@@ -151,6 +155,11 @@ def continue_text(
         "write a line of JSON for each sample: ids, text, log_probs (the model's own, before temperature and"
         " all else; of --beams the score instead), and ended: stop, end (of a document) or length",
     ] = False,
+    interactive: Annotated[
+        bool,
+        "continue text line by line, with the model loaded once; /help there lists what can be changed"
+        " (also -i)",
+    ] = False,
     verbose: Annotated[bool, "load time, speed and memory, on stderr"] = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
@@ -163,6 +172,9 @@ def continue_text(
     check_beams(beams, chosen, length_penalty, n_samples, no_cache, draft)
     make_choice({}, chosen)
     machine.set_threads(threads)
+    if interactive:
+        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
+        return
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
@@ -199,6 +211,23 @@ def continue_text(
     finally:
         if verbose:
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
+
+
+def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen):
+    """Continue a text line by line, until Ctrl-D; a prompt is its first line.
+
+    The room is entered by its name, as it comes after this one: its /explain needs what needs this.
+    """
+    model = choose_model(model, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
+    loaded = importlib.import_module("picogpt.chat.model").load(
+        model, models_dir, special, source=source, offline=offline
+    )
+    talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
+    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **dataclasses.asdict(make_choice(said, chosen)))
+    if prompt is not None:
+        session.answer(chat, prompt)
+    session.run(chat)
 
 
 def check_flags(n_samples, no_cache, draft, stop):

@@ -3,14 +3,15 @@
 import itertools
 import logging
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from picogpt.choose import Preferences
+from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
-from picogpt.speed.guess import Lookup, Speculation
+from picogpt.speed.guess import Guesser, Lookup, Speculation
 from picogpt.speed.prefill import prefill
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 class Choice(Preferences):
     """How the next token is chosen from its logits: greedily, unless a temperature says otherwise.
 
-    More settings, such as repetition_penalty, are in choose.py. Raises ValueError, naming the value, for
-    settings that mean nothing.
+    More settings, such as repetition_penalty, are in choose/preferences.py. Raises ValueError, naming the
+    value, for settings that mean nothing.
     """
 
     temperature: float = 0.0  # divides the logits: below 1 the likely becomes likelier; 0: greedy
@@ -94,7 +95,7 @@ def keep_top_p(logits, p, rule="openai"):
     return np.where(dropped, -np.inf, logits)
 
 
-def sample(logits, choice, rngs):
+def sample(logits, choice: Choice, rngs):
     """Choose a next token for each row of logits [B, V] -> ids [B].
 
     The filters follow the temperature in OpenAI's order, then one draw from each row's own random generator.
@@ -183,17 +184,17 @@ def left_pad(rows):
 
 
 def stream(
-    params,
-    n_head,
-    prompts,
-    n_new,
-    choice=GREEDY,
-    finished=None,
-    overflow="slide",
-    use_cache=True,
-    guesser=None,
-    log_probs=None,
-):
+    params: dict,
+    n_head: int,
+    prompts: list[list[int]],
+    n_new: int,
+    choice: Choice = GREEDY,
+    finished: Callable[[list[int]], bool] | None = None,
+    overflow: str = "slide",
+    use_cache: bool = True,
+    guesser: Guesser | bool | None = None,
+    log_probs: list[list[float]] | None = None,
+) -> Iterator[list[int | None]]:
     """Continue all prompts at once; yield, token after token, the list of each row's next id.
 
     Parameters
@@ -259,7 +260,9 @@ def steps(text, n_new, choice, finished, log_probs=None):
         text.end()
 
 
-def generate(params, n_head, prompts, n_new, choice=GREEDY, finished=None, **settings):
+def generate(
+    params, n_head, prompts, n_new, choice: Choice = GREEDY, finished=None, **settings
+) -> list[list[int]]:
     """Return the new ids of each row, all at once; see `stream` for the settings."""
     taken = list(stream(params, n_head, prompts, n_new, choice, finished, **settings))
     return [[ids[b] for ids in taken if ids[b] is not None] for b in range(len(prompts))]

@@ -35,6 +35,14 @@ collect_ignore = ["record"]  # scripts that import what they record
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_cache_of_the_user(tmp_path_factory):
+    """Have what is noted in the user's cache go to a folder of the tests, in their processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 TRIED = Counter()  # (kind of fault, what became of it) -> how many
 
 

@@ -4,11 +4,16 @@ usage: python tools/convert.py SOURCE [--to KIND] [--out FOLDER] [flags]
 
 {flags}
 
-What another kind cannot say is an error, but for biases of 0 instead of none. The vocabulary that nanoGPT
-and llm.c pad to 50304 becomes one of 50257 tokens, whose logits stay the same.
+What another kind cannot say is an error, but for biases of 0 instead of none. A vocabulary that is padded,
+as nanoGPT and llm.c pad GPT-2's to 50304, becomes that of the tokenizer; the logits stay the same.
+GGUF files need the package gguf: pip install -e ".[gguf]".
 
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
+
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
 
 import json
 import sys
@@ -16,34 +21,46 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from formats import llmc, state_dict, tf_bundle
+from formats import gguf_model, llmc, state_dict, tf_bundle
 
-from picogpt.checkpoints import bundle, generation_config, huggingface, safetensors, weights
+from picogpt.checkpoints import bundle, generation_config, huggingface, peft, safetensors, weights
 from picogpt.params.options import OPTIONS
-from picogpt.params.shapes import n_tokens, param_shapes
+from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system import command, flags
-from picogpt.system.files import atomic_write
+from picogpt.system import command, flags, folders
+from picogpt.system.files import SMALL, atomic_write, read_bytes
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
 from picogpt.text.gpt1_bpe import Gpt1Encoder
 
+WHOLE = [
+    "hparams.json",
+    huggingface.CONFIG,
+    "model.gguf",
+    "model.bin",
+    *(f"gpt2_{size}.bin" for size in SIZES),
+]
+MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
+MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
+MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin"  # what a killed conversion may leave
+
 
 def convert(
     source: Annotated[
         str,
-        "a folder that picogpt opens: OpenAI's, Hugging Face's or its own, say models/124M; a file of"
-        " nanoGPT, minGPT or another PyTorch program with their names (.pt), or of llm.c (.bin); a folder"
-        " with a pytorch_model.bin and a config.json. What PyTorch has written needs PyTorch",
+        "a folder that picogpt opens: OpenAI's, Hugging Face's, PEFT's or its own, say models/124M; a file of"
+        " nanoGPT, minGPT or another PyTorch program with their names (.pt), of llm.c (.bin), or of llama.cpp"
+        " (.gguf); a folder with a config.json and a pytorch_model.bin, or several. What PyTorch has written"
+        " needs PyTorch",
     ],
     *,
     to: Annotated[
         str,
-        OneOf("picogpt", "hf", "tf", "llmc"),
+        OneOf("picogpt", "hf", "tf", "llmc", "gguf"),
         "KIND",
         "picogpt: model.safetensors and hparams.json; hf: a folder for Hugging Face's from_pretrained; tf:"
-        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c",
+        " OpenAI's files, for TensorFlow; llmc: .bin files for llm.c; gguf: model.gguf for llama.cpp",
     ] = "picogpt",
     out: Annotated[
         str,
@@ -66,6 +83,9 @@ def convert(
     bfloat16: Annotated[
         bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
     ] = False,
+    dtype: Annotated[
+        str, OneOf(*gguf_model.DTYPES), "of the matrices in a model.gguf: f32, f16, bf16 or q8_0"
+    ] = "f32",
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -76,41 +96,64 @@ def convert(
     command.check(convert, locals())
     if bfloat16 and to != "picogpt":
         command.usage_error(f"--bfloat16 has no effect with --to {to}")
+    if dtype != "f32" and to != "gguf":
+        command.usage_error(f"--dtype {dtype} has no effect without --to gguf")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
-    arrays, hparams = read_file(source, n_head, gelu) if source.is_file() else read_folder(source, reader)
-    encoder = read_encoder(source, tokenizer, hparams)
-    params = weights.lay_out(arrays, hparams, source)
-    params, hparams = weights.without_padding(params, hparams, encoder)
+    params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
-    folder.mkdir(parents=True, exist_ok=True)
-    more = dict(bfloat16=True) if bfloat16 else {}
-    path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
-    if to in ("picogpt", "hf") and (said := source / generation_config.FILE).is_file() and folder != source:
-        (folder / generation_config.FILE).write_bytes(said.read_bytes())
+    with folders.let_go_at_last(folder):
+        if out:
+            folders.hold(folder, WHOLE)
+            destination(source, out, to)  # nobody else has come first
+            folders.clear(folder, MADE.split())
+        said = source / generation_config.FILE
+        if to in ("picogpt", "hf") and said.is_file() and folder != source:
+            with atomic_write(folder / generation_config.FILE) as file:
+                file.write(read_bytes(said, SMALL))
+        more = dict(bfloat16=True) if bfloat16 else dict(dtype=dtype) if to == "gguf" else {}
+        path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
+
+
+def read(source, tokenizer, n_head, gelu, reader):
+    """Return (params, hparams, tokenizer or None) of a model in a file or a folder."""
+    if peft.is_adapter(source):
+        params, hparams, encoder = weights.load(source)
+        return params, hparams, read_encoder(source, tokenizer, hparams) if tokenizer else encoder
+    if source.is_file():
+        arrays, hparams, encoder = read_file(source, n_head, gelu)
+    else:
+        (arrays, hparams), encoder = read_folder(source, reader), None
+    if encoder is None or tokenizer:
+        encoder = read_encoder(source, tokenizer, hparams)
+    params = weights.lay_out(arrays, hparams, source)
+    return *weights.without_padding(params, hparams, encoder), encoder
 
 
 def destination(source, out, to):
     """Return the folder that is written to: the source's own only if that makes OpenAI's folder ours."""
     if not out:
-        if to != "picogpt" or not (source / "hparams.json").is_file():
+        if to != "picogpt" or source.is_file() or not Path(f"{bundle.find_prefix(source)}.index").is_file():
             command.usage_error("--out is missing: the folder that the new files go to")
         return source
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
-    for name in ("hparams.json", huggingface.CONFIG):
+    for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")
+    folders.check_free(folder, WHOLE)
     return folder
 
 
 def read_file(path, n_head, gelu):
-    """Return ({path in the tree: array}, hparams) of a model in one file."""
-    return llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)
+    """Return ({path in the tree: array}, hparams, tokenizer or None) of a model in one file."""
+    if gguf_model.is_model(path):
+        return gguf_model.read(path)
+    return *(llmc.read(path) if llmc.is_model(path) else state_dict.read(path, n_head, gelu)), None
 
 
 def read_folder(folder, reader):
@@ -163,8 +206,8 @@ def read_encoder(source, tokenizer, hparams):
 def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams, bfloat16)
-    weights.save(folder, params, hparams, encoder, bfloat16)
+        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
+    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
     return folder / weights.WEIGHTS
 
 
@@ -197,10 +240,15 @@ def write_llmc(folder, params, hparams, encoder):
     return llmc.write(folder, *with_biases(params, hparams), encoder)
 
 
+def write_gguf(folder, params, hparams, encoder, dtype):
+    """Write llama.cpp's file; return its path."""
+    return gguf_model.write(folder, *with_biases(params, hparams), encoder, dtype)
+
+
 def check_kind(hparams, to):
     """Raise ValueError for a model that is not GPT-2, with or without biases, if others cannot compute it."""
-    by_hf = ("bias", "tied", "gelu", "norm")
-    can = dict(picogpt=OPTIONS, hf=by_hf).get(to, ("bias",))
+    by_hf = ("bias", "tied", "gelu", "norm", "activation", "n_inner", "scale_by_layer", "scale_by_width")
+    can = dict(picogpt=OPTIONS, hf=by_hf, gguf=("bias", "tied", "n_inner")).get(to, ("bias",))
     for key in OPTIONS:
         if key not in can and hparams.get(key, OPTIONS[key]) != OPTIONS[key]:
             said = f"the model has {key} {hparams[key]!r}, which --to {to} cannot say"
@@ -216,7 +264,7 @@ def with_biases(params, hparams):
     }, hparams
 
 
-WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc}
+WRITERS = {"picogpt": write_picogpt, "hf": write_hf, "tf": write_tf, "llmc": write_llmc, "gguf": write_gguf}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ Needs matplotlib: pip install -e ".[plot]"
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import argparse
 import logging
 import sys
@@ -18,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.system import command
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, check_out
 from picogpt.train.journal import LOG, read_log
 
 log = logging.getLogger("picogpt")
@@ -103,13 +107,13 @@ def main():
         return
     if not c.runs:
         command.usage_error("RUN is missing: the folder of a training")
+    if not c.out:
+        command.usage_error("--out is missing: the picture, a .png, .svg or .pdf")
     if Path(c.out).suffix not in (".png", ".svg", ".pdf"):
         command.usage_error(f"--out names a .png, .svg or .pdf, not {c.out!r}")
     try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        command.usage_error('this needs matplotlib: pip install -e ".[plot]"')
-    try:
+        check_out(c.out)
+        command.needs("matplotlib", "plot")
         plot(c.runs, c.out)
     except (ValueError, OSError) as error:
         log.error(command.sentence(error))
@@ -117,4 +121,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    interrupt.quietly(main)

@@ -8,12 +8,12 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
 
-from picogpt.system.files import is_there, locked, move_into_place, n_bytes
+from picogpt.system import progress
+from picogpt.system.files import is_there, locked, move_into_place, n_bytes, naming, open_file, open_own
 
 CHUNK = 64 * 1024  # bytes; a dropped connection loses the last chunk, and smaller ones cost more time
-LONGEST_PAUSE = 60  # seconds, whatever a server asks for
+LONGEST_PAUSE, LONG = 60, 5  # seconds, whatever a server asks for; and a pause of which there is news
 DROPPED = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 log = logging.getLogger("picogpt")
@@ -38,16 +38,14 @@ def download(url, path, size=None, sha256=None, check=None, n_tries=4, pause=0.5
     with locked(path):
         if is_there(path, size):  # another process has fetched it
             return
-        try:
-            if path.exists():
+        with naming(part, "make room, run this again"):
+            if part.is_symlink():
+                part.unlink()  # the file that it leads to is not ours to write to
+            if path.is_file() and not path.is_symlink():
                 path.replace(part)  # what another program left of its download is as good a beginning as ours
             fetch_all(url, part, size, n_tries, pause, timeout)
             verify(url, part, sha256, check)
             move_into_place(part, path)
-        except OSError as error:
-            if error.errno is None:  # not the system's, and a sentence already
-                raise
-            raise OSError(f"{part} cannot be written ({error.strerror}): make room, run this again") from None
 
 
 def fetch_all(url, part, size, n_tries, pause, timeout):
@@ -65,12 +63,13 @@ def fetch_all(url, part, size, n_tries, pause, timeout):
         grown = n_bytes(part) > max(before, most)
         tries, most = (0, n_bytes(part)) if grown else (tries + 1, most)
         if tries == n_tries:
+            there = n_bytes(part)
+            goes_on = f", it will go on after the {there:,} bytes that are there" if there else ""
             raise OSError(
-                f"{url} cannot be fetched ({reason}): check the network and run this again,"
-                f" it will go on after the {n_bytes(part):,} bytes that are there"
+                f"{url} cannot be fetched ({reason}): check the network and run this again{goes_on}"
             )
         seconds = max(pause * 2**tries, asked)
-        if tries:
+        if tries == 1 or seconds > LONG:  # a few short pauses are one piece of news
             log.warning("%s cannot be fetched (%s): next try in %.1f s", url, reason, seconds)
         time.sleep(seconds)
 
@@ -134,11 +133,11 @@ def extent(response, size):
 
 def receive(response, part, first, total):
     """Write the response's bytes to `part` from `first` up to `total`, with a bar on stderr."""
-    bar = tqdm(total=total, initial=first, unit="B", unit_scale=True, desc=part.stem, mininterval=0.5)
-    with bar, open(part, "r+b" if part.exists() else "wb") as file:
+    with progress.shown(total, first, "B", part.stem, at_end=False) as bar, open_own(part) as file:
         file.seek(first)
         for chunk in response.iter_content(CHUNK):
-            bar.update(file.write(chunk[: total - file.tell()]))
+            file.write(chunk[: total - file.tell()])
+            bar.show(file.tell())
             if file.tell() == total:
                 break
     if n_bytes(part) < total:
@@ -160,7 +159,7 @@ def verify(url, part, sha256, check):
 def file_sha256(path):
     """Return the sha256 of a file in hex."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -18,7 +18,7 @@ from picogpt.checkpoints import config_keys, safetensors
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 
 log = logging.getLogger("picogpt")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -69,7 +69,7 @@ def missing(folder, name):
 def read_index(path, kind):
     """Return the names of the files, of a kind, into which a model is cut; all must lie beside the index."""
     try:
-        names = set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(read_json(path)["weight_map"].values())
         if wrong := [name for name in names if Path(name).name != name or not name.endswith(kind)]:
             raise ValueError(f"it names {min(wrong)!r}, which is no {kind} file beside it")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

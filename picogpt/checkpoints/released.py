@@ -5,7 +5,6 @@ variable PICOGPT_URL names a mirror: it replaces the address at which the paths 
 """
 
 import functools
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +12,14 @@ from typing import Annotated
 from picogpt.checkpoints import bundle
 from picogpt.checkpoints.bundle import masked_crc32c
 from picogpt.params.shapes import SIZES
-from picogpt.system.files import is_there
+from picogpt.system.files import SMALL, is_there, open_file, read_json, read_text
 from picogpt.system.signature import OneOf
 
 URLS = {
     "openai": "https://openaipublic.blob.core.windows.net/gpt-2/models",
     "hf": "https://huggingface.co",
 }
+CHECKPOINT = 'model_checkpoint_path: "model.ckpt"\n'
 Source = Annotated[str, OneOf(*URLS), "who serves a model that is not there: openai, or hf, Hugging Face"]
 INDEX, DATA = "model.ckpt.index", "model.ckpt.data-00000-of-00001"
 ENCODER = (1042301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783")  # (bytes, sha256)
@@ -109,9 +109,9 @@ def published(size, source):
 
 def check_openai(size, name, path):
     """Raise ValueError if the file `path` is not `name` of a checkpoint of which no sha256 is published."""
-    if name == "hparams.json" and json.loads(path.read_bytes()) != SIZES[size]:
+    if name == "hparams.json" and read_json(path) != SIZES[size]:
         raise ValueError(f"it does not tell the hyper-parameters of {size}")
-    if name == "checkpoint" and not path.read_bytes().startswith(b'model_checkpoint_path: "model.ckpt"\n'):
+    if name == "checkpoint" and not read_text(path, SMALL).startswith(CHECKPOINT):
         raise ValueError("it does not name model.ckpt")
     if name in (INDEX, DATA):
         try:
@@ -121,7 +121,7 @@ def check_openai(size, name, path):
                 raise ValueError(f"it is not the index of {size}") from None
             raise OSError(error) from None  # the data may be right
     if name == DATA:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             for tensor, (*_, offset, n_bytes, crc) in entries.items():
                 file.seek(offset)
                 if masked_crc32c(file.read(n_bytes)) != crc:

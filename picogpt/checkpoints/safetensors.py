@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, open_file, parse_json
 from picogpt.system.machine import split, spread
 
 TYPES = (
@@ -23,7 +23,12 @@ TYPES = (
 BF16 = np.dtype([("bf16", "<u2")])  # the upper half of a float32: NumPy has no such number
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
-LONGEST_HEADER = 100_000_000  # bytes, as in the format's own library
+LONGEST_HEADER, MOST_TENSORS, MOST_AXES = 1 << 24, 1 << 17, 32  # bytes; 1558M has 50,000, and 580 tensors
+MOST_SIGNS = {
+    b"{": 2,
+    b"[": 2,
+    b":": 5,
+}  # for each tensor: counting is cheap
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -37,13 +42,13 @@ def read(path):
 
     A file that is cut short or not in this format is a ValueError.
     """
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         entries, metadata, n_bytes = read_header(path, file)
         begin, stat = file.tell(), os.fstat(file.fileno())
     data = np.empty(-(-n_bytes // 4), np.float32).view(np.uint8)[:n_bytes]
 
     def fill(part):
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             file.seek(begin + part.start)
             same = os.path.samestat(os.fstat(file.fileno()), stat)  # and not another one of that name
             if not same or file.readinto(data[part]) != part.stop - part.start:
@@ -55,7 +60,7 @@ def read(path):
 
 def read_mapped(path):
     """Do as `read`, but map the file, read-only: what is not looked at never comes from the disk."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         entries, metadata, _ = read_header(path, file)
         begin = file.tell()
         return views(np.asarray(np.memmap(file, mode="r"))[begin:], entries), metadata
@@ -71,7 +76,7 @@ def views(data, entries):
 
 def read_header(path, file):
     """Return what `parse_header` says of an open file's header, checked; the data begins where it stops."""
-    size, n_header = os.path.getsize(path), int.from_bytes(file.read(8), "little")
+    size, n_header = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
     if not 2 <= n_header <= min(size - 8, LONGEST_HEADER):
         raise ValueError(f"{path} is not a safetensors file, or cut short: convert or download it again")
     entries, metadata, n_bytes = parse_header(path, file.read(n_header))
@@ -84,9 +89,14 @@ def read_header(path, file):
 
 
 def parse_header(path, header):
-    """Return ({name: (dtype, shape, begin, end)}, metadata, number of data bytes) of the JSON `header`."""
+    """Return ({name: (dtype, shape, begin, end)}, metadata, number of data bytes) of the JSON `header`.
+
+    Its numbers come from anyone: they are looked at before they are multiplied.
+    """
     try:
-        entries = json.loads(header)
+        if any(header.count(sign) > n * MOST_TENSORS for sign, n in MOST_SIGNS.items()):
+            raise ValueError(f"it has more than {MOST_TENSORS:,} tensors")
+        entries = parse_json(header)
         metadata = entries.pop("__metadata__", {})
         if any(type(value) is not str for value in metadata.values()):
             raise ValueError("its metadata are not texts")
@@ -95,17 +105,21 @@ def parse_header(path, header):
         n_bytes = 0
         for name, (dtype, shape, begin, end) in entries.items():
             if dtype not in DTYPES:
-                raise ValueError(f"tensor {name!r} is of type {dtype}, known are {', '.join(DTYPES)}")
-            if any(type(n) is not int or n < 0 for n in (*shape, begin, end)):
-                raise ValueError(f"tensor {name!r} has shape {shape} and offsets {begin} to {end}")
+                raise ValueError(
+                    f"tensor {name[:99]!r} is of type {str(dtype)[:99]}, not {', '.join(DTYPES)}"
+                )
+            if len(shape) > MOST_AXES:
+                raise ValueError(f"tensor {name[:99]!r} has {len(shape):,} axes: {MOST_AXES} are the most")
+            if any(type(n) is not int or not 0 <= n < 2**63 for n in (*shape, begin, end)):
+                raise ValueError(f"tensor {name[:99]!r} has shape {shape} and offsets {begin} to {end}")
             if begin != n_bytes or end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
                 raise ValueError(
-                    f"tensor {name!r} of shape {shape} lies at {begin} to {end}: a gap or an overlap"
+                    f"tensor {name[:99]!r} of shape {shape} lies at {begin} to {end}: a gap or an overlap"
                 )
             np.broadcast_to(np.empty((), "c16"), shape)  # raises if NumPy cannot have arrays of this shape
             n_bytes = end
             entries[name] = DTYPES[dtype], shape, begin, end
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"the header of {path} is damaged ({error}): convert or download it again") from None
     return entries, metadata, n_bytes
 
@@ -142,6 +156,8 @@ def write(path, tensors, metadata=None):
         header[name] = {"dtype": NAMES[dtype], "shape": array.shape, "data_offsets": [begin, end]}
     header = json.dumps(header, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
+    if len(tensors) > MOST_TENSORS or len(header) > LONGEST_HEADER:
+        raise ValueError(f"{path} would have {len(tensors):,} tensors, more than could be read again")
     with atomic_write(path) as file:
         file.write(len(header).to_bytes(8, "little") + header)
         for array in tensors.values():

@@ -1,12 +1,13 @@
 """A model's folder: its weights, hyper-parameters and tokenizer; where to find it, how to read and save it.
 
-Three kinds of folders hold a model. OpenAI's, as downloaded:
+Several kinds of folders hold a model. OpenAI's, as downloaded:
 
     hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
 
 picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
 parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. And
-Hugging Face's, which has a config.json and no hparams.json, see huggingface.py. The tokenizer is vocab.bpe
+Hugging Face's, which has a config.json and no hparams.json, see huggingface.py; or PEFT's, with updates to
+another model, see peft.py. The tokenizer is vocab.bpe
 or Hugging Face's files (bytes), or chars.json (characters); a model of neither kind of text has none.
 """
 
@@ -18,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, config_keys, huggingface, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, names, peft, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
 from picogpt.text import bpe, chars, gpt1_bpe, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
@@ -44,11 +45,30 @@ def load(model, models_dir="models", source="openai", offline=False, special=Fal
     ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
+    if peft.is_adapter(folder):
+        return load_adapter(folder, models_dir, source, offline, special)
+    names.check_ended(folder)
     hparams = read_hparams(folder)
     encoder = read_encoder(folder, hparams)
     if encoder is not None:
         encoder.special = special
     return *without_padding(*read_params(folder, hparams), encoder), encoder
+
+
+def load_adapter(folder, *where):
+    """Do as `load`, for a folder of PEFT's: its base model, with the updates added; see peft.py."""
+    base = peft.read_config(folder)["base_model_name_or_path"]
+    try:
+        params, hparams, encoder = load(base.removeprefix("openai-community/"), *where)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{folder} is of the base model {base!r}, and {error}") from None
+    params, hparams = peft.merge(params, hparams, folder)
+    own = read_encoder(folder, hparams)
+    if own is not None:
+        own.special, encoder = where[-1], own
+    params, hparams = without_padding(params, hparams, encoder)
+    check(params, hparams, folder)
+    return params, hparams, encoder
 
 
 def load_with_encoder(model, models_dir="models", source="openai", offline=False, special=False):
@@ -67,8 +87,8 @@ def find(model, models_dir="models", source="openai", offline=False):
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
     if size in SIZES:
-        names = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
-        there = filter(is_complete, (Path(models_dir, name) for name in names))
+        both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+        there = filter(is_complete, (Path(models_dir, name) for name in both))
         return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
@@ -78,8 +98,7 @@ def find(model, models_dir="models", source="openai", offline=False):
         raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
     if name and Path(name).is_file():
         raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
-    given = name or repr(name)
-    raise ValueError(f"{given} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}")
+    raise ValueError(names.unknown(name, models_dir))
 
 
 def is_complete(folder):
@@ -111,9 +130,10 @@ def read_hparams(folder):
     theirs = is_hugging_faces(folder)
     path = Path(folder, huggingface.CONFIG if theirs else "hparams.json")
     if not path.is_file():
+        names.check_ended(folder)
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
-        hparams = dict(json.loads(path.read_text(encoding="utf-8")))
+        hparams = dict(read_json(path))
         hparams = config_keys.hparams_of(hparams) if theirs else hparams
         if type(positions := hparams.get("positions")) is bool:  # as picogpt once wrote it
             hparams["positions"] = "learned" if positions else "none"
@@ -170,6 +190,8 @@ def read_params(folder, hparams):
     if any(tensor.dtype == safetensors.BF16 for tensor in tensors.values()):
         tensors = flatten(lay_out(tensors, hparams, folder))
     check(tensors, hparams, folder)
+    if metadata.get("step") == "0":
+        log.warning("the model in %s is of step 0 of its training: it has learned nothing yet", folder)
     saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
     if saved and saved[1] != str(hparams["n_head"]):  # which no shape would tell
         raise ValueError(
@@ -242,28 +264,32 @@ def to_checkpoint_names(tensors):
     return renamed
 
 
-def save(folder, params, hparams, encoder=None, bfloat16=False):
-    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment."""
+def save(folder, params, hparams, encoder=None, bfloat16=False, step=None):
+    """Write a model's folder, as `load` reads it; each file is whole or not there at any moment.
+
+    `step` is how many updates have made the model, where that may be none: then `load` says so.
+    """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_params(folder, params, hparams, bfloat16)
+    save_params(folder, params, hparams, bfloat16, step)
     save_hparams(folder, hparams, encoder)
 
 
 def save_hparams(folder, hparams, encoder=None):
-    """Write hparams.json, and the tokenizer's files beside it."""
-    with atomic_write(Path(folder, "hparams.json")) as file:
-        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
+    """Write the tokenizer's files, and then hparams.json: with it a model is whole."""
     if encoder is not None:
         encoder.save(folder)
+    with atomic_write(Path(folder, "hparams.json")) as file:
+        file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
-def save_params(folder, params, hparams, bfloat16=False):
+def save_params(folder, params, hparams, bfloat16=False, step=None):
     """Write model.safetensors, after a check that it could be read again; return its path.
 
     In `bfloat16` it takes half the space, and each number keeps 8 of its 24 binary digits.
     """
     check(params, hparams)
     metadata = {"format": "picogpt", "hparams": json.dumps(hparams)}
+    metadata |= {} if step is None else {"step": str(step)}
     tensors = flatten(params)
     if bfloat16:
         tensors = {path: safetensors.to_bf16(tensor) for path, tensor in tensors.items()}

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from tqdm import tqdm
 
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
@@ -36,7 +35,7 @@ from picogpt.evaluate.scoring import (
     score,
     strided_windows,
 )
-from picogpt.system import command, flags, machine
+from picogpt.system import command, flags, machine, progress
 from picogpt.system.signature import OneOf, Range, Section
 from picogpt.text import data
 from picogpt.text.detokenise import RULES, detokenise
@@ -223,5 +222,5 @@ def sentence_report(c, params, n_head, encoder):
 def with_progress(params, n_head, rows):
     """Return what `score` says of the rows, and show on stderr how far it is."""
     total = sum(len(ids) for ids, _ in rows)
-    with tqdm(total=total, desc="scoring", unit="tok", unit_scale=True, leave=False, disable=None) as bar:
+    with progress.bar(total=total, desc="scoring", unit="tok", unit_scale=True, leave=False) as bar:
         return score(params, n_head, rows, bar.update)

@@ -3,22 +3,22 @@
 import base64
 
 import numpy as np
-from tqdm import tqdm
 
 from picogpt import gpt2, ops
 from picogpt.descendants import erf, positions, tricks
 from picogpt.explain import backwards, insides, one_step, trace
+from picogpt.explain.prompts import OTHERS
 from picogpt.explain.tokens import token_bytes, token_text
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
 from picogpt.params.tree import walk
+from picogpt.system import progress
 
 KEPT = 200  # logits in the page after each token
 TEMPERATURES = [n / 20 for n in range(1, 41)]
 NEURONS = 5  # of each layer, those that fire most
 LEARNERS = 8  # neurons with the largest gradients
 VECTORS = 300_000  # bytes in the page for queries, keys and values
-OTHERS = ["The king said to his", "She went into the house and", "He was very"]  # what else a step may change
 LARGEST = 400_000_000  # parameters of a model that is copied for a step of learning
 # The steps of attention, and the beginning of the line of ops.py that does each.
 WALK = dict(
@@ -129,7 +129,7 @@ def see_through(params, acts, watched):
 def switch_off(params, acts, n_head, watched):
     """Return the probabilities of the watched tokens without each head, and what is then the likeliest."""
     after, says = [], []
-    for layer in tqdm(range(len(params["blocks"])), "switching heads off", leave=False, disable=None):
+    for layer in progress.bar(range(len(params["blocks"])), "switching heads off", leave=False):
         for x in insides.streams_without_heads(params, acts, n_head, layer):
             p = softmax(insides.read_out(params, x))  # [T, V]: of one head at a time, as V is large
             after.append(np.take_along_axis(p, watched, axis=-1))
@@ -143,11 +143,11 @@ def switch_off(params, acts, n_head, watched):
 def fire(params, acts, watched):
     """Return the neurons that fire most in each layer, and what they do to the logits of the watched tokens.
 
-    ids, values [n_layer, T, k]; effect [n_layer, T, k, 2] on the two watched; promotes [n_layer, T, k, 3]: the
-    tokens whose logits each raises most.
+    ids, values [n_layer, T, k]; effect [n_layer, T, k, 2] on the two watched; promotes [n_layer, T, k, 3]:
+    the tokens whose logits each raises most.
     """
     found = dict(ids=[], values=[], effect=[], promotes=[])
-    for layer in tqdm(range(len(params["blocks"])), "neurons", leave=False, disable=None):
+    for layer in progress.bar(range(len(params["blocks"])), "neurons", leave=False):
         ids, values, written = insides.firing(params, acts, layer, NEURONS)
         effects, promotes = [], []
         for n in range(ids.shape[-1]):
@@ -185,7 +185,7 @@ def go_back(params, n_head, ids):
     the neurons with the largest gradients layer and number, [T - 1, k, 2], and length, [T - 1, k].
     """
     found = dict(loss=[], stream=[], relevance=[], heads=[], arrays=[], neurons=[], lengths=[])
-    for t in tqdm(range(len(ids) - 1), "the way back", leave=False, disable=None):
+    for t in progress.bar(range(len(ids) - 1), "the way back", leave=False):
         loss, dstream, grads = backwards.way_back(params, n_head, ids[: t + 1], ids[t + 1])
         neurons = backwards.lengths_of_neurons(grads)  # [n_layer, 4C]
         largest = np.argsort(-neurons, axis=None, kind="stable")[:LEARNERS]
@@ -202,7 +202,7 @@ def go_back(params, n_head, ids):
 
 
 def source_lines():
-    """Return where in ops.py the steps of attention stand: {step: line}, for the page that walks along them."""
+    """Return the line of ops.py of each step of attention: {step: [number, text]}."""
     return {name: trace.find_line(ops, text) for name, text in WALK.items()}
 
 

@@ -4,7 +4,7 @@ import html
 import json
 from pathlib import Path
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_text
 
 WEB = Path(__file__).with_name("web")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
@@ -18,8 +18,8 @@ SCRIPTS = (
 
 def page(data, policy=ALONE):
     """Return the whole page as text: it needs nothing else, and `policy` forbids it to load anything."""
-    template, style = ((WEB / name).read_text(encoding="utf-8") for name in ("page.html", "style.css"))
-    scripts = "\n".join((WEB / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS.split())
+    template, style = (read_text(WEB / name) for name in ("page.html", "style.css"))
+    scripts = "\n".join(read_text(WEB / f"{name}.js") for name in SCRIPTS.split())
     parts = dict(
         policy=policy,
         title=html.escape(f"Inside {data['model']['name']}"),

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from picogpt.system.files import read_text
+
 
 def follow(call, modules):
     """Run `call()` and return its steps: the statements of `modules` that made an array, as they ran.
@@ -62,7 +64,7 @@ def follow(call, modules):
 
 def statements(path):
     """Return {line: the ast node of the simple statement there}; the node's `text` is that of its lines."""
-    source, found = Path(path).read_text(encoding="utf-8"), {}
+    source, found = read_text(path), {}
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign | ast.AugAssign | ast.Return | ast.Expr):
@@ -92,6 +94,6 @@ def note(step, node, frame, before, returned):
 
 def find_line(module, beginning):
     """Return [line number, text] of the one line of a module's source that begins so, without its indent."""
-    lines = Path(module.__file__).read_text(encoding="utf-8").splitlines()
+    lines = read_text(module.__file__).splitlines()
     [found] = [(n, line.strip()) for n, line in enumerate(lines, 1) if line.strip().startswith(beginning)]
     return list(found)

@@ -51,6 +51,7 @@ def classify(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/classify",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     special: flags.Special = False,
     train: Annotated[
         str | None,
@@ -97,7 +98,7 @@ def classify(
 
     gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
     runs.train(run, state, c, draw, gradients)
-    tuning.save(run.folder, params, hparams, encoder, trained)
+    tuning.save(run.folder, params, hparams, encoder, trained, model)
     classifier.save_head(run.folder, params[tuning.HEAD], names, multi)
     scores = classifier.score(params, test_rows, n_head, batch_size)
     results["accuracy"] = accuracy(chosen(scores, multi), test_labels)

@@ -39,6 +39,7 @@ def finetune(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/finetune",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     special: flags.Special = False,
     template: Annotated[
         str,
@@ -102,7 +103,7 @@ def finetune(
     gradients = tuning.gradients_of(params, trainer.language_model(n_head))
     runs.train(run, runs.start(run, trained, c), c, draw, gradients, look)
     results["held-out loss after"] = evaluate()
-    tuning.save(run.folder, params, hparams, encoder, trained)
+    tuning.save(run.folder, params, hparams, encoder, trained, model)
     results["sample"] = encoder.decode(asked) + sample(params, n_head, encoder, asked, seed)
     runs.finish(run, results, {})
 

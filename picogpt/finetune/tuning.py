@@ -13,14 +13,15 @@ from typing import Annotated
 
 import numpy as np
 
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import peft, weights
 from picogpt.finetune import adapters, lora
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command, flags
 from picogpt.train.settings import Recipe
 
 log = logging.getLogger("picogpt")
-HEAD, LORA = "head", "lora.safetensors"  # a classifier's, which is no part of the model; a file's name
+HEAD = "head"  # a classifier's, which is no part of the model
+LORA, PEFT = "lora.safetensors", "peft"  # where low-rank updates go, beside the model
 MATRICES = "blocks.*.w"  # that LoRA updates
 Model = Annotated[flags.Model, "what to start from: 124M ..., a folder, or the bundled model"]
 Lora = Annotated[
@@ -112,13 +113,20 @@ def in_use(params, trained):
     return lora.merged(params, low_rank_of(trained))
 
 
-def save(folder, params, hparams, encoder, trained):
-    """Merge low-rank updates for good, write the model's folder, and beside it the updates themselves."""
+def save(folder, params, hparams, encoder, trained, base):
+    """Merge low-rank updates for good, write the model's folder, and beside it the updates themselves.
+
+    These also in a folder for Hugging Face's PEFT, on top of the model that `base` names, if they are all
+    that was learned and PEFT can say it: an embedding that is the output head too is two arrays there.
+    """
     low_rank = low_rank_of(trained)
     lora.merge(params, low_rank)
     weights.save(folder, {name: params[name] for name in params if name != HEAD}, hparams, encoder)
     if low_rank:
         lora.save(Path(folder, LORA), low_rank)
+        shared = "wte" in low_rank and "lm_head" not in params
+        if low_rank.keys() == trained.keys() and not shared:
+            peft.write(Path(folder, PEFT), low_rank, base)
 
 
 def gradients_of(params, gradients):

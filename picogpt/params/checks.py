@@ -8,14 +8,17 @@ from picogpt.params.options import ALLOWED, OPTIONS
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
+MOST = 2**31
 MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
 
 
 def check_hparams(hparams):
     """Raise ValueError unless the hyper-parameters are whole numbers of which a model can be built."""
     for key in SIZES["124M"]:
-        if type(hparams.get(key)) is not int or hparams[key] < 1:
-            raise ValueError(f"{key} is {hparams.get(key, 'missing')}, but must be a whole number from 1 on")
+        value = hparams.get(key, "missing")
+        if type(value) is not int or not 1 <= value < MOST:
+            said = f"{value!s:.99}"  # a file, or a flag, may give a number of any length
+            raise ValueError(f"{key} is {said}, but must be a whole number from 1 on, and less than 2**31")
     if hparams["n_layer"] > MAX_LAYERS:
         raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")
     if hparams["n_embd"] % hparams["n_head"]:
@@ -37,8 +40,9 @@ def check_hparams(hparams):
         )
     for key in OPTIONS.keys() - ALLOWED.keys():
         value = hparams.get(key, 0)
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{key} is {value!r}, but must be a whole number from 0 on")
+        if type(value) is not int or not 0 <= value < MOST:
+            said = f"{value!r:.99}"
+            raise ValueError(f"{key} is {said}, but must be a whole number from 0 on, and less than 2**31")
 
 
 def check_released(hparams):

@@ -44,6 +44,7 @@ def adder(
     *,
     out: flags.Out = "runs/adder",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     n_digit: Annotated[int, Range(1, below=4), "digits of each number: 1, 2 or 3"] = 2,
     n_layer: flags.Layers = 2,
     n_head: flags.Heads = 4,

@@ -90,6 +90,7 @@ def chars(
     ] = "nanogpt",
     out: flags.Out = "runs/chars",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     minutes: Annotated[
         flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
     ] = 10.0,

@@ -46,6 +46,7 @@ def images(
     *,
     out: flags.Out = "runs/images",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     colors: Annotated[int, Range(2, below=2**31), "colours of the palette, which k-means finds"] = 8,
     n_layer: flags.Layers = 4,
     n_head: flags.Heads = 4,

@@ -44,6 +44,7 @@ def sorter(
     *,
     out: flags.Out = "runs/sorter",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     length: Annotated[int, Range(1, below=20), "digits in a row"] = 6,
     n_digits: Annotated[int, Range(2, below=11), "how many different ones there are, 2 to 10"] = 3,
     n_layer: flags.Layers = 3,

@@ -46,6 +46,7 @@ def words(
     *,
     out: flags.Out = "runs/words",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     tokenizer: Annotated[str, "train: learn one; gpt2: take GPT-2's; or a folder with a vocab.bpe"] = "train",
     n_vocab: Annotated[flags.Count, "how many tokens: the bytes, <|endoftext|> and N - 257 merges"] = 1024,
     n_layer: flags.Layers = 4,

@@ -3,18 +3,26 @@
 The parameters before `*` in the function's signature may be given by place, all of them as flags. The types
 say how to read them, what is allowed, and what the help says: see signature.py. The help is the docstring
 of the function's module, with the flags in place of {flags}.
+
+python-fire makes the call from the flags. Left alone it would evaluate texts as Python and guess at flags
+that do not exist. So the words are checked here first and written out as --flag=value, and fire is told how
+to read each.
 """
 
 import difflib
+import functools
+import importlib.util
 import inspect
 import json
 import logging
-import os
 import sys
 import warnings
-from pathlib import Path
+
+import fire
 
 import picogpt
+from picogpt.system import interrupt, terminal
+from picogpt.system.files import read_json
 from picogpt.system.signature import REQUIRED, help_lines, parameters, settings_of
 
 log = logging.getLogger("picogpt")
@@ -25,29 +33,40 @@ def run(function, argv=None, aliases=None, name="picogpt", config=None):
     """Call `function` with the flags in `argv` and end the program.
 
     `aliases` maps short names to parameters; `config`: see `read_flags`. Exit codes: 0 done, or the
-    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted. stderr gets errors
-    as "name: sentence".
+    reader of the output is gone; 1 an error at run time; 2 wrong usage; 130 interrupted, 143 by SIGTERM.
+    stderr gets errors as "name: sentence".
     """
-    for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # closed by whoever started us: what is written is not wanted
-            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115
-        getattr(sys, stream).reconfigure(encoding="utf-8", errors="replace")
-    logging.basicConfig(format=f"{name}: %(message)s", force=True)
-    warnings.simplefilter("ignore", RuntimeWarning)  # of NumPy: what comes of NaN is an error, in one line
+    with interrupt.handled(), terminal.streams():
+        handler = logging.StreamHandler()
+        handler.setFormatter(terminal.Formatter(f"{name}: %(message)s"))
+        logging.basicConfig(handlers=[handler], force=True)
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's: what NaN leads to is an error
+        sys.exit(code_of(function, argv, aliases or {}, config))
+
+
+def code_of(function, argv, aliases, config):
+    """Call `function` with the flags in `argv`; say what goes wrong, and return the exit code."""
     try:
-        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases or {}, config)
+        flags = read_flags(function, sys.argv[1:] if argv is None else argv, aliases, config)
         known, settings = parameters(function), settings_of(function)
-        values = {name: parse(known[name], text) for name, text in flags.items()}
-        function(settings(**values)) if settings else function(**values)
+
+        def call(**values):
+            function(settings(**values)) if settings else function(**values)
+
+        readers = {name: functools.partial(parse, known[name]) for name in flags}
+        fire.decorators.SetParseFns(**readers)(call)
+        fire.Fire(call, command=[f"--{name}={text}" for name, text in flags.items()])
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit goes there
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, MemoryError, NotImplementedError) as error:  # the last: of the exercises
-        log.error(sentence(error))
-        sys.exit(1)
-    sys.exit(0)
+        terminal.discard(sys.stdout)
+    except KeyboardInterrupt as error:
+        log.error("%s", str(error) or "interrupted")
+        return getattr(error, "code", 130)
+    except (ValueError, OSError, ArithmeticError, MemoryError, RecursionError, NotImplementedError) as error:
+        log.error(sentence(error))  # the last: of the exercises
+        terminal.discard(sys.stdout)
+        return 1
+    return 0
 
 
 def sentence(error):
@@ -58,16 +77,25 @@ def sentence(error):
     said = str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         said = "there is not enough memory"
+    elif isinstance(error, ArithmeticError):
+        said = f"a number is too large or too small ({error})"
     elif isinstance(error, OSError) and error.strerror:
-        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    said = "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
-    return said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+        said = f"{error.filename or 'stdout or stderr'}: {error.strerror}"
+    if len(said) > LONGEST:
+        said = f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
 
 
 def usage_error(message):
     """Say what is wrong with the flags, and end the program with code 2."""
     log.error("%s (--help shows all flags)", message)
     sys.exit(2)
+
+
+def needs(package, extra):
+    """Raise ValueError, which says how to install it, unless Python finds a package."""
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(f'this needs {package}, which is not installed: pip install -e ".[{extra}]"')
 
 
 def check(function, values):
@@ -93,7 +121,7 @@ def read_flags(function, argv, aliases, config=None):
 
     A flag's value stands after = or in the next word, whatever that word is. After `--` all words are
     taken by place. config({parameter: value}) -> a JSON file of flags that hold where the words give none,
-    or None.
+    or None; or the arguments of `read_config` for such a file.
     """
     known, words, given, places = parameters(function), list(argv), {}, []
     while words:
@@ -122,8 +150,8 @@ def read_flags(function, argv, aliases, config=None):
         usage_error(f"unexpected {places[len(by_place)]!r}; put quotes around a text of several words")
     for name, value in zip(by_place, places, strict=False):
         give(given, name, value, known)
-    if config and (path := config(given)):
-        given = read_config(path, known) | given
+    if config and (file := config(given)):
+        given = read_config(*(file if isinstance(file, tuple) else (file,)), known=known) | given
     for name, flag in known.items():
         if flag.default is REQUIRED and name not in given:
             usage_error(f"{name.upper()} is missing")
@@ -151,18 +179,28 @@ def give(given, name, value, known):
         given[name] = value
 
 
-def read_config(path, known):
-    """Return the flags in a JSON file as `read_flags` returns those of a command line."""
+def read_config(path, never=(), module=None, *, known):
+    """Return the flags in a JSON file as `read_flags` returns those of a command line.
+
+    None may be in `never`. The file may say of which command it is, and then that must be `module`.
+    """
     try:
-        flags = json.loads(Path(path).read_text(encoding="utf-8"))
+        flags = read_json(path)
+        of = str(flags.pop("command", module))
         texts = {
             name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
         }
+    except FileNotFoundError:
+        raise
     except (ValueError, AttributeError):
         raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
+    if module and of != module:
+        raise ValueError(f"{path} was written by {of}, not by {module}: that goes on with it")
     for name in texts:
         if name not in known:
             raise ValueError(f"{path} gives a value to {name}, which is no flag (--help shows all)")
+        if name in never:
+            raise ValueError(f"{path} gives a value to {name}, which only the command line may: delete it")
     return texts
 
 

@@ -1,12 +1,113 @@
-"""Files that are there whole or not at all, whenever the machine stops; locked and mapped ones."""
+"""The one place that opens files: regular ones are read, and written whole or not at all, through no link.
+
+A folder may come from anyone. So a pipe or a device is not waited for, whatever its name; what is read has a
+limit; and what is written goes to a new file with a name that nobody can foresee, which then takes the place
+of the old one, be that a link or not. What the system tells of a file that fails is told with its name.
+"""
 
 import contextlib
+import errno
+import json
 import logging
 import os
+import re
+import secrets
+import stat
 import time
 from pathlib import Path
 
 import numpy as np
+
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # not on Windows, where making a link takes a right of its own
+PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+SMALL, LARGE = 1 << 20, 1 << 26  # bytes: of settings and the like; of tokenizers, whose largest take 35 MB
+
+
+def open_file(path):
+    """Open a regular file to read its bytes; a pipe or a device is a ValueError, and not waited for."""
+    return regular(path, os.open(path, os.O_RDONLY | PLAIN), "rb")
+
+
+def open_own(path, mode="r+b", **how):
+    """Open for reading and writing a file that is ours alone, made if need be: not through a link.
+
+    What has another name too, or is no file, is an OSError that asks to delete it.
+    """
+    append = os.O_APPEND if "a" in mode else 0
+    try:
+        if not NO_LINK and os.path.islink(path):
+            raise OSError(errno.ELOOP, "")
+        file = regular(
+            path, os.open(path, os.O_RDWR | os.O_CREAT | append | NO_LINK | PLAIN, 0o666), mode, **how
+        )
+        if os.fstat(file.fileno()).st_nlink <= 1:  # 0 if it has just been deleted
+            return file
+        file.close()
+    except ValueError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    raise OSError(f"{path} is a link, a pipe or a device, through which nothing is written: delete it")
+
+
+def create(path):
+    """Open for writing a file that was not there."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | PLAIN
+    return open(path, "wb", opener=lambda *_: os.open(path, flags, 0o666))
+
+
+def regular(path, descriptor, mode, **how):
+    """Return the open file of a descriptor, which must be of a regular file."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"{path} is no regular file, but a folder, a pipe or a device: give a file")
+    return open(path, mode, opener=lambda *_: descriptor, **how)
+
+
+def read_bytes(path, most=None):
+    """Return what is in a file; more than `most` bytes are a ValueError, and are not read."""
+    with open_file(path) as file:
+        content = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(content) > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return content
+
+
+def read_text(path, most=LARGE):
+    """Return the text of a UTF-8 file, its lines ended by newlines alone."""
+    return read_bytes(path, most).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path, most=SMALL):
+    """Return what is in a JSON file. Whatever is wrong with it is a ValueError, which does not name it."""
+    return parse_json(read_bytes(path, most))
+
+
+def parse_json(text):
+    """Return what a text, or its bytes, says as JSON; a name that is given twice is a ValueError too."""
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def once(pairs):
+    """Return the dict of (name, value) pairs, no two of one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = set()
+        twice = next(name for name, _ in pairs if name in names or names.add(name))
+        raise ValueError(f"it gives {twice[:50]!r} twice")
+    return found
+
+
+def check_out(path, flag="--out"):
+    """Raise an error if no file can be written to `path`, which `flag` names: before the work, not after."""
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder: {flag} names the file that is written")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f"{Path(path).parent} is missing: make the folder that {flag} names")
 
 
 def move_into_place(temporary, path):
@@ -15,15 +116,20 @@ def move_into_place(temporary, path):
     Both lie in the same folder. The bytes reach the disk before the name does, and the folder, which
     holds the name, after it.
     """
-    with open(temporary, "rb+") as file:
+    with open_own(temporary) as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    settle_folder(Path(path).parent)
+
+
+def settle_folder(folder):
+    """Return once the names in a folder are on the disk."""
     if os.name == "posix":  # Windows cannot open a folder
-        folder = os.open(Path(path).parent, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(descriptor)
         finally:
-            os.close(folder)
+            os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -33,25 +139,40 @@ def atomic_write(path):
         with atomic_write("notes.txt") as file:
             file.write(b"all of it")
 
-    What is written goes to `<path>.tmp` beside it, under a lock: one process at a time writes. An exception
-    removes that file and leaves `path` as it was. A killed process leaves it and `<path>.lock` behind, which
-    lock nothing; the next write to `path` starts the one anew and sweeps both away.
+    What is written goes to a new file, `<path>.<16 digits>.tmp`, under a lock: one process at a time writes.
+    An exception removes that file and leaves `path` as it was. A killed process leaves it and `<path>.lock`
+    behind, which lock nothing; the next write to `path` sweeps both away.
     """
     path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    with naming(path), locked(path) as is_locked:
+        if is_locked:
+            sweep(path)
+        try:
+            with create(temporary) as file:
+                yield file
+            move_into_place(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def sweep(path):
+    """Delete the temporary files that killed writers of `path` have left."""
+    mine = re.compile(re.escape(path.name) + r"\.[0-9a-f]{16}\.tmp")
+    for name in filter(mine.fullmatch, os.listdir(path.parent)):
+        path.with_name(name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path, remedy="make room, or write elsewhere"):
+    """Have an error that the system reports say which file could not be written, and what to do."""
     try:
-        with locked(path):
-            try:
-                with open(temporary, "wb") as file:
-                    yield file
-                move_into_place(temporary, path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        yield
     except OSError as error:
         if error.errno is None:  # not the system's, and a sentence already
             raise
-        raise OSError(f"{path} cannot be written ({error.strerror}): make room, or write elsewhere") from None
+        raise OSError(f"{path} cannot be written ({error.strerror}): {remedy}") from None
 
 
 @contextlib.contextmanager
@@ -59,7 +180,8 @@ def locked(path, poll=0.1):
     """Let one process at a time work on `path`; the others wait, looking every `poll` seconds.
 
     The lock is the system's, on `<path>.lock`, and ends with the process that holds it, however that ends:
-    a file that stays behind locks nothing. On a file system that knows no locks there is none.
+    a file that stays behind locks nothing. On a file system that knows no locks there is none: the block
+    gets False.
     """
     lock = Path(f"{path}.lock")
     if not (file := try_lock(lock)):
@@ -69,15 +191,19 @@ def locked(path, poll=0.1):
         file = try_lock(lock)
     with file:
         try:
-            yield
+            yield file.is_locked
         finally:
             if os.name == "posix":  # Windows cannot delete an open file: there it stays
                 lock.unlink(missing_ok=True)
 
 
 def try_lock(lock):
-    """Return the file `lock`, opened and locked, or None if another process holds it."""
-    file = open(lock, "ab")  # noqa: SIM115
+    """Return the file `lock`, opened and locked, or None if another process holds it.
+
+    Its `is_locked` is False on a file system without locks.
+    """
+    file = open_own(lock)
+    file.is_locked = True
     try:
         if os.name == "posix":
             import fcntl
@@ -92,6 +218,7 @@ def try_lock(lock):
     except (BlockingIOError, PermissionError, FileNotFoundError):
         pass
     except OSError:  # a file system without locks
+        file.is_locked = False
         return file
     file.close()
     return None
@@ -99,16 +226,27 @@ def try_lock(lock):
 
 def n_bytes(path):
     """Return the size of a file; one that does not exist has 0 bytes."""
-    return path.stat().st_size if path.exists() else 0
+    return path.stat().st_size if path.is_file() else 0
 
 
 def is_there(path, size=None):
     """Return whether a file exists and has the size it should have, if that is known."""
-    return path.exists() and size in (None, n_bytes(path))
+    return path.is_file() and size in (None, n_bytes(path))
 
 
 def map_file(path):
     """Return the bytes of a file as a read-only array, which comes from the disk as it is used."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is missing: download or write it again")
-    return np.asarray(np.memmap(path, mode="r")) if Path(path).stat().st_size else np.empty(0, np.uint8)
+    with open_file(path) as file:
+        return (
+            np.asarray(np.memmap(file, mode="r"))
+            if os.fstat(file.fileno()).st_size
+            else np.empty(0, np.uint8)
+        )
+
+
+def cache_folder():
+    """Return the folder for notes about a user's files, or None if there is no home."""
+    with contextlib.suppress(RuntimeError):
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "picogpt")

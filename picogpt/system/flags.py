@@ -37,6 +37,7 @@ Resume = Annotated[
     "go on from the state, saved in FOLDER every half minute, to the same result, by the flags that the run"
     " began with",
 ]
+Overwrite = Annotated[bool, CALL, "begin anew in a FOLDER that holds a training, instead of refusing to"]
 
 # The sizes of a model
 Layers = Annotated[Count, "blocks"]

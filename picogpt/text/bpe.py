@@ -24,12 +24,11 @@ import codecs
 import functools
 import heapq
 import itertools
-import json
 from pathlib import Path
 
 import regex
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import LARGE, atomic_write, read_json, read_text
 
 EOT = "<|endoftext|>"
 
@@ -193,7 +192,7 @@ def load_encoder(folder, n_vocab=None):
 
 def read_merges(path):
     """Return the pairs of tokens in a file of merges, one pair on each line after the first."""
-    header, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    header, *lines = read_text(path).removesuffix("\n").split("\n")
     if not header.startswith("#version"):
         raise ValueError(f'its first line is {header[:40]!r}, not "#version: 0.2"')
     return [line.split(" ") for line in lines]
@@ -208,8 +207,8 @@ def write_merges(path, pairs):
 def check_ids(encoder, path):
     """Raise ValueError if `path`, an encoder.json, exists and gives other ids than `encoder`."""
     try:
-        same = not path.is_file() or json.loads(path.read_text(encoding="utf-8")) == encoder.encoder
-    except (ValueError, RecursionError) as error:
+        same = not path.is_file() or read_json(path, LARGE) == encoder.encoder
+    except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}): delete it, or download it again") from None
     if not same:
         raise ValueError(f"{path} and vocab.bpe give different ids: delete it, or take both from one model")

@@ -12,7 +12,9 @@
 import json
 from pathlib import Path
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_json
+
+MOST = 1 << 23  # bytes of chars.json: all characters that Unicode has room for take 5 MB
 
 
 class CharEncoder:
@@ -26,12 +28,12 @@ class CharEncoder:
 
     def __init__(self, chars):
         self.chars = "".join(chars)
+        self.n_vocab = len(self.chars)
+        if len(set(self.chars)) != self.n_vocab:
+            raise ValueError(f"a character occurs twice in {self.shown()}")
         self.encoder = {char: i for i, char in enumerate(self.chars)}
         self.decoder = dict(enumerate(self.chars))
-        self.n_vocab = len(self.chars)
         self.start = self.encoder.get("\n", 0)
-        if len(self.encoder) != self.n_vocab:
-            raise ValueError(f"a character occurs twice in {self.chars!r}")
 
     @classmethod
     def from_text(cls, text):
@@ -45,8 +47,8 @@ class CharEncoder:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: it holds the characters that the model knows")
         try:
-            return cls(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, RecursionError) as error:
+            return cls(read_json(path, MOST))
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}): copy it again from where the model is") from None
 
     def encode(self, text, allow_eot=None, template=True):
@@ -54,7 +56,11 @@ class CharEncoder:
         try:
             return [self.encoder[char] for char in text]
         except KeyError as error:
-            raise ValueError(f"the model does not know {error}, only the characters {self.chars!r}") from None
+            raise ValueError(f"the model does not know {error}, only the characters {self.shown()}") from None
+
+    def shown(self):
+        """Return the characters in quotes, the first of them if they are many."""
+        return repr(self.chars) if len(self.chars) <= 200 else f"{self.chars[:200]!r} ..."
 
     def decode(self, ids):
         """Return the text of `ids`."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from picogpt.system.files import read_bytes
+
 END = "<|endoftext|>"
 
 
@@ -15,7 +17,7 @@ def read_text(path):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no text file {path}")
-    return from_utf8(Path(path).read_bytes(), path).replace("\r\n", "\n").replace("\r", "\n")
+    return from_utf8(read_bytes(path), path).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def from_utf8(content, source):

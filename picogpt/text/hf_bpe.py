@@ -122,15 +122,28 @@ def load_encoder(folder, n_rows=None):
     """
     name = hf_keys.ALL_IN_ONE if Path(folder, hf_keys.ALL_IN_ONE).is_file() else hf_keys.VOCAB
     try:
-        rules = hf_files.read(folder, n_rows)
-        encoder = plain(rules, n_rows)
-        return NumberedEncoder(rules, n_rows) if encoder is None else encoder
+        return from_rules(hf_files.read(folder, n_rows), n_rows)
     except (*DAMAGED, LookupError, TypeError, AttributeError, RecursionError) as error:
         why = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else error
         path = Path(folder, name)
         raise ValueError(f"{path} cannot be used as a tokenizer ({why}): download it again") from None
     except ValueError as error:
         raise ValueError(f"{Path(folder)} has a tokenizer that cannot be used: {error}") from None
+
+
+def from_rules(rules, n_rows=None):
+    """Return the tokenizer that works by the rules: a plain `bpe.Encoder` if it does the same."""
+    encoder = plain(rules, n_rows)
+    return NumberedEncoder(rules, n_rows) if encoder is None else encoder
+
+
+def rules_of(encoder):
+    """Return the rules by which a tokenizer works: the inverse of `from_rules`."""
+    if isinstance(encoder, NumberedEncoder):
+        return encoder.rules
+    merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
+    added = {encoder.eot: AddedToken(bpe.EOT, special=True)}
+    return hf_files.Rules(merges, encoder.encoder, added, bos=encoder.eot, eos=encoder.eot)
 
 
 def plain(rules, n_rows=None):
@@ -151,13 +164,11 @@ def plain(rules, n_rows=None):
 
 
 def save(folder, encoder):
-    """Write a tokenizer's files into `folder`: of a plain one vocab.json, merges.txt, else tokenizer.json."""
+    """Write a tokenizer's files: of a plain one vocab.json and merges.txt, else tokenizer.json."""
+    rules = rules_of(encoder)
     if type(encoder) is bpe.Encoder:
-        merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
-        bpe.write_merges(Path(folder, hf_keys.MERGES), merges)
-        files = {hf_keys.VOCAB: encoder.encoder}
-    else:
-        files = hf_write.as_files(encoder.rules)
+        bpe.write_merges(Path(folder, hf_keys.MERGES), rules.merges)
+    files = {hf_keys.VOCAB: rules.numbers} if type(encoder) is bpe.Encoder else hf_write.as_files(rules)
     for name, content in files.items():
         with atomic_write(Path(folder, name)) as file:
             file.write(json.dumps(content).encode())

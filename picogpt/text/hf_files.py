@@ -10,9 +10,10 @@ hf_keys.py has every key of them.
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 
+from picogpt.system import files
+from picogpt.system.files import read_text
 from picogpt.text import hf_keys
 from picogpt.text.hf_control import added_token, content_of, listed_tokens, named_tokens, number, text_token
 from picogpt.text.hf_keys import ADDED, ALL_IN_ONE, CONFIG, GENERATION, MAP, MERGES, MODEL_CONFIG, VOCAB
@@ -80,7 +81,7 @@ def read(folder, n_rows=None):
 
 def read_json(path):
     """Return what is in a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return files.read_json(path, files.LARGE)
 
 
 def read_optional(path):
@@ -179,7 +180,7 @@ def read_two_files(folder):
 
 def read_merges(path):
     """Return the pairs in a merges.txt, which begins with "#version: 0.2" or does not."""
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(path).split("\n")
     numbered = [(n, line.removesuffix("\r")) for n, line in enumerate(lines, 1)]
     pairs = [(n, tuple(line.split(" "))) for n, line in numbered if not line.startswith("#version")]
     while pairs and pairs[-1][1] == ("",):

@@ -6,8 +6,7 @@ import logging
 import logging.handlers
 import sys
 
-from tqdm import tqdm
-
+from picogpt.system import progress
 from picogpt.text.data import END
 from picogpt.text.stop import until
 
@@ -21,7 +20,7 @@ def pieces(ids, encoder, stop, plain):
 def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
     to_terminal = sys.stdout.isatty()
-    bar = tqdm(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
@@ -50,7 +49,7 @@ def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
     """Write several continuations when all are done, or as far as they are when interrupted."""
     taken = []
     try:
-        for step in tqdm(steps, "generating", n, leave=False, disable=None):
+        for step in progress.bar(steps, "generating", n, leave=False):
             taken.append(step)
     finally:
         for b in range(n_samples):

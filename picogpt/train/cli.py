@@ -20,9 +20,10 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 import logging
 from pathlib import Path
 
-from picogpt.system import command, machine
+from picogpt.system import command, folders, machine
+from picogpt.system.signature import CALL, names_of
 from picogpt.train import parallel, trainer
-from picogpt.train.prepare import SETTINGS, prepare, save_beginning
+from picogpt.train.prepare import COMMAND, SETTINGS, prepare, save_beginning
 from picogpt.train.settings import Settings
 from picogpt.train.state import STATE
 
@@ -31,7 +32,7 @@ log = logging.getLogger("picogpt")
 
 def train(settings: Settings):
     """Train as the settings say: they are the flags of the command."""
-    with parallel.together() as comm:
+    with parallel.together() as comm, folders.let_go_at_last(settings.out):
         c = settings.completed()
         if c.batch_size < comm.size:
             command.usage_error(
@@ -42,7 +43,7 @@ def train(settings: Settings):
         folder, encoder, begun = Path(c.out), None, None
         if comm.rank == 0:
             state, hparams, encoder, splits = prepare(c, folder)
-            if not c.eval_only and not (folder / STATE).exists():
+            if not c.eval_only and not (c.resume and (folder / STATE).is_file()):
                 save_beginning(folder, settings.given(), state, c, hparams, encoder)
             begun = c, state, hparams, splits
         c, state, hparams, splits = parallel.share(comm, begun)
@@ -57,8 +58,9 @@ def flags_file(given):
     """Return the JSON file whose flags hold where none are given: --config, or of the training resumed."""
     own = Path(given.get("out", Settings.out), SETTINGS)
     resumes = given.get("resume", "").lower() == "true"
-    if resumes and not own.exists() and not {"file", "config"} & given.keys():
+    if resumes and not own.is_file() and not {"file", "config"} & given.keys():
         raise FileNotFoundError(
             f"{own.parent} holds no training to resume: --out names its folder, a FILE begins one"
         )
-    return given.get("config") or (own if resumes and own.exists() else None)
+    of_the_call = names_of(Settings, CALL)
+    return given.get("config") or ((own, of_the_call, COMMAND) if resumes and own.is_file() else None)

@@ -9,13 +9,16 @@ losses. The projects write both into one line.
 """
 
 import json
+import logging
 import math
 import os
 from pathlib import Path
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, naming, open_file, open_own, parse_json
 
+log = logging.getLogger("picogpt")
 LOG = "log.jsonl"
+LONGEST = 10_000  # bytes of a line; ours have 200
 
 
 def open_log(folder, step):
@@ -26,36 +29,42 @@ def open_log(folder, step):
     path = Path(folder, LOG)
     kept = [
         record
-        for record in (read_log(path) if path.exists() else [])
+        for record in (read_log(path) if path.is_file() else [])
         if record["step"] < step or (record["step"] == step and "loss" in record)
     ]
+    if (n := sum("loss" in record for record in kept)) < step:
+        log.warning("%s is damaged: it tells of %d updates, and %d are done", path, n, step)
     with atomic_write(path) as file:
         file.writelines(line(record).encode() for record in kept)
-    return open(path, "a", encoding="utf-8", buffering=1)  # each line is written at once
+    return open_own(path, "ab", buffering=0)  # each line is written at once
 
 
 def read_log(path):
     """Return the records of a log; one that was cut short, as by a power cut, ends it."""
     records = []
-    for text in Path(path).read_text(encoding="utf-8").split("\n"):
-        try:
-            record = json.loads(text)
-            record["step"] += 0
-        except (ValueError, TypeError, KeyError):
-            break
-        records.append(record)
+    with open_file(path) as file:
+        while text := file.readline(LONGEST):
+            try:
+                record = parse_json(text)
+                record["step"] += 0
+            except (ValueError, TypeError, KeyError):
+                break
+            records.append(record)
     return records
 
 
 def write(file, record):
     """Append a record to the log; a number that is not one, as the loss over no text, is left out."""
-    file.write(line({key: value for key, value in record.items() if not math.isnan(value)}))
+    rest = line({key: value for key, value in record.items() if not math.isnan(value)}).encode()
+    with naming(file.name):
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def settle(file):
     """Return once all of the log is on the disk: before a state that counts on it is saved."""
-    file.flush()
-    os.fsync(file.fileno())
+    with naming(file.name):
+        os.fsync(file.fileno())
 
 
 def line(record):

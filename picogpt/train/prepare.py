@@ -14,30 +14,37 @@ from picogpt.checkpoints import weights
 from picogpt.params.checks import check, check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
+from picogpt.system import folders
 from picogpt.system.files import atomic_write
 from picogpt.text import data
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 from picogpt.train import trainer
+from picogpt.train.journal import LOG
 from picogpt.train.schedule import planned_tokens
 from picogpt.train.settings import Settings
 from picogpt.train.state import STATE, load_state, save_state
 
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
+COMMAND = "picogpt.train"  # which settings.json tells, too
+MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
+MADE += " added_tokens.json result.json lora.safetensors head.safetensors images.png"  # whoever trained there
 
 
 def prepare(c, folder):
     """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
     if c.resume or not c.eval_only:
-        check_folder(folder, c.resume)
+        check_folder(folder, c.resume, c.overwrite)
+        if c.resume and (folder / STATE).is_file() and not c.eval_only:
+            folders.hold(folder, [STATE])
     if c.resume and not Path(c.file).exists():
         raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
     text = data.read_text(c.file)
     if not text:
         raise ValueError(f"{c.file} is empty: give a text to train on")
     c.sha256 = hashlib.sha256(text.encode()).hexdigest()
-    resumes = c.resume and (folder / STATE).exists()
+    resumes = c.resume and (folder / STATE).is_file()
     if c.eval_only and c.resume and not resumes:
         raise ValueError(f"{folder} holds no training: --out names the folder of one, to evaluate its model")
     if resumes:
@@ -63,18 +70,27 @@ def prepare(c, folder):
     return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
 
 
-def check_folder(folder, resume):
-    """Raise ValueError rather than write over a training or a model, unless it is one just begun."""
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: --out names a folder")
-    models = [weights.WEIGHTS, "model.ckpt.index"]
-    if not (folder / SETTINGS).exists():
-        models.append("hparams.json")
-    if (folder / STATE).exists():
-        if not resume:
-            raise ValueError(f"{folder} holds a training: --resume continues it, --out names another folder")
-    elif any((folder / name).exists() for name in models):
+def check_folder(folder, resume, overwrite=False):
+    """Raise ValueError rather than write over anything: a training, a model, or what is somebody's."""
+    if (folder / STATE).is_file():
+        if not resume and not overwrite:
+            raise ValueError(
+                f"{folder} holds a training: --resume continues it, --overwrite begins anew,"
+                " --out names another folder"
+            )
+    elif not folders.is_begun(folder) and (folder / weights.WEIGHTS).is_file():
         raise ValueError(f"{folder} holds a model that was not trained there: --out names another folder")
+    else:
+        folders.check_free(folder, [STATE])
+
+
+def begin_in(folder, resume, overwrite, settings):
+    """Hold a folder, see folders.py, clear it of what an earlier training left, and write the flags there."""
+    folders.hold(folder, [STATE])
+    check_folder(folder, resume, overwrite)  # nobody else has come first
+    folders.clear(folder, MADE.split())
+    with atomic_write(folder / SETTINGS) as file:
+        file.write(json.dumps(settings, indent=2).encode() + b"\n")
 
 
 def new_model(c, text):
@@ -108,8 +124,6 @@ def encode_splits(text, encoder, val_share, n_ctx):
 
 def save_beginning(folder, flags, state, c, hparams, encoder):
     """Write what a training has before its first model; last the state, which says that all is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / SETTINGS) as file:
-        file.write(json.dumps(flags, indent=2).encode() + b"\n")
+    begin_in(folder, c.resume, c.overwrite, dict(command=COMMAND) | flags)
     weights.save_hparams(folder, hparams, encoder)
     save_state(folder / STATE, state, c.fixed())

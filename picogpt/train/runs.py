@@ -15,29 +15,26 @@ import logging
 import math
 import os
 import shlex
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 from picogpt.params.tree import flatten, tree_map, walk
-from picogpt.system import command, machine
+from picogpt.system import command, folders, interrupt, machine, progress
 from picogpt.system.files import atomic_write
 from picogpt.system.flags import File
 from picogpt.system.signature import CALL, FREE, Usual, names_of
 from picogpt.text import data
-from picogpt.train import journal, parallel, trainer
+from picogpt.train import journal, parallel, prepare, trainer
 from picogpt.train.prepare import SETTINGS
-from picogpt.train.state import STATE, layout, load_state, save_state
+from picogpt.train.state import STATE, layout, load_state
 
 log = logging.getLogger("picogpt")
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
 Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
-SAVE_EVERY = 30  # seconds
 
 
 def flags_file(project):
@@ -46,7 +43,8 @@ def flags_file(project):
 
     def saved(flags):
         path = Path(flags.get("out", usual), SETTINGS)
-        return path if flags.get("resume", "").lower() == "true" and path.exists() else None
+        resumes = flags.get("resume", "").lower() == "true"
+        return (path, names_of(project, CALL), module_of(project)) if resumes and path.is_file() else None
 
     return saved
 
@@ -58,11 +56,15 @@ def open_run(project, flags):
     of FILE. ValueError rather than write over what the folder holds, or resume where there is no state.
     """
     flags = dict(flags)
-    folder, resume = Path(flags["out"]), flags.pop("resume")
+    folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
+    if resume and overwrite:
+        command.usage_error("--overwrite has no effect with --resume: give one of them")
     command.check(project, flags)
     if any(mark in os.environ for mark in parallel.MPIEXEC):
         raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
-    check_folder(folder, resume)
+    check_folder(folder, resume, overwrite)
+    if resume := resume and (folder / STATE).is_file():  # else it is begun again, by its flags
+        folders.hold(folder, [STATE])
     for name, flag in (("file", "FILE"), ("test", "--test")):
         path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
@@ -77,22 +79,16 @@ def open_run(project, flags):
     machine.keep_memory()
     log.setLevel(logging.INFO)
     began = time.monotonic()
-    return SimpleNamespace(
-        project=project, flags=flags, settings=settings, folder=folder, resume=resume, began=began, text=text
-    )
+    run = dict(project=project, flags=flags, settings=settings, folder=folder, began=began, text=text)
+    return SimpleNamespace(**run, resume=resume, overwrite=overwrite)
 
 
-def check_folder(folder, resume):
+def check_folder(folder, resume, overwrite):
     """Raise ValueError unless a run may begin, or go on, in the folder."""
-    saved = (folder / STATE).exists()
-    if resume and not saved:
+    has_settings = folders.is_begun(folder) and (folder / SETTINGS).is_file()
+    if resume and not (folder / STATE).is_file() and not has_settings:
         raise ValueError(f"{folder} holds no state to resume from: begin without --resume")
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: name a folder with --out")
-    if saved and not resume:
-        raise ValueError(f"{folder} holds a run: --resume goes on with it, or name another folder with --out")
-    if folder.exists() and any(folder.iterdir()) and not resume:
-        raise ValueError(f"{folder} holds other files: name another folder with --out")
+    prepare.check_folder(folder, resume, overwrite)
 
 
 def given(flags):
@@ -110,20 +106,21 @@ def start(run, params, c):
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    saved = load_state(run.folder / STATE, fixed(run))
-    arrays = dict(params=state["params"], moments=state["moments"])
-    saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
-    if layout(arrays) != layout(saved_arrays):
-        raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
-    path, step = run.folder / journal.LOG, saved["step"]
-    done = [record for record in journal.read_log(path) if record["step"] <= step]
-    if len(done) < step:
-        raise ValueError(
-            f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
-        )
-    run.began -= sum(record["seconds"] for record in done)
-    for name, array in walk(arrays):
-        array[...] = saved_arrays[name]
+    with folders.let_go_on_error(run.folder):
+        saved = load_state(run.folder / STATE, fixed(run))
+        arrays = dict(params=state["params"], moments=state["moments"])
+        saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
+        if layout(arrays) != layout(saved_arrays):
+            raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
+        path, step = run.folder / journal.LOG, saved["step"]
+        done = [record for record in journal.read_log(path) if record["step"] <= step]
+        if len(done) < step:
+            raise ValueError(
+                f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
+            )
+        run.began -= sum(record["seconds"] for record in done)
+        for name, array in walk(arrays):
+            array[...] = saved_arrays[name]
     return saved | arrays
 
 
@@ -133,40 +130,38 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     look(step) adds to a record what is to be known of the model then. The state is saved at first, about
     every half minute, and at last, which is early if time.monotonic() has passed `end`.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
     if not run.resume:
         of_the_call = names_of(run.project, CALL)
         flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
-        with atomic_write(run.folder / SETTINGS) as file:
-            file.write(json.dumps(flags, indent=2).encode() + b"\n")
+        prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
-        logging_redirect_tqdm(),
-        tqdm(total=c.steps, initial=state["step"], unit="step", dynamic_ncols=True) as progress,
+        folders.let_go_on_error(run.folder),
+        progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
+        interrupt.asked(f"go on with: {command_to_go_on(run)}") as wish,
     ):
-        saved = save(run, state, file)
+        next_save = save(run, state, file)
+        wish.end(wish.number, state["step"], c.steps)
         for record in trainer.updates(state, c, draw, gradients):
             if found := look(record["step"]):
                 said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
                 log.info("step %d: %s", record["step"], said)
             journal.write(file, record | found)
             shown = f"loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
-            progress.set_postfix_str(shown, refresh=False)
-            progress.update()
+            bar.show(record["step"], f"step {record['step']}, {shown}")
             if time.monotonic() >= end:
                 break
-            if time.monotonic() >= saved + SAVE_EVERY:
-                saved = save(run, state, file)
+            if wish or time.monotonic() >= next_save:
+                next_save = save(run, state, file)
+                wish.end(wish.number, state["step"], c.steps)
         save(run, state, file)
     return journal.read_log(run.folder / journal.LOG)
 
 
 def save(run, state, file):
-    """Save the state, once the log that it counts on is on the disk; return when that was."""
-    journal.settle(file)
+    """Save the state, see `trainer.save`; return when to save it the next time."""
     arrays = tree_map(to_cpu, dict(params=state["params"], moments=state["moments"]))
-    save_state(run.folder / STATE, state | arrays, fixed(run))
-    return time.monotonic()
+    return trainer.save(run.folder, state | arrays, fixed(run), file)
 
 
 def fixed(run):
@@ -197,6 +192,7 @@ def finish(run, results, published):
     )
     with atomic_write(run.folder / "result.json") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
+    folders.let_go(run.folder)
     for what, result in results.items():
         print(*lines(what, result), sep="\n")
         if what in published:
@@ -205,12 +201,25 @@ def finish(run, results, published):
 
 def command_of(run):
     """Return the command that began the run, with the flags that are not the usual ones."""
-    words = ["python", "-m", f"picogpt.projects.{run.project.__name__}"]
+    words = ["python", "-m", module_of(run.project)]
     for name, parameter in command.parameters(run.project).items():
         value = run.flags.get(name)
         if value not in (None, parameter.default):
             words += [f"--{name}", str(value)]
     return shlex.join(words)
+
+
+def command_to_go_on(run):
+    """Return the command by which a run goes on."""
+    return shlex.join(["python", "-m", module_of(run.project), "--resume", "--out", str(run.folder)])
+
+
+def module_of(project):
+    """Return the name by which Python runs a project's command: picogpt.projects.adder, say."""
+    module = project.__module__
+    if module == "__main__" and (spec := sys.modules[module].__spec__):
+        module = spec.name
+    return module.removesuffix(".cli")
 
 
 def lines(what, result, indent=""):

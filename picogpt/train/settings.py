@@ -92,6 +92,7 @@ class Settings(Options, Recipe):
         "go on from the state in FOLDER, if there is one: the result is, bit for bit, that of a training that"
         " was never interrupted. The flags are those it began with",
     ] = False
+    overwrite: flags.Overwrite = False
     config: Annotated[
         str, CALL, "FILE", "read flags from FILE, JSON as in settings.json; those given here come first"
     ] = ""
@@ -157,6 +158,8 @@ class Settings(Options, Recipe):
         It ends the program for a value that is not allowed or a flag that has no effect.
         """
         command.check(Settings, self)
+        if self.resume and self.overwrite:
+            command.usage_error("--overwrite has no effect with --resume: give one of them")
         c = dataclasses.replace(self)
         usual = NEW | (preset(c.preset) if c.preset else {}) | dict(n_vocab=0)
         if c.init and c.preset:

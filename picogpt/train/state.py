@@ -6,13 +6,17 @@ settings of the training, but for those that are FREE, lie beside it in the file
 would not be the same one.
 """
 
+import hashlib
 import json
+import logging
 
 import numpy as np
 
 from picogpt.checkpoints import safetensors
 from picogpt.params.tree import flatten, nest, walk
+from picogpt.system.files import parse_json
 
+log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
 # Settings that tell a content by its hash, and what it is:
 CONTENTS = dict(sha256="another text", model_sha256="another model")
@@ -23,7 +27,17 @@ def save_state(path, state, settings):
     tensors = flatten(dict(params=state["params"], **state["moments"]))
     rest = {name: state[name] for name in ("step", "tokens", "best")}
     rest |= dict(rng=state["rng"].bit_generator.state, settings=settings)
-    safetensors.write(path, tensors, {"state": json.dumps(rest)})
+    rest = json.dumps(rest)
+    safetensors.write(path, tensors, {"state": rest, "sha256": checksum(tensors, rest)})
+
+
+def checksum(tensors, rest):
+    """Return the sha256, in hex, of all that a state says: arrays, with names and shapes, and the rest."""
+    digest = hashlib.sha256(rest.encode())
+    for name, array in tensors.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
 
 
 def load_state(path, settings, usual=None):
@@ -33,7 +47,11 @@ def load_state(path, settings, usual=None):
     """
     try:
         tensors, metadata = safetensors.read(path)
-        rest, trees, rng = json.loads(metadata["state"]), nest(tensors), np.random.default_rng()
+        if "sha256" not in metadata:
+            log.warning("%s is of an earlier version, and has no checksum: trusting it", path)
+        elif metadata["sha256"] != checksum(tensors, metadata["state"]):
+            raise ValueError
+        rest, trees, rng = parse_json(metadata["state"]), nest(tensors), np.random.default_rng()
         rng.bit_generator.state = rest["rng"]
         moments = dict(m=trees["m"], v=trees["v"])
         state = dict(params=trees["params"], moments=moments, rng=rng)

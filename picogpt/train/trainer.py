@@ -8,16 +8,17 @@ import contextlib
 import functools
 import logging
 import math
+import shlex
 import time
+from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from picogpt.checkpoints import weights
 from picogpt.generate import Choice, generate
 from picogpt.params.tree import tree_map
 from picogpt.speed.shards import add, batch_gradients, batch_loss
+from picogpt.system import interrupt, progress
 from picogpt.system.machine import keep_memory
 from picogpt.text import data
 from picogpt.train import journal, optim, parallel, schedule
@@ -26,38 +27,58 @@ from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
 
 log = logging.getLogger("picogpt")
+SAVE_EVERY = 30  # seconds
 MEASURE_EVERY = 10  # steps between those whose update's length is measured
 
 
 def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
-    """Train from state["step"] to the last step; evaluate, save and show a sample on the way."""
+    """Train from state["step"] to the last step; evaluate, save and show a sample on the way.
+
+    The state is saved after each evaluation, about every half minute, and when an interrupt asks for the end,
+    which comes after the update that is being made.
+    """
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
     draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
     gradients = language_model(hparams["n_head"], comm)
-    bar = functools.partial(tqdm, unit="tok", unit_scale=True, dynamic_ncols=True, smoothing=0.05)
     with (
-        logging_redirect_tqdm(),
-        bar(total=schedule.planned_tokens(c), initial=state["tokens"], disable=not first) as progress,
+        progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
         journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
+        interrupt.asked(f"go on with: {command_line(folder)}", patience=float(comm.size > 1)) as wish,
     ):
-        save = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm)
-        save()
+        look = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm, wish)
+        next_save = look() if is_due(state["step"], c) else time.monotonic() + SAVE_EVERY
+        wish.end(parallel.share(comm, wish.number), state["step"], c.steps)
         for record in updates(state, c, draw, gradients, comm):
             step = record["step"]
             if first:
                 journal.write(file, record)
                 shown = f"step {step}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
-                progress.set_postfix_str(shown, refresh=False)
-                progress.update(state["tokens"] - progress.n)
-            if first and c.sample_every and step % c.sample_every == 0:
+                bar.show(state["tokens"], shown)
+            if first and c.sample_every and step % c.sample_every == 0 and not wish:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
-            if step % c.eval_every == 0 or step == c.steps:
-                save()
-                time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
-                if parallel.share(comm, time_is_up) and step < c.steps:
-                    log.info("the time is up: --resume goes on from step %d", step)
-                    break
+            stop = parallel.share(comm, wish.number)
+            if is_due(step, c):
+                next_save = look()
+            elif first and (stop or time.monotonic() >= next_save):
+                next_save = save(folder, state, c.fixed(), file)
+            if stop or wish.broken:
+                parallel.share(comm, None)  # the others wait until the first one has saved the state
+                wish.end(stop or wish.number, step, c.steps)
+            time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
+            if is_due(step, c) and parallel.share(comm, time_is_up) and step < c.steps:
+                log.info("the time is up: --resume goes on from step %d", step)
+                break
+
+
+def is_due(step, c):
+    """Return whether the model is evaluated after so many updates."""
+    return step % c.eval_every == 0 or step == c.steps
+
+
+def command_line(folder):
+    """Return the command by which a training goes on."""
+    return shlex.join(["python", "-m", "picogpt.train", "--resume", "--out", str(folder)])
 
 
 def begin(params, seed):
@@ -136,21 +157,39 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm, wish):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
-    In this order, so that a training killed in between does the missing part again when it resumes.
+    In this order, so that a training killed in between does the missing part again when it resumes; so does
+    one that is interrupted amid the evaluation. Return when to save the next time.
     """
-    train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
+    if wish and comm is ALONE:
+        wish.broken = True
+        return save(folder, state, c.fixed(), file)
+    with wish.breaks() if comm is ALONE else contextlib.nullcontext():
+        train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
     if comm.rank:
-        return
+        return math.inf
+    if wish.broken:
+        return save(folder, state, c.fixed(), file)
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
-        weights.save(folder, state["params"], hparams, encoder)
+        weights.save(folder, state["params"], hparams, encoder, step=None if c.init else state["step"])
     state["best"] = min(state["best"], val_loss)
+    return save(folder, state, c.fixed(), file)
+
+
+def save(folder, state, settings, file):
+    """Save the state, once the log that it counts on is on the disk; return when to save it the next time.
+
+    That is in half a minute, or later, so that saving takes at most a tenth of the time.
+    """
+    began = time.monotonic()
     journal.settle(file)
-    save_state(folder / STATE, state, c.fixed())
+    save_state(Path(folder, STATE), state, settings)
+    ended = time.monotonic()
+    return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))
 
 
 def sample_text(state, hparams, encoder, n=100):

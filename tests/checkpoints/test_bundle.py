@@ -174,9 +174,10 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("source", [TENSORFLOW, SHARDED])
 def test_a_checkpoint_is_verified_once(source, counted, tmp_path):
     folder = Path(shutil.copytree(source, tmp_path / "checkpoint"))
+    before = sorted(folder.iterdir())
     bundle.read(folder)
     first = sum(counted)
-    assert (folder / "model.ckpt.verified").exists()
+    assert sorted(folder.iterdir()) == before  # the note is in the user's cache
     counted.clear()
     assert_same_bits(bundle.read(folder), expected(folder))
     n_data = sum(array.nbytes for array in expected(folder).values())
@@ -204,12 +205,13 @@ def test_a_file_that_has_changed_is_verified_again(name, counted, checkpoint):
 def test_a_note_that_is_none_is_ignored(note, counted, checkpoint):
     bundle.read(checkpoint)
     first = sum(counted)
-    good = (checkpoint / "model.ckpt.verified").read_bytes()
-    (checkpoint / "model.ckpt.verified").write_bytes(note)
+    path = bundle.note_of(checkpoint / "model.ckpt")
+    good = path.read_bytes()
+    path.write_bytes(note)
     counted.clear()
     bundle.read(checkpoint)
     assert sum(counted) == first
-    assert (checkpoint / "model.ckpt.verified").read_bytes() == good
+    assert path.read_bytes() == good
 
 
 def test_where_nothing_can_be_written_it_is_verified_each_time(counted, checkpoint, monkeypatch):
@@ -221,12 +223,35 @@ def test_where_nothing_can_be_written_it_is_verified_each_time(counted, checkpoi
         counted.clear()
         assert_same_bits(bundle.read(checkpoint), expected(checkpoint))
         assert sum(counted) > 15_000
-    assert not (checkpoint / "model.ckpt.verified").exists()
+    assert not bundle.note_of(checkpoint / "model.ckpt").exists()
 
 
 def test_a_small_checkpoint_needs_no_note(checkpoint):
     bundle.read(checkpoint)
-    assert not (checkpoint / "model.ckpt.verified").exists()
+    assert not bundle.note_of(checkpoint / "model.ckpt").exists()
+
+
+@pytest.mark.parametrize("home", ["a file", "a link to nowhere", ""])
+def test_without_a_cache_it_is_verified_each_time(home, counted, checkpoint, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    cache.touch() if home == "a file" else cache.symlink_to(tmp_path / "none" / "none")
+    monkeypatch.setenv("XDG_CACHE_HOME", home and str(cache))
+    monkeypatch.setenv("HOME", str(cache))
+    for _ in range(2):
+        counted.clear()
+        assert_same_bits(bundle.read(checkpoint), expected(checkpoint))
+        assert sum(counted) > 15_000
+
+
+def test_a_file_whose_date_was_put_back_is_verified_again(counted, checkpoint):
+    bundle.read(checkpoint)
+    stat, path = (checkpoint / DATA).stat(), checkpoint / DATA
+    damaged = bytearray(path.read_bytes())
+    damaged[7000] ^= 1
+    path.write_bytes(damaged)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ValueError, match="is damaged"):
+        bundle.read(checkpoint)
 
 
 @pytest.mark.parametrize("name", [INDEX, DATA])

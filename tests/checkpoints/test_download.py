@@ -380,10 +380,41 @@ def test_a_full_disk_is_reported_and_what_fitted_gone_on_with(server, path, star
 
 
 def test_a_disk_that_is_full_from_the_start_is_reported(server, path):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("there is no /dev/full here")
-    leave(path, b"")
-    part_of(path).unlink()
-    part_of(path).symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"file.part cannot be written \(No space left on device\): make room"):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"file.part cannot be written \(File too large\): make room, run"):
+            fetch(server, path, **KNOWN)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    fetch(server, path, **KNOWN)
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("name", ["file", "file.part", "file.lock"])
+@pytest.mark.parametrize("leads_to", ["a file", "nothing", "/dev/full"])
+def test_what_arrives_is_written_through_no_link(server, path, name, leads_to):
+    victim = path.parent.parent / "victim"
+    victim.write_text("mine")
+    path.parent.mkdir(exist_ok=True)
+    target = {"a file": victim, "nothing": victim.with_name("new")}.get(leads_to, leads_to)
+    path.with_name(name).symlink_to(target)
+    if name == "file.lock":
+        with pytest.raises(OSError, match=r"file.lock is a link, a pipe or a device, .*: delete it"):
+            fetch(server, path, **KNOWN)
+    else:
         fetch(server, path, **KNOWN)
+        assert path.read_bytes() == CONTENT and not path.is_symlink()
+    assert victim.read_text() == "mine"
+    assert not victim.with_name("new").exists()
+
+
+def test_a_part_that_is_another_file_too_is_not_written_to(server, path):
+    victim = path.parent.parent / "victim"
+    victim.write_text("mine")
+    path.parent.mkdir(exist_ok=True)
+    os.link(victim, part_of(path))
+    with pytest.raises(OSError, match=r"file.part is a link, a pipe or a device, .*: delete it"):
+        fetch(server, path, **KNOWN)
+    assert victim.read_text() == "mine"

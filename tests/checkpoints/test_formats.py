@@ -141,6 +141,61 @@ def test_hugging_faces_pytorch_model_is_opened(dtype, tmp_path):
     assert_same(tmp_path / "new", expected, TINY)
 
 
+def test_weights_in_several_pytorch_files_are_read(tmp_path):
+    torch = pytest.importorskip("torch")
+    tensors, _ = safetensors.read(HUGGING_FACE / "model.safetensors")
+    folder, names = tmp_path / "theirs", ("pytorch_model-1.bin", "pytorch_model-2.bin")
+    folder.mkdir()
+    shutil.copy(HUGGING_FACE / "config.json", folder)
+    places = {name: names[n % 2] for n, name in enumerate(tensors)}
+    for file in names:
+        part = {name: torch.from_numpy(w) for name, w in tensors.items() if places[name] == file}
+        torch.save(part, folder / file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+    tool.convert(str(folder), out=str(tmp_path / "new"))
+    assert_same(tmp_path / "new", weights.load(HUGGING_FACE)[0], TINY)
+    (folder / names[1]).unlink()
+    with pytest.raises(FileNotFoundError, match=r"pytorch_model-2.bin is missing: download it again"):
+        tool.convert(str(folder), out=str(tmp_path / "newer"))
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"wte.weight": "../x.bin"}}')
+    with pytest.raises(ValueError, match=r"it names '../x.bin', which is no .bin file beside it"):
+        tool.convert(str(folder), out=str(tmp_path / "newer"))
+
+
+def test_a_numpy_number_in_a_checkpoint_is_named_with_the_way_out(tmp_path):
+    torch = pytest.importorskip("torch")
+    saved = {"model": {}, "model_args": {}, "best_val_loss": np.float64(1.5)}
+    torch.save(saved, tmp_path / "ckpt.pt")
+    says = (
+        r"it holds more than tensors, numpy\S*scalar for one\. .*: torch\.save\(model\.state_dict\(\), FILE\)"
+    )
+    with pytest.raises(ValueError, match=says):
+        tool.convert(str(tmp_path / "ckpt.pt"), out=str(tmp_path / "new"))
+
+
+@pytest.mark.parametrize("length", [255, 256])
+def test_a_token_that_llm_c_has_no_room_for_is_named_and_nothing_is_left_behind(tmp_path, length):
+    tokens = ["-" * 2**n for n in range(1, 8)] + ["-" * length]
+    halves = [("-" * 2**n, "-" * 2**n) for n in range(7)] + [("-" * 128, "-" * (length - 128))]
+    merges = halves if length == 256 else [*halves[:7], *rest_of_255()]
+    encoder = bpe.Encoder(merges)
+    assert tokens[-1] in encoder.encoder
+    folder, _ = save_random(tmp_path / "model", encoder)
+    if length == 255:
+        tool.convert(str(folder), to="llmc", out=str(tmp_path / "new"))
+        return
+    with pytest.raises(ValueError, match=r"has 256 bytes, and llm.c's tokenizer has room for 1 to 255"):
+        tool.convert(str(folder), to="llmc", out=str(tmp_path / "new"))
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def rest_of_255():
+    """Return the merges that make 255 dashes of 128, 64, 32 .. 1."""
+    sizes = [2**n for n in range(7, -1, -1)]
+    sums = [sum(sizes[: n + 1]) for n in range(8)]
+    return [("-" * total, "-" * size) for total, size in zip(sums, sizes[1:], strict=False)]
+
+
 class Hostile:
     """What a pickle can make of whoever loads it."""
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from picogpt.beams import beam_search, log_softmax
+from picogpt.choose.beams import beam_search, log_softmax
 from picogpt.generate import Choice, generate
 from picogpt.gpt2 import gpt2
 from picogpt.params.tree import flatten

@@ -208,23 +208,24 @@ def test_a_prompt_may_fill_the_context_and_one_token_more_slides(folder, n_promp
 
 
 @pytest.mark.parametrize("place", ["weights.read_hparams", "safetensors.read", "weights.read_encoder"])
-def test_ctrl_c_while_a_model_is_loaded_gives_130_and_is_quiet(folder, place):
+def test_ctrl_c_while_a_model_is_loaded_gives_130_and_one_line(folder, place):
     code = f"""
 import os, signal
-from picogpt import safetensors, weights
+from picogpt.checkpoints import safetensors, weights
 from picogpt.__main__ import main
 {place} = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 main()
 """
     done = run_python("-c", code, "Once", "--model", folder, timeout=30)
-    assert done == (128 + signal.SIGINT, "", "")
+    assert done == (128 + signal.SIGINT, "", "picogpt: interrupted\n")
 
 
 def test_ctrl_c_amid_a_save_leaves_nothing_half_written(tmp_path):
     (tmp_path / "text").write_text("To be or not to be. " * 100)
     code = """
 import os, signal
-from picogpt import command, files, train
+from picogpt.system import command, files
+from picogpt.train import cli as train
 files.move_into_place = lambda *_: os.kill(os.getpid(), signal.SIGINT)
 command.run(train.train)
 """

@@ -21,7 +21,7 @@ from picogpt.params.init import init_params
 from picogpt.projects import adder, images, sorter, words
 from picogpt.projects import chars as characters
 from picogpt.text import chars, data
-from picogpt.train import optim, runs
+from picogpt.train import optim, runs, trainer
 from picogpt.train.journal import LOG, read_log
 from picogpt.train.parallel import MPIEXEC
 from picogpt.train.state import STATE
@@ -86,7 +86,7 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
         pytest.importorskip("matplotlib")
     project, flags = WAYS[way]
     project(out="whole", **flags)
-    n_steps, step, save = 0, optim.adamw_step, runs.save_state
+    n_steps, step, save = 0, optim.adamw_step, trainer.save_state
 
     def step_or_die(*args, **settings):
         nonlocal n_steps
@@ -98,8 +98,8 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(optim, "adamw_step", step_or_die)
-        patch.setattr(runs, "SAVE_EVERY", 0)
-        patch.setattr(runs, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
+        patch.setattr(trainer, "SAVE_EVERY", 0)
+        patch.setattr(trainer, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
         with pytest.raises(KeyboardInterrupt):
             project(out="killed", **flags)
     assert [record["step"] for record in read_log(Path("killed", LOG))] == [1, 2, 3, 4, 5, 6, 7]
@@ -113,7 +113,9 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
 def test_a_run_killed_at_any_moment_resumes_to_the_same_bytes():
     flags = ["--n_digit=1", "--n_head=2", "--n_embd=16", "--steps=500", "--batch_size=8", "--threads=1"]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    often = "from picogpt.projects import adder, runs; runs.SAVE_EVERY = 0;"
+    often = (
+        "from picogpt.projects import adder; from picogpt.train import runs, trainer; trainer.SAVE_EVERY = 0;"
+    )
     often += "runs.command.run(adder.adder, config=runs.flags_file(adder.adder))"
     codes, rng = [], np.random.default_rng(0)
     for resume in ([], ["--resume"], ["--resume"]):
@@ -148,7 +150,7 @@ def test_a_run_resumes_by_the_flags_that_it_began_with(way, call_command):
     done = call_command(project, "--resume", "--out=run", "--seed=1", config=config)
     assert done.code == 1 and "run was trained with --seed 1337: resume with that" in done.err
     done = call_command(adder.adder, "--resume", "--out=run", config=runs.flags_file(adder.adder))
-    assert done.code == 1 and "settings.json gives a value to file, which is no flag" in done.err
+    assert done.code == 1 and "settings.json was written by picogpt." in done.err
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -169,13 +171,19 @@ def test_no_run_is_written_over():
     Path("mine").mkdir()
     Path("mine", "notes.txt").write_text("precious")
     for out in ("mine", "text"):
-        holds = "holds other files: name another" if out == "mine" else "is a file: name a"
-        with pytest.raises(ValueError, match=f"^{out} {holds} folder with --out$"):
+        holds = (
+            "holds other files (notes.txt): --out names another"
+            if out == "mine"
+            else "is a file: --out names a"
+        )
+        with pytest.raises(ValueError, match=rf"^{out} {re.escape(holds)} folder$"):
             project(out=out, **flags)
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
     project(out="run", **flags)
     before = contents("run")
-    with pytest.raises(ValueError, match="run holds a run: --resume goes on with it, or name another"):
+    with pytest.raises(
+        ValueError, match="run holds a training: --resume continues it, --overwrite begins anew, --out"
+    ):
         project(out="run", **flags)
     assert contents("run") == before
 

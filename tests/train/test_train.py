@@ -373,7 +373,8 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
     code, said = run(text, "--out=model", *SHORT, folder=tmp_path)
     assert (code, said) == (
         1,
-        "picogpt: model holds a training: --resume continues it, --out names another folder\n",
+        "picogpt: model holds a training: --resume continues it, --overwrite begins anew,"
+        " --out names another folder\n",
     )
     code, said = run(text, "--out=model", *SHORT, "--lr=0.5", "--resume", folder=tmp_path)
     assert (code, "was trained with --lr 0.002" in said) == (1, True)

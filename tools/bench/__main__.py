@@ -27,6 +27,10 @@ What is not installed is left out, and said; pip install -e ".[bench]" has all o
 Exit codes: 0 done, 1 error (say, engines that do not agree), 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import argparse
 import importlib.util
 import json
@@ -280,7 +284,8 @@ def check_flags(c):
         if not Path(path).parent.is_dir():
             command.usage_error(f"{Path(path).parent} is not a folder: make it, or write to another")
     if c.plot and not importlib.util.find_spec("matplotlib"):
-        command.usage_error('--plot needs matplotlib: pip install -e ".[bench]"')
+        log.error('--plot needs matplotlib: pip install -e ".[bench]"')
+        sys.exit(1)
     if c.plot and Path(c.plot).suffix not in (".png", ".svg", ".pdf"):
         command.usage_error(f"--plot writes .png, .svg or .pdf, not {Path(c.plot).name}")
 
@@ -337,4 +342,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    interrupt.quietly(main)

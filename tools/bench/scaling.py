@@ -9,6 +9,10 @@ all gradients. Then the update's time by the model from these, and as measured; 
 time if it runs beside computing.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import functools
 import sys
 import time

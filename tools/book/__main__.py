@@ -7,6 +7,10 @@ docstrings on the left; the chapters of docs/book/*.md quote lines, whose text i
 made, and have examples, which are run. Needs: pip install -e ".[book]".
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import ast
 import html
 import itertools
@@ -24,6 +28,7 @@ from book import source
 from picogpt.system.files import atomic_write
 
 SOURCES = {
+    "pico": "The whole idea on one page",
     "ops": "The operations",
     "gpt2": "The model",
     "grad": "The way back",
@@ -36,6 +41,7 @@ SOURCES = {
 # The reading order: a chapter of docs/book, or a source file.
 ORDER = [
     "index",
+    "pico",
     "ops",
     "softmax",
     "layer_norm",
@@ -435,4 +441,4 @@ def main(words):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])

@@ -211,7 +211,7 @@ def tests_of(path, name, through=()):
     found.sort(key=lambda t: (not t.path.endswith(home), last not in t.words, last not in t.name))
     if found or len(through) > 3:
         return found, through
-    for caller in callers(name.split(".")[-1], path):
+    for caller in callers(last, path):
         if caller[1] not in (name, *through):
             found, way = tests_of(*caller, (*through, caller[1]))
             if found:

@@ -25,6 +25,10 @@ texts of likeness s agree in a hash with probability s, so the estimate is off b
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import re
 import sys
 import zlib

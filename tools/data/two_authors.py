@@ -12,6 +12,10 @@ The passages of a book are taken at equal distances, as many of each author as o
 The documents in tales.txt, whose sources tests/data/tales_sources.tsv lists, begin with their titles.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 from pathlib import Path
 

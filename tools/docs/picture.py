@@ -10,6 +10,10 @@ Needs playwright and what the book needs (`pip install -e ".[browser,book]"`) an
 Each is made by running what it shows, and written to docs/NAME.png.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import html
 import re
 import shutil
@@ -109,4 +113,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    interrupt.quietly(main, sys.argv[1:])

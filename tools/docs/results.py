@@ -10,6 +10,10 @@ the page is made anew from all that are there. So no figure on it was typed.
 Exit codes: 0 done, 1 a file that is no result; 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import json
 import logging
 import sys
@@ -134,4 +138,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    interrupt.quietly(main)

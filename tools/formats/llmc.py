@@ -14,7 +14,7 @@ import numpy as np
 from picogpt.params.checks import check_hparams
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten, walk
-from picogpt.system.files import atomic_write, map_file
+from picogpt.system.files import atomic_write, map_file, open_file
 
 MODEL, TOKENIZER, VERSION = 20240326, 20240328, 3  # version 3 is float32
 HEADER = ["n_ctx", "n_vocab", "n_layer", "n_head", "n_embd"]  # the third number and on; then n_vocab padded
@@ -23,7 +23,7 @@ N_HEADER = 256
 
 def is_model(path):
     """Return whether a file begins as llm.c's models do."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return file.read(4) == MODEL.to_bytes(4, "little")
 
 
@@ -66,15 +66,15 @@ def write(folder, params, hparams, encoder=None):
     flat, n_vocab = flatten(params), hparams["n_vocab"]
     n_padded = -(-n_vocab // 128) * 128
     size = next((f"gpt2_{size}" for size in SIZES if SIZES[size] == hparams), "model")
-    with atomic_write(Path(folder, f"{size}.bin")) as file:
+    if tokens is not None:
+        write_tokenizer(Path(folder, "gpt2_tokenizer.bin"), tokens, encoder.eot or 0)
+    with atomic_write(Path(folder, f"{size}.bin")) as file:  # last: it makes the folder whole
         write_header(file, MODEL, VERSION, *(hparams[name] for name in HEADER), n_padded)
         for name, _ in layout(hparams, n_padded):
             array = flat[name].T if name.endswith(".w") else flat[name]
             file.write(np.ascontiguousarray(array, "<f4").data)
             if name == "wte":
                 file.write(bytes(4 * (n_padded - n_vocab) * hparams["n_embd"]))
-    if tokens is not None:
-        write_tokenizer(Path(folder, "gpt2_tokenizer.bin"), tokens, encoder.eot or 0)
     return Path(folder, f"{size}.bin")
 
 

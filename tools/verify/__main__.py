@@ -13,6 +13,10 @@ a text, which rounding decides, is reported and fails nothing.
 Exit codes: 0 nothing failed, 1 a rung failed, or there is no such model; 2 wrong usage.
 """
 
+from picogpt.system import interrupt
+
+interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
+
 import inspect
 import sys
 from pathlib import Path

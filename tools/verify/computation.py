@@ -21,7 +21,7 @@ from verify.report import equal, skipped, within
 
 TESTS = Path(__file__).parents[2] / "tests"
 sys.path.append(str(TESTS / "helpers"))  # what the tests compare with
-from compare import gradient_error, relative_error  # noqa: E402
+from compare import gradient_error, relative_error
 
 B, T, S, C, H, D, V = 2, 7, 9, 12, 3, 4, 17  # all different, so that no axis can be taken for another
 TINY = dict(n_vocab=V, n_ctx=11, n_embd=C, n_head=H, n_layer=2)

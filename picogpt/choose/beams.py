@@ -7,13 +7,13 @@ its score, divided by its length to the power of `length_penalty`, as each furth
 
 import numpy as np
 
-from picogpt.generate import GREEDY, check_prompts
+from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.speed.prefill import prefill
 
 
 def beam_search(
-    params, n_head, prompt, n_new, n_beams, length_penalty=1.0, early_stopping=False, ends=(), choice=GREEDY
+    params, n_head, prompt, n_new, n_beams, length_penalty=1.0, early_stopping=False, ends=(), choice=None
 ):
     """Return the best continuations of a prompt, a list of ids: [(new ids, score)], the best first.
 
@@ -27,6 +27,7 @@ def beam_search(
     ValueError for what does not fit into the model's context: a beam does not slide.
     """
     check_beams(params, prompt, n_new, n_beams, length_penalty)
+    choice = Preferences() if choice is None else choice
     cache = KVCache(params, n_head, 1, len(prompt) + n_new)
     logits = prefill(np.array([prompt]), params, n_head, cache)[:, -1]  # [1, V]
     beams, ended = [(0.0, [])], []  # (sum of log-probabilities, new ids); (score, new ids), the best first
@@ -68,11 +69,12 @@ def follow(cache, rows):
 def check_beams(params, prompt, n_new, n_beams, length_penalty):
     """Raise ValueError for what cannot be searched."""
     n_ctx, n_vocab = len(params["wpe"]), len(params["wte"])
-    check_prompts([prompt], n_new, n_ctx)
+    if len(prompt) == 0:
+        raise ValueError("a prompt must have at least one id")
     if not isinstance(n_beams, int | np.integer) or not 1 <= n_beams <= n_vocab:
         raise ValueError(f"beams must be a whole number from 1 to the {n_vocab} tokens, not {n_beams}")
-    if n_new == 0:
-        raise ValueError("the number of new tokens must be at least 1 for beams")
+    if not isinstance(n_new, int | np.integer) or n_new < 1:
+        raise ValueError(f"the number of new tokens must be at least 1 for beams, not {n_new}")
     if not abs(length_penalty) < float("inf"):
         raise ValueError(f"length_penalty must be a number, not {length_penalty}")
     if len(prompt) + n_new > n_ctx:

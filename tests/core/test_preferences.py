@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from picogpt.choose import completing, keep_min_p, keep_typical
+from picogpt.choose.preferences import completing, keep_min_p, keep_typical
 from picogpt.generate import Choice, generate, sample, stream
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax

@@ -1,0 +1,115 @@
+"""A folder that is written by one process alone, and marked as begun until it holds what it is for.
+
+The mark is the file picogpt.lock, which names the process and is locked while that lives. It is there before
+any other file is, and goes once one of the files is there that make the folder whole: a model's weights and
+hyper-parameters, or the state of a training. So a folder with the mark, and nothing whole, is what a killed
+process had begun: another may begin there again. Any other folder that is not empty is somebody's.
+"""
+
+import atexit
+import contextlib
+import os
+import re
+import socket
+from pathlib import Path
+
+from picogpt.system.files import read_bytes, settle_folder, try_lock
+
+LOCK = "picogpt.lock"
+HELD = {}  # {folder, without links: (its lock, opened; the names of the files that make it whole)}
+
+
+def check_free(folder, whole, what="files"):
+    """Raise ValueError unless a command may begin in `folder`: it is not there, empty, or only begun.
+
+    `whole` are the names of files one of which makes it whole.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --out names a folder")
+    there = sorted(name for name in os.listdir(folder) if name != LOCK) if folder.exists() else []
+    if not there or (is_begun(folder) and not any(name in there for name in whole)):
+        return
+    more = f" and {len(there) - 3} more" if len(there) > 3 else ""
+    raise ValueError(
+        f"{folder} holds other {what} ({', '.join(there[:3])}{more}): --out names another folder"
+    )
+
+
+def clear(folder, names):
+    """Delete the files of these names, and what killed writers of them have left."""
+    of_names = re.compile(rf"({'|'.join(map(re.escape, names))})(\.lock|\.[0-9a-f]{{16}}\.tmp)?")
+    for name in filter(of_names.fullmatch, os.listdir(folder)):
+        Path(folder, name).unlink(missing_ok=True)
+
+
+def is_begun(folder):
+    """Return whether a command has begun to fill a folder, and not come to what makes it whole."""
+    return Path(folder, LOCK).is_file()
+
+
+def hold(folder, whole):
+    """Keep all other processes from filling `folder`, which is made if need be, until `let_go` or the end.
+
+    The names of files one of which makes it whole are `whole`. ValueError, which says who holds it, if
+    another process does. On a file system without locks nobody is kept from anything.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    key = os.path.realpath(folder)
+    if key in HELD:
+        return
+    lock = folder / LOCK
+    if not (file := try_lock(lock)):
+        raise ValueError(f"{folder} is in use by {holder(lock)}: wait for it, or use another --out")
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
+    file.flush()
+    os.fsync(file.fileno())
+    settle_folder(folder)
+    HELD[key] = file, whole
+
+
+def holder(lock):
+    """Return who holds a lock, as far as it tells."""
+    with contextlib.suppress(OSError, ValueError):
+        if said := read_bytes(lock, most=200).decode():
+            return said
+    return "another process"
+
+
+def let_go(folder):
+    """Let others fill a folder again; a mark stays in it if it has been begun and is not whole."""
+    file, whole = HELD.pop(os.path.realpath(folder), (None, ()))
+    if file is None:
+        return
+    with file, contextlib.suppress(OSError):  # it may have been deleted
+        there = set(os.listdir(folder)) - {LOCK}
+        if (not there or there & set(whole)) and os.name == "posix":
+            os.unlink(Path(folder, LOCK))
+
+
+@contextlib.contextmanager
+def let_go_on_error(folder):
+    """Let go of a folder, if it is held, when the block fails."""
+    try:
+        yield
+    except BaseException:
+        let_go(folder)
+        raise
+
+
+@contextlib.contextmanager
+def let_go_at_last(folder):
+    """Let go of a folder, if it is held, when the block ends."""
+    try:
+        yield
+    finally:
+        let_go(folder)
+
+
+@atexit.register
+def let_all_go():
+    """Let go of all folders when the process ends, unless it is killed."""
+    for folder in list(HELD):
+        let_go(folder)
