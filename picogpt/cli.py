@@ -173,6 +173,9 @@ def continue_text(
     make_choice({}, chosen)
     machine.set_threads(threads)
     if interactive:
+        for name, value in dict(beams=beams, json=json, logit_bias=logit_bias).items():
+            if value:
+                command.usage_error(f"--{name} has no effect with --interactive")
         go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
         return
     prompt = read_prompt(prompt)
@@ -224,7 +227,9 @@ def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
         model, models_dir, special, source=source, offline=offline
     )
     talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
-    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **dataclasses.asdict(make_choice(said, chosen)))
+    choice = dataclasses.asdict(make_choice(said, chosen))
+    del choice["logit_bias"]  # an empty one
+    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **choice)
     if prompt is not None:
         session.answer(chat, prompt)
     session.run(chat)

@@ -39,7 +39,7 @@ HOUSE = dict(
     choose=dict(preferences=130, beams=100),
     generate=285,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=370,
+    cli=375,
     __main__=25,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
     train=dict(
@@ -50,7 +50,7 @@ HOUSE = dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=190, live=200, cli=155, __main__=10,
     ),
-    chat=dict(templates=165, talk=115, model=95, session=120, cli=60, __main__=10),
+    chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, tuning=170, cli=150, classify=210, __main__=10
     ),
