@@ -24,8 +24,8 @@ HOUSE = dict(
     seam=35,
     gpt2=225,
     grad=230,
-    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, parts=175),
-    params=dict(tree=60, options=95, shapes=110, init=30, checks=115),
+    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=175),
+    params=dict(tree=60, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
@@ -43,7 +43,7 @@ HOUSE = dict(
     __main__=25,
     evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
     train=dict(
-        optim=110, settings=200, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
+        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
         cli=70, runs=270, __main__=10,
     ),
     explain=dict(
