@@ -7,6 +7,8 @@ r"""A conversation: turns that a model continues, of which the oldest leave when
 ['Where is the king?']
 """
 
+from pathlib import Path
+
 from picogpt.chat.templates import Continuation, Pattern, own_template
 from picogpt.checkpoints import weights
 from picogpt.generate import Choice
@@ -86,6 +88,6 @@ def choose_template(model, pattern=None):
     if own := own_template(folder):
         return own
     raise ValueError(
-        f"{model.name} has no chat template of its own: give one with --template, such as"
+        f"{Path(model.name).name} has no chat template of its own: give one with --template, such as"
         " 'User: {user}\\nBot:'"
     )
