@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from docs import notebooks as tool
 
 NAMES = ["generate", "inside", "train"]
@@ -16,7 +17,10 @@ def cells_of(source):
     for part in source.split(MARK)[1:]:
         head, _, body = part.partition("\n")
         is_text = "[markdown]" in head
-        lines = [line.removeprefix("#").removeprefix(" ") if is_text else line for line in body.strip().splitlines()]
+        lines = [
+            line.removeprefix("#").removeprefix(" ") if is_text else line
+            for line in body.strip().splitlines()
+        ]
         yield is_text, "\n".join(lines)
 
 

@@ -2,8 +2,8 @@
 
 usage: python tools/docs/notebooks.py [NAME ...]
 
-The .py is the source, in jupytext's percent format, in which changes can be read. Needs jupytext, nbclient and
-ipykernel: pip install -e ".[notebooks]"
+The .py is the source, in jupytext's percent format, in which changes can be read. Needs jupytext, nbclient
+and ipykernel: pip install -e ".[notebooks]"
 
   NAME             generate, train or inside (all)
 """
@@ -24,9 +24,8 @@ def convert(source, timeout=600):
     notebook.metadata = dict(kernelspec=KERNEL)
     for n, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{n}"  # the same each time
-    nbclient.NotebookClient(
-        notebook, timeout=timeout, resources=dict(metadata=dict(path=NOTEBOOKS.parent))
-    ).execute()
+    where = dict(metadata=dict(path=str(NOTEBOOKS.parent)))
+    nbclient.NotebookClient(notebook, timeout=timeout, resources=where).execute()
     for cell in notebook.cells:
         cell.metadata = {}  # when it ran
     return notebook
