@@ -43,7 +43,7 @@ WHOLE = [
 ]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
 MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
-MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin"  # what a killed conversion may leave
+MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin model.gguf"  # what a killed conversion may leave
 
 
 def convert(
@@ -142,6 +142,8 @@ def destination(source, out, to):
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
+    if folder.is_dir():
+        folders.unmark(folder, WHOLE)
     for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")

@@ -30,10 +30,7 @@ from picogpt.system.signature import CALL, FREE, Section, Usual
 from picogpt.train import runs
 
 TEST = runs.DATA / "two_authors_test.jsonl"
-PROTOCOL = (
-    "passages of books that no training passage is from; the bundled model has read most of these passages,"
-    " without labels"
-)
+PROTOCOL = "passages of books that no training passage is from"
 PUBLISHED = {  # by LLMs-from-scratch, in the additional experiments of its chapter 6
     "accuracy": "not to be compared: 124M, spam or not, 0.95 by its last block, 0.9667 by LoRA"
 }

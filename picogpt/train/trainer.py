@@ -157,12 +157,13 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm, wish):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, wish=None):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes; so does
-    one that is interrupted amid the evaluation. Return when to save the next time.
+    one that is interrupted amid the evaluation, see `interrupt.asked`. Return when to save the next time.
     """
+    wish = interrupt.Wish() if wish is None else wish
     if wish and comm is ALONE:
         wish.broken = True
         return save(folder, state, c.fixed(), file)
