@@ -9,6 +9,8 @@ pipe or a file the new text alone, and a newline. Everything else goes to stderr
   -h, --help          this page
   --version           which picogpt this is
 
+python -m picogpt -i continues line by line; python -m picogpt.chat talks, with a model that was trained to.
+
 examples:
   python -m picogpt "Once upon a time"
   python -m picogpt "One day, a cat" --temperature 0.7 --seed 1
@@ -21,6 +23,8 @@ the text so far is written.
 """
 
 import contextlib
+import dataclasses
+import importlib
 import json
 import logging
 import logging.handlers
@@ -41,7 +45,7 @@ from picogpt.text.data import END, from_utf8
 from picogpt.text.stop import stop_at, until
 
 log = logging.getLogger("picogpt")
-ALIASES = dict(model_size="model", n_tokens_to_generate="n", v="verbose")
+ALIASES = dict(model_size="model", n_tokens_to_generate="n", i="interactive", v="verbose")
 
 
 def continue_text(
@@ -116,6 +120,12 @@ def continue_text(
         " model's generation_config.json)",
     ] = None,
     seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    interactive: Annotated[
+        bool,
+        Section(""),
+        "continue text line by line, with the model loaded once; /help there lists what can be changed"
+        " (also -i)",
+    ] = False,
     verbose: Annotated[bool, Section(""), "load time, speed and memory, on stderr"] = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
@@ -124,6 +134,9 @@ def continue_text(
     chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
     make_choice({}, chosen)
     machine.set_threads(threads)
+    if interactive:
+        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
+        return
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
@@ -148,6 +161,23 @@ def continue_text(
     finally:
         if verbose:
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
+
+
+def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen):
+    """Continue a text line by line, until Ctrl-D; a prompt is its first line.
+
+    The room is entered by its name, as it comes after this one: its /explain needs what needs this.
+    """
+    model = choose_model(model, models_dir)
+    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
+    loaded = importlib.import_module("picogpt.chat.model").load(
+        model, models_dir, special, source=source, offline=offline
+    )
+    talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
+    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **dataclasses.asdict(make_choice(said, chosen)))
+    if prompt is not None:
+        session.answer(chat, prompt)
+    session.run(chat)
 
 
 def check_flags(n_samples, no_cache, draft, stop):

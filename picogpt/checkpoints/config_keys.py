@@ -31,6 +31,13 @@ ACTIVATIONS = {  # activation_function: our options; the first of equals is the 
     "swish": {"activation": "silu"},
     "tanh": {"activation": "tanh"},
 }
+GPT1 = "openai-gpt"
+GPT1S_ACTIVATIONS = {
+    "gelu": "gelu_new",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "swish",
+}  # afn: GPT-2's name
 FLAGS = {  # our option: their key, which means the same, and what it is if nothing is said
     "tied": ("tie_word_embeddings", True),  # what the files say counts more, see huggingface.adapt
     "scale_by_layer": ("scale_attn_by_inverse_layer_idx", False),
@@ -69,7 +76,9 @@ NO_EFFECT = {  # on the result: what GPT2Config has besides, and every config
 
 def hparams_of(config):
     """Return the hyper-parameters of a config.json; what picogpt cannot compute is a ValueError."""
-    config = in_one_name(config)
+    config, norm = in_one_name(config), {}
+    if config.get("model_type") == GPT1:
+        config, norm = as_gpt2s(config), {"norm": "post"}
     for key, value in REFUSED.items():
         if config.get(key, value) not in (value, None):
             raise ValueError(
@@ -87,7 +96,16 @@ def hparams_of(config):
     n_inner = config.get("n_inner")
     if n_inner is not None and n_inner != 4 * hparams["n_embd"]:
         hparams["n_inner"] = n_inner
-    return hparams | ACTIVATIONS[activation]
+    return hparams | ACTIVATIONS[activation] | norm
+
+
+def as_gpt2s(config):
+    """Return GPT-1's config as one of GPT-2: some keys have other names, some defaults are other ones."""
+    afn = config.get("afn", "gelu")
+    if afn not in GPT1S_ACTIVATIONS:
+        raise ValueError(f"afn is {afn!r}, but openai-gpt knows only {', '.join(GPT1S_ACTIVATIONS)}")
+    usual = {"vocab_size": 40478, "n_positions": 512}
+    return usual | config | {"model_type": "gpt2", "activation_function": GPT1S_ACTIVATIONS[afn]}
 
 
 def in_one_name(config):
@@ -107,7 +125,7 @@ def config_of(hparams):
         for key, value in chosen.items()
         if (key, value) not in (("gelu", "tanh"), ("activation", "gelu"))
     }
-    return {
+    config = {
         "architectures": ["GPT2LMHeadModel"],
         "model_type": "gpt2",
         **{theirs: hparams[name] for name, (theirs, _) in HPARAMS.items()},
@@ -117,3 +135,18 @@ def config_of(hparams):
         **{theirs: hparams.get(option, usual) for option, (theirs, usual) in FLAGS.items()},
         "add_cross_attention": False,
     }
+    return as_gpt1s(config) if hparams.get("norm") == "post" else config
+
+
+def as_gpt1s(config):
+    """Return GPT-2's config as one of GPT-1, which cannot say all that one can: the inverse of `as_gpt2s`."""
+    afn = {theirs: afn for afn, theirs in GPT1S_ACTIVATIONS.items()}.get(config["activation_function"])
+    fixed = {"n_inner": None, "scale_attn_by_inverse_layer_idx": False, "scale_attn_weights": True}
+    if afn is None or any(config[key] != value for key, value in fixed.items()):
+        raise ValueError(
+            "a model with norm 'post' and another feed-forward layer or other scales than GPT-1's cannot be"
+            " written for Hugging Face: use --to picogpt"
+        )
+    dropped = (*fixed, "activation_function", "add_cross_attention")
+    others = {key: value for key, value in config.items() if key not in dropped}
+    return others | {"architectures": ["OpenAIGPTLMHeadModel"], "model_type": GPT1, "afn": afn}

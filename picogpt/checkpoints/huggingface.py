@@ -89,6 +89,7 @@ def rename(tensors, source="the model"):
     for name, array in tensors.items():
         path = re.sub(r"^(_orig_mod\.|module\.)*(transformer\.)?", "", name)
         path = re.sub(r"^h\.", "blocks.", path)
+        path = re.sub(r"^(t)okens_embed\.|^(p)ositions_embed\.", r"w\1\2e.", path)  # in GPT-1
         part = path.split(".")[0]
         path = re.sub(r"^(wte|wpe|lm_head)\.weight$", r"\1", path)
         path = re.sub(r"(ln_\w)\.weight$", r"\1.g", path)
@@ -101,15 +102,25 @@ def rename(tensors, source="the model"):
     return renamed
 
 
-def their_name(path):
-    """Return what Hugging Face calls the array at a path of the tree.
+def their_name(path, hparams=None):
+    """Return what Hugging Face calls the array at a path of the tree, in a GPT-2 or, by hparams, a GPT-1.
 
     >>> their_name("blocks.0.ln_1.g"), their_name("wte"), their_name("lm_head")
     ('transformer.h.0.ln_1.weight', 'transformer.wte.weight', 'lm_head.weight')
     """
+    hparams = {} if hparams is None else hparams
+    if hparams.get("norm") == "post":
+        path = path.replace("ln_f", last_norm(hparams))
     name = re.sub(r"\.[gw]$", ".weight", path.replace("blocks.", "h.", 1)).replace(".b", ".bias")
     name += ".weight" if "." not in path else ""
+    if hparams.get("norm") == "post":
+        name = name.replace("wte", "tokens_embed").replace("wpe", "positions_embed")
     return name if path == "lm_head" else f"transformer.{name}"
+
+
+def last_norm(hparams):
+    """Return what GPT-1 has for ln_f: the second norm of its last block, see descendants/post_norm.py."""
+    return f"blocks.{hparams['n_layer'] - 1}.ln_2"
 
 
 def adapt(arrays, hparams, source="the model"):
@@ -118,6 +129,8 @@ def adapt(arrays, hparams, source="the model"):
     A head that differs from it is the model's, whatever hparams say: merged adapters leave that.
     """
     arrays, hparams = dict(arrays), OPTIONS | hparams
+    if hparams["norm"] == "post":
+        arrays = {path.replace(last_norm(hparams), "ln_f"): array for path, array in arrays.items()}
     if hparams["tied"] and "lm_head" in arrays:
         if same(arrays.setdefault("wte", arrays["lm_head"]), arrays["lm_head"]):  # some programs keep either
             del arrays["lm_head"]
@@ -137,7 +150,7 @@ def same(a, b):
 
 def write(folder, params, hparams, encoder=None):
     """Write config.json and model.safetensors of a model that has all biases; return the latter's path."""
-    tensors = {their_name(path): array for path, array in flatten(params).items() if array.size}
+    tensors = {their_name(path, hparams): array for path, array in flatten(params).items() if array.size}
     safetensors.write(Path(folder, WEIGHTS), tensors, {"format": "pt"})
     with atomic_write(Path(folder, CONFIG)) as file:
         file.write(json.dumps(config_of(hparams, encoder), indent=2).encode() + b"\n")

@@ -26,7 +26,7 @@ from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
 from picogpt.system.files import atomic_write, read_json
-from picogpt.text import bpe, chars, hf_bpe
+from picogpt.text import bpe, chars, gpt1_bpe, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
 log = logging.getLogger("picogpt")
@@ -162,6 +162,8 @@ def read_encoder(folder, hparams):
         encoder = chars.CharEncoder.load(folder)
     elif Path(folder, "vocab.bpe").is_file() or Path(folder, "encoder.json").is_file():
         encoder = bpe.load_encoder(folder)
+    elif gpt1_bpe.is_gpt1s(folder):
+        encoder = gpt1_bpe.load_encoder(folder)
     elif Path(folder, VOCAB).is_file() or Path(folder, ALL_IN_ONE).is_file():
         return hf_bpe.load_encoder(folder, hparams["n_vocab"])
     else:
@@ -262,13 +264,13 @@ def to_checkpoint_names(tensors):
     return renamed
 
 
-def save(folder, params, hparams, encoder=None, step=None, bfloat16=False):
+def save(folder, params, hparams, encoder=None, bfloat16=False, step=None):
     """Write a model's folder, as `load` reads it; each file is whole or not there at any moment.
 
     `step` is how many updates have made the model, where that may be none: then `load` says so.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_params(folder, params, hparams, step, bfloat16)
+    save_params(folder, params, hparams, bfloat16, step)
     save_hparams(folder, hparams, encoder)
 
 
@@ -280,7 +282,7 @@ def save_hparams(folder, hparams, encoder=None):
         file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
-def save_params(folder, params, hparams, step=None, bfloat16=False):
+def save_params(folder, params, hparams, bfloat16=False, step=None):
     """Write model.safetensors, after a check that it could be read again; return its path.
 
     In `bfloat16` it takes half the space, and each number keeps 8 of its 24 binary digits.

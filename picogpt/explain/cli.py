@@ -1,14 +1,17 @@
 """Look inside a model: one HTML page of what it does with a prompt.
 
 usage: python -m picogpt.explain PROMPT [flags]
+       python -m picogpt.explain --live [PROMPT] [flags]
 
 Continues the prompt by the likeliest tokens and writes what happens inside to a page that needs nothing
-else, no network either: the probabilities of each next token, the attention of every head, what each layer
-would say, what each part adds, what happens without a head, and the lines of source with their shapes.
+else, no network either: the whole model in one drawing, attention step by step, the neurons that fire, what
+each layer would say and adds, the way back with its gradients, one step of learning, what happens without a
+head, and the lines of source with their shapes. --live serves the page instead, with a field for the prompt.
 
 {flags}
 
-Most of the work is for the heads: without each of them, all layers after it are computed again.
+Most of the work is for the heads, as all layers after each are computed again without it, and for the
+way back, which is walked for every token.
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
@@ -21,14 +24,21 @@ from typing import Annotated
 from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.explain.gather import gather
+from picogpt.explain.learning import Learning
+from picogpt.explain.live import MOST, Asked, Live, serve
 from picogpt.explain.page import write_page
+from picogpt.explain.prompts import FIRST
 from picogpt.explain.terminal import as_text
 from picogpt.generate import generate
 from picogpt.system import command, flags, machine
 from picogpt.system.files import check_out
+from picogpt.system.signature import Range
+from picogpt.train.prepare import prepare, save_beginning
+from picogpt.train.runs import SHAKESPEARE
+from picogpt.train.settings import Settings
+from picogpt.train.state import STATE
 
 log = logging.getLogger("picogpt")
-MOST = 128  # tokens in a page: attention grows with their square
 
 
 def explain(
@@ -38,6 +48,18 @@ def explain(
     model: flags.Model = "tales",
     models_dir: flags.ModelsDir = "models",
     out: Annotated[str, "FILE", "the page"] = "explain.html",
+    live: Annotated[
+        bool,
+        "serve the page, on this machine and for you alone, with a field for the prompt: another prompt,"
+        " another token, and a small model that learns while you look",
+    ] = False,
+    port: Annotated[int, Range(0, below=2**16), "with --live: where to serve ({}: where there is room)"] = 0,
+    learn: Annotated[
+        str, "FILE", "with --live: the text that the small model learns (a play by Shakespeare)"
+    ] = "",
+    learn_out: Annotated[
+        flags.Out, "with --live: where it goes, as a training of python -m picogpt.train"
+    ] = "runs/live",
     open: Annotated[bool, "show it in the browser"] = False,
     text: Annotated[
         bool, "write to the terminal instead: tokens, the five likeliest after each, attention"
@@ -49,15 +71,24 @@ def explain(
     command.check(explain, locals())
     log.setLevel(logging.INFO)
     machine.set_threads(threads)
-    if not text:
+    if not text and not live:
         check_out(out)
-    prompt = cli.read_prompt(prompt)
+    prompt = FIRST if live and prompt is None else cli.read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     if hparams.get("norm") == "post":
         raise ValueError(
             "this model normalises the residual stream after each addition, so that no sum of what its layers"
             " add can be shown: explain a model whose norm is pre"
         )
+    if live:
+        watch(
+            Live(params, hparams, encoder, Path(model).resolve().name, Asked(prompt, n=n)),
+            port,
+            learn,
+            learn_out,
+            open,
+        )
+        return
     ids, n_prompt = continue_ids(prompt, n, params, hparams, encoder)
     if text:
         print("\n".join(as_text(params, hparams, encoder, ids)))
@@ -79,3 +110,42 @@ def continue_ids(prompt, n, params, hparams, encoder):
             " can show: give a shorter prompt or a smaller --n"
         )
     return ids + generate(params, hparams["n_head"], [ids], n)[0], len(ids)
+
+
+def watch(live, port, learn, learn_out, open):
+    """Serve the page until Ctrl-C; then save what was learned."""
+    live.ids_of(live.usual)  # a prompt that cannot be shown is refused at once
+    live.learn_from(begin_learning(learn, learn_out))
+    server, address = serve(live, port)
+    log.info("%s is for you alone; Ctrl-C ends it", address)
+    if open:
+        webbrowser.open(address)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        log.info("ended")
+    finally:
+        server.server_close()
+        if live.learning:
+            live.learning.end()
+
+
+def begin_learning(file, out):
+    """Return a small model that is ready to learn a text, or one that has begun in the folder `out`.
+
+    None without a text: Shakespeare's is in a checkout, not in an installed package.
+    """
+    file = file or str(SHAKESPEARE)
+    if not Path(file).exists() and file == str(SHAKESPEARE):
+        log.warning("nothing can learn, as there is no text: --learn FILE gives one")
+        return None
+    folder = Path(out)
+    settings = Settings(file, out=out, sample_every=0, resume=(folder / STATE).exists())
+    c = settings.completed()
+    state, hparams, encoder, splits = prepare(c, folder)
+
+    def begin():
+        if not (folder / STATE).exists():
+            save_beginning(folder, settings.given(), state, c, hparams, encoder)
+
+    return Learning(c, folder, state, hparams, encoder, splits, begin)

@@ -7,6 +7,7 @@ import numpy as np
 from picogpt import gpt2, ops
 from picogpt.descendants import erf, positions, tricks
 from picogpt.explain import backwards, insides, one_step, trace
+from picogpt.explain.prompts import OTHERS
 from picogpt.explain.tokens import token_bytes, token_text
 from picogpt.ops import softmax
 from picogpt.params.shapes import n_params
@@ -18,7 +19,6 @@ TEMPERATURES = [n / 20 for n in range(1, 41)]
 NEURONS = 5  # of each layer, those that fire most
 LEARNERS = 8  # neurons with the largest gradients
 VECTORS = 300_000  # bytes in the page for queries, keys and values
-OTHERS = ["The king said to his", "She went into the house and", "He was very"]  # what else a step may change
 LARGEST = 400_000_000  # parameters of a model that is copied for a step of learning
 # The steps of attention, and the beginning of the line of ops.py that does each.
 WALK = dict(
@@ -143,8 +143,8 @@ def switch_off(params, acts, n_head, watched):
 def fire(params, acts, watched):
     """Return the neurons that fire most in each layer, and what they do to the logits of the watched tokens.
 
-    ids, values [n_layer, T, k]; effect [n_layer, T, k, 2] on the two watched; promotes [n_layer, T, k, 3]: the
-    tokens whose logits each raises most.
+    ids, values [n_layer, T, k]; effect [n_layer, T, k, 2] on the two watched; promotes [n_layer, T, k, 3]:
+    the tokens whose logits each raises most.
     """
     found = dict(ids=[], values=[], effect=[], promotes=[])
     for layer in progress.bar(range(len(params["blocks"])), "neurons", leave=False):
@@ -202,7 +202,7 @@ def go_back(params, n_head, ids):
 
 
 def source_lines():
-    """Return where in ops.py the steps of attention stand: {step: line}, for the page that walks along them."""
+    """Return the line of ops.py of each step of attention: {step: [number, text]}."""
     return {name: trace.find_line(ops, text) for name, text in WALK.items()}
 
 

@@ -103,7 +103,8 @@ def direct_effect(params, acts, x_added):
     """Return what a vector that was added to the stream adds to each logit: [T, C] -> [T, V].
 
     The final norm divides by the stream's standard deviation, which is kept as it was. With that, logits are
-    a sum over all that was ever added, and this is a summand ("direct logit attribution", Elhage et al. 2021).
+    a sum over all that was ever added, of which this is one part ("direct logit attribution", Elhage et al.
+    2021).
     """
     x, head = acts[-1]["x"][0], params.get("lm_head", params["wte"])
     centred = x - x.mean(axis=-1, keepdims=True)

@@ -34,8 +34,8 @@ STEPS = dict(AdamW=adamw, SGD=sgd)
 def before_and_after(params, n_head, ids, others):
     """Return what changes for a text of ids and for `others`, lists of ids, by one step at each of RATES.
 
-    probs [optimisers, rates + 1, T - 1] of the text's tokens after the first, at rate 0 first. For each of the
-    others: the likeliest next token at every rate, likeliest [optimisers, rates + 1, others], and the
+    probs [optimisers, rates + 1, T - 1] of the text's tokens after the first, at rate 0 first. For each of
+    the others: the likeliest next token at every rate, likeliest [optimisers, rates + 1, others], and the
     probabilities [..., 2] of it and of the one that was the likeliest before.
     """
     _, grads = loss_and_grads(params, [ids[:-1]], [ids[1:]], n_head)

@@ -5,8 +5,8 @@ residual stream (Houlsby et al. 2019, figure 2):
 
     y = x + c_proj gelu(c_fc x)         x [.., C], inside [.., n], n far below C
 
-They stand in the tree as `attn.adapter` and `mlp.adapter`; `gpt2.adapt` is the forward, `grad.adapt_backward`
-the way back, and hparams.json says "adapter": n.
+They stand in the tree as `attn.adapter` and `mlp.adapter`; `parts.adapt` is the forward,
+`parts.adapt_backward` the way back, and hparams.json says "adapter": n.
 """
 
 from picogpt.params.checks import check_hparams

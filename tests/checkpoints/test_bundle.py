@@ -299,6 +299,22 @@ def test_what_this_reader_does_not_know_is_reported(tmp_path, index, says):
         bundle.read(tmp_path)
 
 
+def test_blocks_that_overlap_are_refused(tmp_path):
+    """Entries of the table of blocks may name one block: so a small file could be a very long table."""
+    block = bytes([0, 0, 2]) + field(1, 1)
+    table = with_trailer(block + bytes(4))
+    place = bytes([0, len(table) - 5])
+    for n in (1, 30):
+        blocks = b"".join(bytes([0, 1, 2]) + bytes([97 + i]) + place for i in range(n)) + bytes(4)
+        footer = bytes([0, 0, len(table), len(blocks) & 127 | 128 * (len(blocks) > 127)])
+        footer += bytes([len(blocks) >> 7]) if len(blocks) > 127 else b""
+        (tmp_path / INDEX).write_bytes(table + with_trailer(blocks) + footer.ljust(40, b"\0") + bundle.MAGIC)
+        if n == 1:
+            assert bundle.read_index(tmp_path / INDEX) == (1, {})
+    with pytest.raises(ValueError, match="its blocks overlap"):
+        bundle.read_index(tmp_path / INDEX)
+
+
 def test_the_index_made_by_hand_above_is_a_good_one(tmp_path):
     crc = masked_crc32c(bytes(4)).to_bytes(4, "little")
     value = field(1, 1) + field(2, field(2, field(1, 1))) + field(5, 4) + bytes([6 << 3 | 5]) + crc

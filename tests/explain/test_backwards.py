@@ -24,7 +24,7 @@ def loss_with(params):
 
 
 def test_relevance_is_the_loss_lost_by_a_shorter_embedding(params):
-    """Of the token where it stands: its position embedding moves, as its row of wte may stand elsewhere too."""
+    """The position embedding moves, as the token's row of wte may stand elsewhere in the text too."""
     loss, dstream, _ = backwards.way_back(params, HEADS, IDS, TARGET)
     assert loss == pytest.approx(loss_with(params))
     for s, relevance in enumerate(backwards.relevance(params, IDS, dstream)):

@@ -56,18 +56,57 @@ def save_tokenizer(folder):
     (folder / "ids.json").write_text(json.dumps({text: tokenizer.encode(text).ids for text in TEXTS}) + "\n")
 
 
+def save_gpt1(folder):
+    """Save a random GPT-1 with its logits, and a tokenizer with what it makes of TEXTS and back."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import OpenAIGPTConfig, OpenAIGPTLMHeadModel, OpenAIGPTTokenizer
+
+    learner = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    learner.normalizer = normalizers.BertNormalizer(lowercase=True)
+    learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False
+    )
+    learner.train([str(TESTS / "data" / "tinyshakespeare.txt")], trainer)
+    learned = json.loads(learner.to_str())["model"]
+    with (folder / "vocab.json").open("w") as file:
+        json.dump(learned["vocab"], file)
+    pairs = [" ".join(pair) for pair in learned["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *pairs, ""]))
+    tokenizer = OpenAIGPTTokenizer.from_pretrained(folder)
+    said = {}
+    for text in [
+        *TEXTS,
+        "To be, or NOT to be: \u00c9lan\u4f60\u597d! It's  \u0130\u03a3\u03a3\n3rd.\ufffd\x07",
+    ]:
+        ids = tokenizer(text)["input_ids"]
+        said[text] = [ids, tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False)]
+    (folder / "ids.json").write_text(json.dumps(said) + "\n")
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=300, n_positions=11, n_embd=12, n_head=3, n_layer=2)
+    model = OpenAIGPTLMHeadModel(OpenAIGPTConfig(**sizes, initializer_range=0.5))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model.save_pretrained(folder)
+    with torch.no_grad():
+        np.save(folder / "logits.npy", model.eval()(torch.tensor(IDS)).logits.numpy())
+    (folder / "generation_config.json").unlink(missing_ok=True)
+
+
 def main():
     import tokenizers
     import torch
     import transformers
 
-    folders = [REFERENCES / name for name in ("hf_gpt2", "hf_sharded", "hf_tokenizer")]
+    folders = [REFERENCES / name for name in ("hf_gpt2", "hf_sharded", "hf_tokenizer", "hf_gpt1")]
     for folder in folders:
         folder.mkdir(exist_ok=True)
     save_model(folders[0], torch.float32, "1GB")
     own_head = dict(tie_word_embeddings=False, activation_function="gelu")
     save_model(folders[1], torch.bfloat16, "5KB", **own_head)
     save_tokenizer(folders[2])
+    save_gpt1(folders[3])
     modules = (np, tokenizers, torch, transformers)
     versions = {"python": sys.version.split()[0]} | {m.__name__: m.__version__ for m in modules}
     for folder in folders:

@@ -30,8 +30,10 @@ def test_every_item_has_its_row():
 def test_what_a_row_names_exists(item, here, tests):
     named = [name for name in re.findall(r"`([\w/.-]+\.\w+)`", here) if not name.startswith(".")]
     assert None not in [find(name) for name in named], named
+    if "train/cli.py" in named:  # whose flags are the settings and the model's options
+        named += ["train/settings.py", "params/options.py"]
     text = "".join(find(name).read_text(encoding="utf-8") for name in named)
     for flag in re.findall(r"--\w+", here):
-        assert re.search(rf"{flag}\b", text), flag
+        assert re.search(rf"{flag}\b|^    {flag[2:]}: ", text, re.M), flag  # in a text, or as a parameter
     assert set(re.findall(r"`(test_\w+)`", tests)) <= set(re.findall(r"^def (test_\w+)", TESTS, re.M))
     assert named or here.startswith("Not")

@@ -86,7 +86,7 @@ def test_tests_and_mirrors_are_found_by_what_they_mention():
     assert {test.path for test in tests[:2]} == {"tests/core/test_ops.py"}
     assert "test_softmax_of_huge_numbers_is_finite" in {test.name for test in tests}
     assert through == ()
-    assert source.tests_of("picogpt/gpt2.py", "KVCache.extend")[1] == ("self_attention",)
+    assert source.tests_of("picogpt/gpt2.py", "KVCache.extend")[1] == ("attend", "self_attention")
     assert source.mirror("softmax") == ("picogpt/grad.py", "softmax_backward")
     assert source.mirror("softmax_backward") == ("picogpt/ops.py", "softmax")
     assert source.mirror("causal_mask") is None

@@ -1,0 +1,1 @@
+"""At the prompt: a text that goes on, or a conversation, line by line."""

@@ -1,0 +1,46 @@
+r"""Talk with a model at the terminal.
+
+usage: python -m picogpt.chat --model FOLDER [flags]
+       python -m picogpt.chat --template "User: {user}\nBot:" [flags]
+
+Each line that you type is answered, in the form that the model was trained on: the chat template of its
+tokenizer, or the one that --template gives. GPT-2 itself was trained on no conversations: python -m picogpt
+-i continues a text instead. The model remembers what was said, as long as it fits into its context; then the
+oldest turns leave.
+
+{flags}
+
+In the session, /help lists the commands; Ctrl-C ends an answer, Ctrl-D the session.
+Exit codes: 0 done, 1 error, 2 wrong usage.
+"""
+
+from typing import Annotated
+
+from picogpt.chat import model as models
+from picogpt.chat import session, talk
+from picogpt.cli import choose_model
+from picogpt.system import command, flags, machine
+
+
+def chat(
+    *,
+    model: flags.Model | None = None,
+    models_dir: flags.ModelsDir = "models",
+    template: Annotated[
+        str, "TEXT", r"the form of a turn, with {user} in it, and \n for a new line: 'User: {user}\nBot:'"
+    ] = "",
+    n: Annotated[flags.Count, "most tokens of an answer"] = 200,
+    temperature: Annotated[flags.Real, "0: always the likeliest token; the higher, the bolder"] = 0.8,
+    top_k: Annotated[flags.Whole, "choose among the N likeliest tokens ({}: all)"] = 40,
+    top_p: Annotated[
+        float, "choose among the likeliest tokens that together have probability X ({}: all)"
+    ] = 1.0,
+    seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    threads: flags.Threads = 0,
+):
+    """Talk as the docstring of this module says; these are the command's flags."""
+    command.check(chat, locals())
+    machine.set_threads(threads)
+    loaded = models.load(choose_model(model, models_dir), models_dir)
+    form = talk.choose_template(loaded, template.replace("\\n", "\n"))
+    session.run(talk.Chat(loaded, form, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))
