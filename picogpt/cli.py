@@ -170,7 +170,7 @@ def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
     """
     model = choose_model(model, models_dir)
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    loaded = importlib.import_module("picogpt.model").load(
+    loaded = importlib.import_module("picogpt.chat.model").load(
         model, models_dir, special, source=source, offline=offline
     )
     talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))

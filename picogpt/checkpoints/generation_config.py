@@ -7,8 +7,9 @@ without a top_k is among 50 tokens, top_p keeps the token that crosses it, max_l
 What would give another text than transformers' is refused, as a penalty for repetition is.
 """
 
-import json
 from pathlib import Path
+
+from picogpt.system.files import read_json
 
 FILE = "generation_config.json"
 NUMBERS = dict(  # what is followed, and the least and the most that makes sense
@@ -54,7 +55,7 @@ def read(folder):
     if not path.is_file():
         return {}
     try:
-        said = dict(json.loads(path.read_text(encoding="utf-8")))
+        said = dict(read_json(path))
         return followed({key: value for key, value in said.items() if value is not None})
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be followed: {error}; --plain leaves it aside") from None

@@ -43,6 +43,14 @@ def clear(folder, names):
         Path(folder, name).unlink(missing_ok=True)
 
 
+def unmark(folder, whole):
+    """Delete the mark of a folder that is whole: a process was killed between the last file and this."""
+    lock = Path(folder, LOCK)
+    if is_begun(folder) and set(os.listdir(folder)) & set(whole) and (file := try_lock(lock)):
+        with file:
+            lock.unlink(missing_ok=True)
+
+
 def is_begun(folder):
     """Return whether a command has begun to fill a folder, and not come to what makes it whole."""
     return Path(folder, LOCK).is_file()

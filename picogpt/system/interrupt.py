@@ -71,7 +71,7 @@ def quietly(main, *args):
 class Wish:
     """Whether an interrupt has asked for the end: true once it has; then `number` is its signal."""
 
-    def __init__(self, remedy, patience):
+    def __init__(self, remedy="", patience=0.0):
         self.number, self.when, self.remedy, self.patience = 0, 0.0, remedy, patience
         self.broken = False
 

@@ -102,6 +102,6 @@ def clip(grads, max_norm):
     length before: the root of the sum of the squares of every number in the tree.
     """
     norm = math.sqrt(sum(float(np.vdot(g, g)) for _, g in walk(grads)))
-    if max_norm and norm > max_norm:
+    if max_norm and max_norm < norm < math.inf:  # an infinite one has no direction
         tree_map(lambda g: np.multiply(g, max_norm / norm, out=g), grads)
     return norm

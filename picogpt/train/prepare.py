@@ -29,7 +29,10 @@ log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
 MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
-MADE += " added_tokens.json result.json lora.safetensors head.safetensors images.png"  # whoever trained there
+MADE += (
+    " added_tokens.json special_tokens_map.json tokenizer_config.json tokenizer.json result.json images.png"
+)
+MADE += " lora.safetensors head.safetensors adapter_config.json adapter_model.safetensors"  # whoever trained there
 
 
 def prepare(c, folder):

@@ -157,12 +157,13 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm, wish):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, wish=None):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes; so does
-    one that is interrupted amid the evaluation. Return when to save the next time.
+    one that is interrupted amid the evaluation, see `interrupt.asked`. Return when to save the next time.
     """
+    wish = interrupt.Wish() if wish is None else wish
     if wish and comm is ALONE:
         wish.broken = True
         return save(folder, state, c.fixed(), file)
@@ -175,7 +176,7 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
-        weights.save(folder, state["params"], hparams, encoder, None if c.init else state["step"])
+        weights.save(folder, state["params"], hparams, encoder, step=None if c.init else state["step"])
     state["best"] = min(state["best"], val_loss)
     return save(folder, state, c.fixed(), file)
 

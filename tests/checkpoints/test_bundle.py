@@ -299,9 +299,43 @@ def test_what_this_reader_does_not_know_is_reported(tmp_path, index, says):
         bundle.read(tmp_path)
 
 
+def test_blocks_that_overlap_are_refused(tmp_path):
+    """Entries of the table of blocks may name one block: so a small file could be a very long table."""
+    block = bytes([0, 0, 2]) + field(1, 1)
+    table = with_trailer(block + bytes(4))
+    place = bytes([0, len(table) - 5])
+    for n in (1, 30):
+        blocks = b"".join(bytes([0, 1, 2]) + bytes([97 + i]) + place for i in range(n)) + bytes(4)
+        footer = bytes([0, 0, len(table), len(blocks) & 127 | 128 * (len(blocks) > 127)])
+        footer += bytes([len(blocks) >> 7]) if len(blocks) > 127 else b""
+        (tmp_path / INDEX).write_bytes(table + with_trailer(blocks) + footer.ljust(40, b"\0") + bundle.MAGIC)
+        if n == 1:
+            assert bundle.read_index(tmp_path / INDEX) == (1, {})
+    with pytest.raises(ValueError, match="its blocks overlap"):
+        bundle.read_index(tmp_path / INDEX)
+
+
 def test_the_index_made_by_hand_above_is_a_good_one(tmp_path):
     crc = masked_crc32c(bytes(4)).to_bytes(4, "little")
     value = field(1, 1) + field(2, field(2, field(1, 1))) + field(5, 4) + bytes([6 << 3 | 5]) + crc
     (tmp_path / INDEX).write_bytes(index_of(field(1, 1), value))
     (tmp_path / DATA).write_bytes(bytes(4))
     assert bundle.read(tmp_path)["a"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [None, r'model_checkpoint_path: "C:\Users\me\models\124M\model.ckpt"', 'model_checkpoint_path: "gone-7"'],
+)
+def test_the_only_checkpoint_of_a_folder_is_taken(tmp_path, note):
+    for path in TENSORFLOW.glob("model.ckpt.*"):
+        shutil.copy(path, tmp_path / path.name.replace("model.ckpt", "model-50"))
+    if note:
+        (tmp_path / "checkpoint").write_text(note)
+    assert bundle.find_prefix(tmp_path) == tmp_path / "model-50"
+    read, expected = bundle.read(tmp_path), bundle.read(TENSORFLOW)
+    assert all(np.array_equal(array, expected[name]) for name, array in read.items())
+    for path in TENSORFLOW.glob("model.ckpt.*"):
+        shutil.copy(path, tmp_path)
+    wanted = "gone-7" if note and "gone" in note else "model.ckpt"
+    assert bundle.find_prefix(tmp_path) == tmp_path / wanted  # of two, the one that is named

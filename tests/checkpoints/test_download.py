@@ -68,6 +68,8 @@ SURVIVED = [
     "cuts",
     "resets",
     "sends chunks and cuts",
+    "sends chunks and ends early",
+    "compresses",
     "stalls",
 ]
 
@@ -100,6 +102,42 @@ def test_a_server_that_cannot_resume_and_cuts_takes_nothing_away(server, path):
     with pytest.raises(OSError, match="it will go on after the 150,000 bytes that are there"):
         fetch(server, path, **KNOWN)
     assert part_of(path).read_bytes() == CONTENT[:150_000]
+
+
+def test_a_server_that_always_makes_one_begin_anew_is_given_up(server, path, monkeypatch):
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        assert len(pauses) < 20, "it asks for ever"
+
+    monkeypatch.setattr("picogpt.checkpoints.download.time.sleep", sleep)
+    server.fault = "answers from a later byte and cuts"
+    with pytest.raises(OSError, match="file cannot be fetched"):
+        fetch(server, path, **KNOWN)
+    assert ranges(server) == [None, "bytes=65536-"] * 2 + [None]  # the first brought something, none after it
+
+
+def test_pauses_double_and_begin_anew_after_what_was_brought(server, path, monkeypatch, caplog):
+    pauses = []
+    monkeypatch.setattr("picogpt.checkpoints.download.time.sleep", pauses.append)
+    server.refusals = [(503, {}), (503, {}), (503, {})]
+    fetch(server, path, **KNOWN, n_tries=4)
+    assert pauses == [0.002, 0.004, 0.008]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]  # the first; short ones are no news
+    server.refusals, server.fault = [(503, {"Retry-After": "5"}), (503, {"Retry-After": "6"})], None
+    caplog.clear()
+    path.unlink()
+    fetch(server, path, **KNOWN)
+    assert [record.args[2] for record in caplog.records] == [5, 6]
+
+
+@pytest.mark.parametrize("n_tries", [1, 2, 3])
+def test_so_many_tries_in_a_row_bring_nothing(server, path, n_tries):
+    server.refusals = [(503, {})] * 9
+    with pytest.raises(OSError, match="cannot be fetched"):
+        fetch(server, path, **KNOWN, n_tries=n_tries)
+    assert len(server.asked) == n_tries
 
 
 def test_a_redirection_is_followed_from_the_same_byte(server, path):

@@ -7,11 +7,12 @@ import shutil
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import convert as tool
 import numpy as np
 import pytest
-from formats import llmc
+from formats import llmc, state_dict
 
 from picogpt.checkpoints import bundle, safetensors, weights
 from picogpt.gpt2 import gpt2
@@ -239,6 +240,15 @@ def test_what_is_not_a_gpt_is_reported(saved, tmp_path):
     torch.save(saved, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"model.pt is not the state dict of a GPT-2 \("):
         tool.convert(str(tmp_path / "model.pt"), out=str(tmp_path / "new"))
+
+
+def test_pytorch_is_asked_for_plain_data_alone(tmp_path, monkeypatch):
+    asked = []
+    torch = SimpleNamespace(load=lambda path, *args, **how: asked.append((args, how)) or {})
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    (tmp_path / "model.pt").write_bytes(b"x")
+    assert state_dict.load(tmp_path / "model.pt") == {}
+    assert asked == [(("cpu",), dict(weights_only=True, mmap=False))]
 
 
 def test_without_pytorch_its_files_say_what_they_need(tmp_path, monkeypatch):

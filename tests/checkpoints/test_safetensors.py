@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,32 @@ def test_the_library_reads_ours_and_we_read_the_librarys(tmp_path):
     library.save_file(arrays, tmp_path / "theirs", metadata={"format": "np"})
     assert_same(safetensors.read(tmp_path / "theirs")[0], arrays)
     assert_same(library.load_file(RECORDED / "library.safetensors"), arrays)
+
+
+@pytest.mark.parametrize("change", ["replaced", "cut"])
+def test_a_file_that_changes_between_its_header_and_its_data_is_noticed(tmp_path, monkeypatch, change):
+    path, read_header = tmp_path / "a", safetensors.read_header
+    safetensors.write(path, tensors())
+
+    def then_it_changes(*args):
+        found = read_header(*args)
+        if change == "cut":
+            os.truncate(path, path.stat().st_size - 1)
+        else:
+            safetensors.write(path, {name: 2 * array for name, array in tensors().items()})
+        return found
+
+    monkeypatch.setattr(safetensors, "read_header", then_it_changes)
+    with pytest.raises(ValueError, match="a was changed while it was read: run this again"):
+        safetensors.read(path)
+
+
+def test_a_file_is_read_in_parts_to_its_last_byte(tmp_path, monkeypatch):
+    written = dict(w=np.arange(251, dtype=np.uint8))
+    safetensors.write(tmp_path / "a", written)
+    for part in (1, 50, 250, 251, 252):
+        monkeypatch.setattr(safetensors, "PART", part)
+        assert_same(safetensors.read(tmp_path / "a")[0], written)
 
 
 @pytest.mark.parametrize("read", [safetensors.read, safetensors.read_mapped])

@@ -1,12 +1,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from picogpt.checkpoints import download, safetensors, weights
-from picogpt.params.shapes import HUGGING_FACE_NAMES, param_shapes
+from picogpt.params import checks
+from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, param_shapes
 from picogpt.params.tree import flatten, nest, tree_map
 from picogpt.text import bpe, chars
 
@@ -126,6 +128,36 @@ def test_a_tensorflow_checkpoint_is_loaded_with_the_convolutions_axis_dropped():
     assert (hparams, encoder) == (HPARAMS, None)
 
 
+def test_what_is_not_of_the_model_is_left_out():
+    names = [
+        "model/wte",
+        "global_step",
+        "beta1_power",
+        "beta2_power_1",
+        "model/wte/Adam",
+        "model/h0/mlp/c_fc/w/Adam_1",
+    ]
+    assert list(weights.from_checkpoint_names({name: np.ones((2, 2)) for name in names})) == ["wte"]
+
+
+@pytest.mark.parametrize(
+    ("files", "complete"),
+    [
+        ("hparams.json vocab.bpe model.safetensors", True),
+        ("config.json model.safetensors vocab.json merges.txt", True),
+        ("config.json model.safetensors tokenizer.json", True),  # as transformers 5 saves
+        ("config.json model.safetensors.index.json tokenizer.json", True),
+        ("config.json model.safetensors vocab.json", False),
+        ("config.json tokenizer.json", False),
+        ("model.safetensors tokenizer.json", False),
+    ],
+)
+def test_a_folder_is_complete_in_each_of_its_kinds(tmp_path, files, complete):
+    for name in files.split():
+        (tmp_path / name).touch()
+    assert weights.is_complete(tmp_path) == complete
+
+
 def test_only_the_first_axis_of_three_is_dropped():
     tensors = {
         "model/h10/attn/c_attn/w": np.ones((1, 1, 3)),
@@ -155,6 +187,46 @@ def test_hparams_that_do_not_fit_are_reported(folder, changes, says):
     change_hparams(folder, **changes)
     with pytest.raises(ValueError, match=says):
         weights.load(folder)
+
+
+def test_another_number_of_heads_than_the_file_was_saved_with_is_refused(folder):
+    """No shape would tell: the model would compute, and write nonsense."""
+    change_hparams(folder, n_head=4)
+    with pytest.raises(ValueError, match=r"has weights of n_head 3, but hparams\.json has 4: correct it"):
+        weights.load(folder)
+
+
+def test_heads_of_a_released_size_are_the_released_ones():
+    checks.check_released(SIZES["124M"])
+    with pytest.raises(ValueError, match="n_head is 16, but 124M, of these sizes, has 12: correct it"):
+        checks.check_released(SIZES["124M"] | dict(n_head=16))
+    checks.check_released(SIZES["124M"] | dict(n_head=16, n_layer=11))
+
+
+def test_sizes_have_bounds():
+    good = HPARAMS | dict(n_layer=10_000, n_vocab=2**31 - 1, n_ctx=1)
+    checks.check_hparams(good)
+    for changes, says in (
+        (dict(n_layer=10_001), "n_layer is 10001, which is more than any GPT-2 has"),
+        (dict(n_vocab=2**31), r"n_vocab is 2147483648, but must be .* less than 2\*\*31"),
+        (dict(n_ctx=0), "n_ctx is 0, but must be a whole number from 1 on"),
+        (dict(band=-1), "band is -1, but must be a whole number from 0 on"),
+        (dict(band=2**31), "band is 2147483648, but"),
+        (dict(band=True), "band is True, but"),
+        (dict(positions="rotary", n_head=4), "gives each of n_head 4 heads an odd number of them"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            checks.check_hparams(good | changes)
+    checks.check_hparams(good | dict(band=2**31 - 1, positions="rotary"))
+
+
+def test_rows_beyond_the_tokens_are_left_out_with_a_word_from_128_on(caplog):
+    for more, n_said in ((0, 0), (127, 0), (128, 1)):
+        params = dict(wte=np.ones((5 + more, 2)), wpe=np.ones((3, 2)), lm_head=np.ones((5 + more, 2)))
+        encoder = SimpleNamespace(n_vocab=5)
+        cut, hparams = weights.without_padding(params, dict(n_vocab=5 + more), encoder)
+        assert (len(cut["wte"]), len(cut["lm_head"]), len(cut["wpe"]), hparams["n_vocab"]) == (5, 5, 3, 5)
+        assert len(caplog.records) == n_said
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1, 2]", b"3", b"\xff\xfe", b"null", b""])

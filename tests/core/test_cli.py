@@ -1,5 +1,6 @@
 """The command line as its users meet it: `python -m picogpt PROMPT`."""
 
+import io
 import os
 import re
 import signal
@@ -146,6 +147,26 @@ def test_no_tokens_are_an_empty_line(picogpt):
 def test_top_k_beyond_the_vocabulary_is_all_of_it(picogpt, expected):
     flags = ["--top_k", "99999999999999999999", "--seed", "1"]
     assert picogpt("a", *flags).out == expected("a", 40, temperature=1.0, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "prompt"),
+    [
+        (b"two\r\n", "two"),
+        (b"two\n", "two"),
+        (b"two\r", "two"),
+        (b"two", "two"),
+        (b"one\r\ntwo\n\n", "one\r\ntwo\n"),
+        (b"\n", ""),
+        (b"", ""),
+        (b"\xef\xbb\xbftwo\n", "two"),
+    ],
+)
+def test_the_line_end_of_stdin_is_no_part_of_the_prompt(stdin, prompt, monkeypatch):
+    for word in (None, "-"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        assert cli.read_prompt(word) == prompt
+    assert cli.read_prompt("two\r\n") == "two\r\n"  # a word is what it is
 
 
 def test_text_ends_before_the_first_stop(picogpt, expected):

@@ -1,5 +1,6 @@
 """Decoding: the choice of a token, batches, the full context, stops."""
 
+import contextlib
 import itertools
 import logging
 import math
@@ -7,12 +8,14 @@ import math
 import numpy as np
 import pytest
 
+from picogpt.checkpoints.weights import shipped
 from picogpt.generate import GREEDY, Choice, generate, keep_top_k, keep_top_p, left_pad, sample, stream
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map
 from picogpt.speed.prefill import prefill
+from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 from picogpt.text.stop import stop_at, until
 
@@ -274,6 +277,39 @@ def test_a_stop_string_is_found_where_it_straddles_tokens():
     finished = stop_at(encoder, stops=["abc"])
     assert [finished(encoder.encode("aabcb")[:n]) for n in range(1, 6)] == [False, False, False, True, False]
     assert stop_at(encoder, stop_ids=[2])([0, 2])
+
+
+def test_a_stop_string_is_found_where_each_of_its_bytes_is_a_token():
+    encoder = load_encoder(shipped("gpt2-bpe"), 257)
+    ids = encoder.encode("in 日本!")
+    assert len(ids) == 10
+    for stops in (["日本"], ["x", "日本"], ["日本", "x"]):
+        finished = stop_at(encoder, stops=stops)
+        assert [finished(ids[:n]) for n in range(1, 11)] == [n == 9 for n in range(1, 11)]
+    assert stop_at(encoder, [encoder.eot], ["日本"])([5, encoder.eot])
+    assert not stop_at(encoder)([5])
+
+
+def test_of_several_stops_the_first_in_the_text_ends_it():
+    assert "".join(until(["one two three"], ["three", "two"])) == "one "
+    assert "".join(until(["one", " tw"], ["two"])) == "one tw"  # what was held back is shown at the end
+
+
+def test_text_that_may_begin_a_stop_is_shown_when_the_next_piece_is_interrupted():
+    def pieces():
+        yield "one tw"
+        raise KeyboardInterrupt
+
+    shown = []
+    with pytest.raises(KeyboardInterrupt):
+        shown.extend(until(pieces(), ["two"]))
+    assert list(collect(until(pieces(), ["two"]))) == ["one ", "tw"]
+
+
+def collect(steps):
+    """Yield what comes until an interrupt."""
+    with contextlib.suppress(KeyboardInterrupt):
+        yield from steps
 
 
 def test_rows_that_have_ended_do_not_fill_the_context(params, caplog):

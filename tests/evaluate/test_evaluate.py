@@ -122,6 +122,7 @@ def test_each_protocol_is_that_of_its_windows(measure, params, encoder):
         said, scored = measure(TEXT, *flags), np.concatenate([each for each, _ in log_probs])
         assert said.loss == near(-scored.mean())
         assert said.protocol.endswith(protocol)
+        assert said.bits == near(said.loss / math.log(2) * (n - 1) / len(TEXT.encode()))  # of all tokens
         assert f": {len(scored)} of {n - 1} tokens |" in said.protocol
 
 
@@ -142,6 +143,26 @@ def test_a_perplexity_may_be_of_a_word_or_of_an_original_token(measure, encoder)
         assert (said.per, said.loss, said.bits) == (unit, token.loss, token.bits)
         assert math.log(said.perplexity) == near(token.loss * n_tokens / n)
         assert f" tokens, {n} {unit}s |" in said.protocol
+
+
+def test_words_belong_to_all_tokens_those_too_that_a_protocol_leaves_out(measure, encoder):
+    n_tokens = len(encoder.encode(TEXT))
+    said = measure(TEXT, "--protocol=blocks", "--window=5", "--normalise=word")
+    assert n_tokens % 5  # so some are left out
+    assert math.log(said.perplexity) == near(said.loss * n_tokens / 24)
+    assert said.bits == near(said.loss / math.log(2) * n_tokens / len(TEXT.encode()))
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--window=16"], "windows of 16, rolling, stride 16"),
+        (["--window=4", "--stride=4"], "windows of 4, rolling, stride 4"),
+        (["--window=1"], "windows of 1, rolling, stride 1"),
+    ],
+)
+def test_a_window_may_be_the_context_and_a_stride_the_window(measure, flags, says):
+    assert measure(TEXT, *flags).protocol.endswith(says)
 
 
 def test_a_detokenised_text_is_divided_by_what_the_file_has(measure):

@@ -60,6 +60,31 @@ def test_a_choice_is_measured_by_sum_by_token_and_by_character():
     assert list(measures) == ["acc", "acc_per_token", "acc_per_character"]
 
 
+def test_the_space_before_an_ending_is_no_character_of_it():
+    answers = [[scored(-1.0), scored(-2.5)]]  # for a character -1 and -0.83; with the space -0.5 and -0.625
+    assert tasks.choice([(None, ["a", "abc"], 1)], answers)["acc_per_character"] == 1
+
+
+def test_measures_are_shares_of_all_questions():
+    questions = [(None, ["a", "b"], label) for label in (0, 0, 0, 1)]
+    answers = [[scored(-1.0), scored(-2.0)]] * 4
+    assert tasks.choice(questions, answers) == dict(acc=0.75, acc_per_token=0.75, acc_per_character=0.75)
+    likelier = [[scored(-1.0)], [scored(-1.0, likeliest=False)], [scored(-1.0)], [scored(-1.0)]]
+    assert tasks.lambada([None] * 4, likelier)["accuracy"] == 0.75
+
+
+def test_an_ending_may_be_as_long_as_the_window():
+    ids, n = ROW("ab", " bcdefgh")
+    assert (ENCODER.decode(ids), n) == ("b bcdefgh", 8)  # the model reads "b bcdefg"
+    with pytest.raises(ValueError, match=r"' bcdefgha'\.\.\. has 9 tokens, more than a window of 8"):
+        ROW("ab", " bcdefgha")
+
+
+def test_a_context_that_just_fits_is_read_from_its_beginning():
+    assert tasks.row("abcd", " cd", ENCODER, window=7, start=[8]) == ([8, 1, 2, 3, 4, 0, 3, 4], 3)
+    assert tasks.row("abcd", " cd", ENCODER, window=6, start=[8]) == ([1, 2, 3, 4, 0, 3, 4], 3)
+
+
 LINE = {"ctx": "ab", "endings": ["c", "d"], "label": 0}
 
 

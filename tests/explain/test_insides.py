@@ -74,7 +74,14 @@ def test_contributions_add_up_to_the_residual_stream(read):
 
 def test_the_last_layer_of_the_lens_is_the_models_output(read):
     params, _, acts, logits = read
-    np.testing.assert_array_equal(insides.read_out(params, insides.streams(acts)[-1]), logits)
+    x = insides.streams(acts)[-1]
+    np.testing.assert_array_equal(insides.read_out(params, x), logits)
+    centred = x - x.mean(axis=-1, keepdims=True)  # the formula, written out
+    normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
+    bias = params["ln_f"].get("b", 0)
+    head = params["lm_head"] if "lm_head" in params else params["wte"]
+    by_hand = np.einsum("tc,vc->tv", normed * params["ln_f"]["g"] + bias, head)
+    np.testing.assert_allclose(by_hand, logits, rtol=1e-9, atol=1e-11)
 
 
 def test_the_lens_of_a_layer_is_the_model_without_the_layers_after_it(read):

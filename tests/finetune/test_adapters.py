@@ -37,6 +37,14 @@ def test_at_first_the_model_is_nearly_what_it_was(tiny):
     assert hparams == TINY | dict(adapter=N)
 
 
+def test_their_matrices_are_drawn_small_and_their_biases_are_0(tiny):
+    flat = flatten(adapters.insert(tiny.params, TINY, 200, np.random.default_rng(0))[0])
+    new = {path: w for path, w in flat.items() if ".adapter." in path}
+    for path, w in new.items():
+        assert w.std() == (0 if path.endswith(".b") else pytest.approx(0.01, rel=0.06)), path
+        assert abs(w.mean()) < 0.001, path
+
+
 def test_two_stand_in_each_block_and_all_else_is_shared(tiny):
     params, hparams = adapters.insert(tiny.params, TINY, N, np.random.default_rng(0))
     before, after = flatten(tiny.params), flatten(params)

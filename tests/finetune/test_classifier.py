@@ -64,6 +64,54 @@ def test_gradients_of_every_leaf_are_the_derivatives(labels, p_drop, tiny):
         assert losses[0] - losses[1] == pytest.approx(2 * (flatten(grads)[path] * step).sum(), rel=1e-5), path
 
 
+def test_what_the_head_sees_is_dropped_out_too(tiny, monkeypatch):
+    """PyTorch computes what follows the model, whose own dropout is left out here, with the same mask."""
+    torch = pytest.importorskip("torch")
+    params, asked = with_head(tiny), []
+    keep = 2.0 * (np.random.default_rng(5).random((3, 12)) < 0.5)
+
+    def mask(shape, dtype, p_drop, rng):
+        asked.append((shape, p_drop, rng))
+        return keep
+
+    def plain(ids, params, n_head, acts, p_drop, rng):
+        return gpt2(ids, params, n_head, acts=acts)
+
+    monkeypatch.setattr(classifier, "dropout_mask", mask)
+    monkeypatch.setattr(classifier, "gpt2", plain)
+    rng = np.random.default_rng(1)
+    loss, grads = classifier.loss_and_grads(params, (ROWS, ONE), 3, 0.0, 0.5, rng)
+    assert asked == [((3, 12), 0.5, rng)]
+    last = []
+    for row in ROWS:
+        acts = []
+        gpt2([row], params, 3, acts=acts)
+        last.append(acts[-1]["ln_f"][0, -1])
+    head = {name: torch.from_numpy(w.copy()).requires_grad_() for name, w in params["head"].items()}
+    scores = torch.from_numpy(np.array(last) * keep) @ head["w"] + head["b"]
+    theirs = torch.nn.functional.cross_entropy(scores, torch.from_numpy(ONE))
+    theirs.backward()
+    assert loss == pytest.approx(theirs.item(), rel=1e-12)
+    for name, w in head.items():
+        assert relative_error(grads["head"][name], w.grad.numpy()) < 1e-10, name
+
+
+def test_a_head_is_drawn_as_gpt2s_matrices_are():
+    head = classifier.init_head(200, 100, np.random.default_rng(0))
+    assert head["w"].std() == pytest.approx(0.02, rel=0.02)
+    assert abs(head["w"].mean()) < 0.001
+    assert (head["b"].tolist(), head["w"].dtype, head["b"].dtype) == ([0] * 100, np.float32, np.float32)
+
+
+def test_rows_are_scored_in_batches_to_the_last(tiny):
+    params = with_head(tiny)
+    rows = [row for row in ROWS for _ in range(3)]
+    whole = classifier.score(params, rows, 3)
+    for batch_size in (2, 3, 8, 9, 10):
+        found = classifier.score(params, rows, 3, batch_size)
+        np.testing.assert_allclose(found, whole, atol=1e-12)
+
+
 @pytest.mark.parametrize("labels", [ONE, ANY], ids=["one", "any"])
 def test_loss_and_gradients_are_pytorchs(labels, tiny):
     torch = pytest.importorskip("torch")

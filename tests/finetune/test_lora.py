@@ -122,10 +122,23 @@ def test_updates_are_saved_and_read_back(tiny32, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("pattern", "rank"), [("ln_f.g", 1), ("blocks.0.attn.c_proj.w", 13), ("wte", 0)])
+@pytest.mark.parametrize(
+    ("pattern", "rank"),
+    [("ln_f.g", 1), ("blocks.0.attn.c_proj.w", 13), ("blocks.0.mlp.c_fc.w", 13), ("wte", 0), ("wte", 13)],
+)
 def test_a_rank_that_an_array_does_not_have_is_an_error(pattern, rank, tiny):
     with pytest.raises(ValueError, match=f"no update of rank {rank}"):
         lora.start(tuning.choose(tiny.params, pattern), rank, np.random.default_rng(0))
+
+
+def test_a_rank_may_be_the_shorter_side_and_a_is_drawn_with_variance_1_over_the_rows():
+    w = dict(w=np.zeros((400, 300), np.float32))
+    for rank in (1, 300):
+        ab = lora.start(w, rank, np.random.default_rng(0))["w"]
+        assert (ab["a"].shape, ab["b"].shape) == ((400, rank), (rank, 300))
+        assert {ab["a"].dtype, ab["b"].dtype} == {np.dtype(np.float32)}
+    assert ab["a"].std() == pytest.approx(1 / 20, rel=0.02)
+    assert abs(ab["a"].mean()) < 0.001
 
 
 def test_the_gradient_of_the_product_is_the_matrixs(tiny):

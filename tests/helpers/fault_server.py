@@ -1,6 +1,7 @@
 """A web server on this machine that makes the mistakes which servers and networks make."""
 
 import contextlib
+import gzip
 import http.server
 import re
 import socket
@@ -11,8 +12,10 @@ import time
 CUT = 70_000  # bytes that a bad connection brings: one chunk of 64 KiB, and some more that are lost
 PIECE = 1 << 16  # bytes that a slow connection brings at a time
 LEFT = {"cuts": CUT, "ignores Range and cuts": CUT, "resets": CUT, "stalls": CUT, "hangs up": 0}
+LEFT["answers from a later byte and cuts"] = CUT
 SHIFTS = {
     "answers from a later byte": 1000,
+    "answers from a later byte and cuts": 1000,
     "answers from an earlier byte": -1000,
     "answers from a wrong byte and hides it": -1000,
 }
@@ -52,8 +55,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server, fault = self.server, self.server.fault
         if fault == "flips a bit":
             body = body[:-1] + bytes([body[-1] ^ 1])
-        if fault == "sends chunks and cuts":
-            last = b"0\r\n\r\n" if len(body) <= CUT else b""
+        if fault == "compresses" and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, headers = gzip.compress(body), headers | {"Content-Encoding": "gzip"}
+        if fault in ("sends chunks and cuts", "sends chunks and ends early"):
+            last = b"0\r\n\r\n" if len(body) <= CUT or "early" in fault else b""
             body = b"%x\r\n%b\r\n%b" % (len(body[:CUT]), body[:CUT], last)
             headers = headers | {"Transfer-Encoding": "chunked"}
         elif fault not in ("tells no length", "never ends"):

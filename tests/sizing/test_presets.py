@@ -39,6 +39,35 @@ TEXTS = {  # minGPT's own: tasks with so many tokens and places
 }
 
 
+HEADS = {  # of the same papers; the counts do not tell them
+    "openai-gpt": 12,
+    "gpt2": 12,
+    "gpt2-medium": 16,
+    "gpt2-large": 20,
+    "gpt2-xl": 25,
+    "gpt3-125M": 12,  # Brown et al. 2020, table 2.1; XL: see sizing/presets.py
+    "gpt3-350M": 16,
+    "gpt3-760M": 16,
+    "gpt3-1.3B": 16,
+    "gpt3-2.7B": 32,
+    "gpt3-6.7B": 32,
+    "gpt3-13B": 40,
+    "gpt3-175B": 96,
+    "gopher-44m": 16,
+    "gpt-mini": 6,
+    "gpt-micro": 4,
+    "gpt-nano": 3,
+    "igpt-s": 8,
+    "igpt-m": 8,
+    "igpt-l": 16,
+    "igpt-xl": 16,
+}
+
+
+def test_heads_are_the_published_ones():
+    assert {name: preset["n_head"] for name, preset in PRESETS.items()} == HEADS
+
+
 def test_counts_are_the_published_ones():
     assert {name: n_params(PRESETS[name]) for name in EXACT} == EXACT
     for name, millions in MILLIONS.items():

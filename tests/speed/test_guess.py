@@ -42,6 +42,28 @@ def test_a_text_that_comes_around_is_expected_to_go_on_so():
     assert Lookup().guess([1, 2, 1, 2, 1, 2]) == [1, 2, 1, 2, 1, 2, 1]
 
 
+def test_after_guesses_that_did_not_pay_more_must_agree_until_some_pay_twice_over():
+    lookup = Lookup()
+    for n_guessed, n_right, needed in (
+        (7, 2, 4), (1, 1, 4), (7, 1, 12), (1, 0, 36), (7, 3, 36), (7, 4, 4), (2, 1, 12),
+    ):  # fmt: skip
+        lookup.learn(n_guessed, n_right)
+        assert (lookup.needed, lookup.n_guess) == (needed, MORE if n_right == n_guessed else N_GUESS)
+    assert (lookup.guessed, lookup.right, lookup.calls) == (32, 12, 7)
+
+
+def test_as_many_tokens_agree_as_are_needed():
+    row = [1, 2, 3, 4, 9, 1, 2, 3, 4]
+    lookup = Lookup()
+    assert lookup.guess(row)[:2] == [9, 1]
+    lookup.needed = 5
+    assert lookup.guess(row) == []
+    assert lookup.guess([7, *row[:-1], 7, 1, 2, 3, 4]) == []
+    lookup = Lookup()
+    lookup.needed = 5
+    assert lookup.guess([7, 1, 2, 3, 4, 9, 7, 1, 2, 3, 4])[:2] == [9, 7]
+
+
 @pytest.mark.parametrize("row", [[], [1], [1, 2, 3], [1, 2, 3, 4, 5, 6], [1, 2, 3, 9, 2, 3]])
 def test_without_a_match_nothing_is_guessed(row):
     assert Lookup(3).guess(row) == []

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from picogpt.checkpoints import safetensors
+from picogpt.system import files
 from picogpt.system.files import atomic_write
 
 REPOSITORY = Path(__file__).parents[2]
@@ -125,6 +127,101 @@ def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path):
         file.write(b"new")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "a.tmp", "b.0123456789abcdef.tmp"}
     assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_the_bytes_reach_the_disk_before_the_name_and_the_folder_after_it(tmp_path, monkeypatch):
+    calls, replace, path = [], os.replace, tmp_path / "a"
+
+    def fsync(descriptor):
+        found = os.fstat(descriptor)
+        calls.append("folder" if stat.S_ISDIR(found.st_mode) else ("file", found.st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *args: calls.append("replace") or replace(*args))
+    with atomic_write(path) as file:
+        file.write(b"all of it")
+    assert calls == [("file", 9, False), "replace", *(["folder"] if os.name == "posix" else [])]
+
+
+@pytest.mark.parametrize("made_again", [False, True])
+def test_a_lock_that_its_holder_has_deleted_meanwhile_is_none(tmp_path, monkeypatch, made_again):
+    """Another process deletes it, and a third one makes it again, between our opening and our locking."""
+    fcntl = pytest.importorskip("fcntl")
+    lock, flock = tmp_path / "a.lock", fcntl.flock
+
+    def too_late(file, how):
+        lock.unlink()
+        if made_again:
+            lock.touch()
+        flock(file, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", too_late)
+        assert files.try_lock(lock) is None
+    with files.try_lock(lock) as file:
+        assert file.is_locked
+        assert files.try_lock(lock) is None  # it is held
+    with files.try_lock(lock) as file:
+        assert file.is_locked
+
+
+def test_one_who_waits_for_a_lock_gets_it_when_the_holder_lets_go(tmp_path, monkeypatch, caplog):
+    pytest.importorskip("fcntl")
+    held, waited = files.try_lock(tmp_path / "a.lock"), []
+
+    def sleep(seconds):
+        waited.append(seconds)
+        if len(waited) == 2:
+            held.close()
+
+    monkeypatch.setattr(files.time, "sleep", sleep)
+    with files.locked(tmp_path / "a") as is_locked:
+        assert (is_locked, waited) == (True, [0.1, 0.1])
+        assert files.try_lock(tmp_path / "a.lock") is None
+    assert caplog.messages == [f"another process is writing {tmp_path / 'a'}: waiting for it"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_just_so_many_bytes_is_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert files.read_bytes(tmp_path / "a", 5) == files.read_bytes(tmp_path / "a") == b"12345"
+    with pytest.raises(ValueError, match="it has more than 4 bytes"):
+        files.read_bytes(tmp_path / "a", 4)
+
+
+def test_limits_are_what_their_users_need(tmp_path):
+    (tmp_path / "a").write_bytes(b" " * (files.SMALL - 2) + b"{}")
+    assert files.read_json(tmp_path / "a") == {}
+    (tmp_path / "a").write_bytes(b" " * (files.SMALL - 1) + b"{}")
+    with pytest.raises(ValueError, match="it has more than 1,048,576 bytes"):
+        files.read_json(tmp_path / "a")
+    assert files.LARGE == 2**26
+
+
+def test_lines_end_with_newlines_alone(tmp_path):
+    (tmp_path / "a").write_bytes(b"one\r\ntwo\rthree\r\r\n")
+    assert files.read_text(tmp_path / "a") == "one\ntwo\nthree\n\n"
+
+
+def test_a_name_that_json_gives_twice_is_named_at_any_depth():
+    assert files.parse_json('{"a": {"b": 1}, "b": 2}') == {"a": {"b": 1}, "b": 2}
+    with pytest.raises(ValueError, match="it gives 'b' twice"):
+        files.parse_json('{"a": [{"b": 1, "c": 3, "b": 1}]}')
+
+
+def test_where_a_file_may_be_written_is_known_before(tmp_path):
+    files.check_out(tmp_path / "a")
+    with pytest.raises(ValueError, match="is a folder: --report names the file"):
+        files.check_out(tmp_path, "--report")
+    with pytest.raises(FileNotFoundError, match="none is missing: make the folder that --out names"):
+        files.check_out(tmp_path / "none" / "a")
+
+
+def test_sizes_are_those_of_files(tmp_path):
+    (tmp_path / "a").write_bytes(b"123")
+    assert [files.n_bytes(tmp_path / name) for name in ("a", "b", ".")] == [3, 0, 0]
+    assert [files.is_there(tmp_path / "a", size) for size in (None, 2, 3, 4)] == [True, False, True, False]
+    assert not files.is_there(tmp_path / "b") and not files.is_there(tmp_path / "b", 0)
 
 
 def test_an_error_of_the_system_names_the_file(tmp_path):

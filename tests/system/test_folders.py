@@ -86,6 +86,18 @@ def test_a_process_that_ends_lets_go_of_its_folders(tmp_path):
     assert names(tmp_path / "mine") == []
 
 
+def test_the_mark_of_a_whole_folder_is_deleted_and_no_other(holder, tmp_path):
+    (tmp_path / "mine" / "whole").touch()
+    folders.unmark(tmp_path / "mine", ["whole"])
+    assert folders.is_begun(tmp_path / "mine")  # it is held
+    holder.kill()
+    holder.wait()
+    folders.unmark(tmp_path / "mine", ["other"])
+    assert folders.is_begun(tmp_path / "mine")
+    folders.unmark(tmp_path / "mine", ["whole"])
+    assert names(tmp_path / "mine") == ["whole"]
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "settings.json", "log.jsonl", ".git", "model.ckpt.index"])
 def test_a_folder_of_somebodys_is_refused(tmp_path, name):
     (tmp_path / name).touch()

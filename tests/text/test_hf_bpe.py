@@ -6,7 +6,7 @@ import pytest
 from record import hf_tokenizers as record
 
 from picogpt.checkpoints import weights
-from picogpt.text import bpe, data, hf_bpe
+from picogpt.text import bpe, data, hf_bpe, hf_files
 
 REPOSITORY = Path(__file__).parents[2]
 GPT2 = REPOSITORY / "models" / "gpt2-bpe"
@@ -292,6 +292,15 @@ def test_files_that_contradict_each_other_are_reported(tmp_path, whole, config, 
         (tmp_path / name).write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"has a tokenizer that cannot be used: .*{says}"):
         hf_bpe.load_encoder(tmp_path, 257)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [{"a": 0.0, "b": 1.0}, {"a": 0, "b": True}, {"a": 0, "b": 2}, {"a": 1, "b": 2}, {"a": 0, "b": 0}],
+)
+def test_ids_that_do_not_number_the_tokens_are_refused(numbers):
+    with pytest.raises(ValueError, match="the ids of the tokenizer are not 0, 1, 2 and so on"):
+        hf_bpe.NumberedEncoder(hf_files.Rules([], numbers))
 
 
 def test_merges_that_are_cut_short_are_noticed(folder):

@@ -73,7 +73,13 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
     [
         (["--out=p.png"], 2, "plot: RUN is missing: the folder of a training"),
         (["run", "--out=p.txt"], 2, "plot: --out names a .png, .svg or .pdf, not 'p.txt'"),
-        (["run"], 2, "plot: --out names a .png, .svg or .pdf, not ''"),
+        (["run"], 2, "plot: --out is missing: the picture, a .png, .svg or .pdf"),
+        (["run", "--out=no/p.png"], 1, "plot: no is missing: make the folder that --out names"),
+        (
+            ["run", "--out=folder.svg"],
+            1,
+            "plot: folder.svg is a folder: --out names the file that is written",
+        ),
         (["nowhere", "--out=p.png"], 1, "plot: nowhere is missing: it is the log of a training"),
         (["empty", "--out=p.png"], 1, "empty/log.jsonl tells of no update: there is nothing to draw"),
         (["words", "--out=p.png"], 1, "words/log.jsonl gives 'high' as norm: give the log of a training"),
@@ -82,6 +88,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
 )
 def test_what_cannot_be_drawn_is_told(tmp_path, argv, code, said):
     pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
+    (tmp_path / "folder.svg").mkdir()
     write_run(tmp_path / "run")
     write_run(tmp_path / "empty", 0)
     write_run(tmp_path / "words", 3)
@@ -96,8 +103,8 @@ def test_without_matplotlib_the_remedy_is_told(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
     code, said = plot("run", "--out=p.png", folder=tmp_path, PYTHONPATH=path)
     assert (code, said) == (
-        2,
-        'plot: this needs matplotlib: pip install -e ".[plot]" (--help shows all flags)\n',
+        1,
+        'plot: this needs matplotlib, which is not installed: pip install -e ".[plot]"\n',
     )
 
 

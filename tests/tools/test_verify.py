@@ -61,6 +61,33 @@ def test_the_examples_in_the_docstrings_hold():
     assert not doctest.testmod(verify_report).failed
 
 
+@pytest.mark.parametrize(
+    ("errors", "verdict", "note"),
+    [
+        ({"a": 1e-6, "b": 0.0}, PASSED, ""),
+        ({"a": 1.1e-6, "b": 0.0}, FAILED, "a 1.1e-06"),
+        ({"a": float("nan")}, FAILED, "a nan"),
+        ({"a": float("inf")}, FAILED, "a inf"),
+        ({"a": 0.0, "b": float("nan")}, FAILED, "b nan"),
+    ],
+)
+def test_a_figure_passes_up_to_its_bound_and_one_that_is_no_number_never(errors, verdict, note):
+    row = verify_report.within("2 operations", "the definition", errors, 1e-6)
+    assert (row.verdict, row.note) == (verdict, note)
+    assert row.figure == ("nan" if "nan" in note else f"{max(errors.values()):.1e}")
+
+
+def test_things_that_should_be_equal_pass_if_all_are():
+    def row(n, faults, **how):
+        found = verify_report.equal("texts", "the published", n, faults, **how)
+        return found.figure, found.bound, found.verdict, found.note
+
+    assert row(7, []) == ("7 of 7", "all", PASSED, "")
+    assert row(7, ["x"], gating=False) == ("6 of 7", "", REPORTED, "x")
+    assert row(7, [*"abcde"])[3] == "a; b; c; d; e"
+    assert row(7, [*"abcdef"])[2:] == (FAILED, "a; b; c; d; e; and 1 more")
+
+
 @pytest.mark.parametrize("rung", verify.RUNGS)
 def test_a_rung_passes_on_the_bundled_model(rung, tales):
     rows = climb(rung, tales)

@@ -23,11 +23,14 @@ from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map
-from picogpt.system import files
+from picogpt.system import files, interrupt
 from picogpt.text import data
+from picogpt.text.chars import CharEncoder
 from picogpt.train import cli as train
-from picogpt.train import journal, prepare, schedule, trainer
+from picogpt.train import journal, prepare, trainer
+from picogpt.train.parallel import ALONE
 from picogpt.train.settings import Recipe, Settings
+from picogpt.train.state import load_state, save_state
 
 REPOSITORY = Path(__file__).parents[2]
 SHAKESPEARE = REPOSITORY / "tests" / "data" / "tinyshakespeare.txt"
@@ -152,8 +155,9 @@ def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
     updates = [record for record in records if "loss" in record]
     assert [record["step"] for record in updates] == [*range(1, 61)]
     assert [record["tokens"] for record in updates] == [128 * step for step in range(1, 61)]
-    c = Recipe(steps=60, warmup=5)
-    assert [record["lr"] for record in updates] == [schedule.rate(c, step, None) for step in range(60)]
+    warmup = [0.002 * (step + 1) / 6 for step in range(5)]
+    cosine = [0.0002 + 0.0018 * (1 + math.cos(math.pi * step / 55)) / 2 for step in range(55)]
+    assert [record["lr"] for record in updates] == pytest.approx([*warmup, *cosine], rel=1e-12)
     for record in updates:
         measured = {"ratio"} if record["step"] % 10 == 0 else set()
         assert set(record) == {"step", "tokens", "loss", "lr", "norm", "seconds"} | measured
@@ -166,6 +170,120 @@ def test_the_log_tells_every_update_and_evaluation(text, tmp_path):
         (str(record["step"]), f"{record['train_loss']:.4f}", f"{record['val_loss']:.4f}")
         for record in evaluations
     ]
+
+
+SMALL = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, eval_batches=1, threads=1)
+
+
+def trained(text, out, **settings):
+    """Train in this process; return the updates that the log tells and the arrays of the state."""
+    train.train(Settings(str(text), out=str(out), **SMALL | settings))
+    records = [record for record in journal.read_log(out / "log.jsonl") if "loss" in record]
+    return records, safetensors.read(out / "state.safetensors")[0]
+
+
+def test_what_the_command_says_of_rates_and_batches_is_done(text, tmp_path):
+    """A batch has 16 tokens. The batches grow from 1 to 3 in 100 tokens: 1, 1, 1, 1, 2, 2, 3, 3."""
+    ramp = dict(steps=8, accumulate=3, ramp_tokens=100, warmup_tokens=32, schedule="linear", lr=0.01)
+    updates, _ = trained(text, tmp_path / "ramp", **ramp)
+    assert [record["tokens"] for record in updates] == [16, 32, 48, 64, 96, 128, 176, 224]
+    line = [0.01 - 0.009 * (tokens - 32) / (224 - 32) for tokens in (32, 48, 64, 96, 128, 176, 224)]
+    assert [record["lr"] for record in updates] == pytest.approx([0.01 * 17 / 33, *line], rel=1e-12)
+    assert updates[-1]["lr"] == pytest.approx(0.001)  # the training ends with --min_lr, whatever the batches
+    updates, _ = trained(text, tmp_path / "given", **ramp | dict(decay_tokens=96, min_lr=0.0))
+    assert [round(record["lr"], 9) for record in updates[-4:]] == [0, 0, 0, 0]
+    updates, _ = trained(text, tmp_path / "steps", steps=4, warmup=1, schedule="constant", lr=0.01)
+    assert [record["lr"] for record in updates] == pytest.approx([0.005, 0.01, 0.01, 0.01])
+
+
+def test_what_the_command_says_of_decay_is_done(text, tmp_path):
+    how = dict(steps=1, warmup=0, lr=0.01, weight_decay=0.5)
+    (_, by_one), (_, by_other) = (
+        trained(text, tmp_path / decay, decay=decay, **how) for decay in ("matrices", "linear")
+    )
+    hparams = dict(n_vocab=len(set(data.read_text(text))), n_ctx=8, n_embd=8, n_head=2, n_layer=1)
+    before = flatten(init_params(hparams, np.random.default_rng(1337)))
+    for name, w in before.items():
+        off = 0.005 * w if name in ("wte", "wpe") else 0 * w
+        np.testing.assert_allclose(
+            by_other[f"params.{name}"] - by_one[f"params.{name}"], off, atol=1e-7, err_msg=name
+        )
+
+
+def test_a_limit_of_time_is_in_minutes(text, tmp_path, monkeypatch, caplog):
+    """An update takes ten seconds here: the first evaluation after a minute is that after step 6."""
+    now, step = [0.0], trainer.optim.adamw_step
+
+    def slow(*args, **how):
+        now[0] += 10
+        return step(*args, **how)
+
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(trainer.optim, "adamw_step", slow)
+    updates, _ = trained(text, tmp_path / "limited", steps=10, eval_every=2, max_minutes=1.0)
+    assert len(updates) == 6
+    assert "the time is up: --resume goes on from step 6" in caplog.text
+    updates, _ = trained(text, tmp_path / "all", steps=6, eval_every=2, max_minutes=1.0)
+    assert len(updates) == 6 and caplog.text.count("the time is up") == 1  # it was done anyway
+
+
+def test_samples_are_shown_as_often_as_asked_for(text, tmp_path, caplog):
+    trained(text, tmp_path / "often", steps=5, sample_every=2)
+    assert sum(message.startswith("sample: ") for message in caplog.messages) == 2
+    caplog.clear()
+    trained(text, tmp_path / "never", steps=5, sample_every=0)
+    assert not any(message.startswith("sample: ") for message in caplog.messages)
+
+
+FREE = ["file", "out", "resume", "overwrite", "config", "eval_only", "max_minutes", "threads", "sample_every"]
+
+
+def test_a_training_resumes_only_with_all_that_its_result_depends_on(tmp_path):
+    c = Settings("text").completed()
+    fixed, told = c.fixed(), []
+    assert sorted(vars(c).keys() - fixed.keys()) == sorted(FREE)
+    assert fixed.keys() - vars(c).keys() == {"dropout"} - vars(c).keys()
+    save_state(tmp_path / "state", trainer.begin(dict(w=np.ones(2)), 1), json.loads(json.dumps(fixed)))
+    for name in fixed:
+        with pytest.raises(ValueError, match="resume with that") as error:
+            load_state(tmp_path / "state", json.loads(json.dumps(fixed)) | {name: "another"})
+        told.append((name, f"--{name} {fixed[name]}: resume" in str(error.value)))
+    assert {name for name, named in told if not named} <= {"sha256", "model_sha256", "dropout"}
+
+
+@pytest.mark.parametrize(("n", "fits"), [(8, False), (9, True)])
+def test_a_text_needs_one_token_more_than_a_window(n, fits):
+    encoder = CharEncoder("ab")
+    for share, text in ((0, ("ab" * 9)[:n]), (0.5, "ab" * n)):
+        if fits:
+            assert len(prepare.encode_splits(text, encoder, share, 8)[0]) == n
+        else:
+            with pytest.raises(ValueError, match="text has 8 tokens, and a window takes 9"):
+                prepare.encode_splits(text, encoder, share, 8)
+    with pytest.raises(ValueError, match="the held-out text has 8 tokens"):
+        prepare.encode_splits("ab" * 10, encoder, 0.4, 8)
+    assert [len(ids) for ids in prepare.encode_splits("ab" * 9, encoder, 0, 8)] == [18, 0]
+
+
+def test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first(tmp_path, monkeypatch):
+    saved = []
+    losses = iter([(1, 3.0), (1, 2.0), (1, 2.0), (1, 2.5), (1, math.nan), (1, 1.0)])
+    monkeypatch.setattr(trainer, "evaluate_splits", lambda *_: next(losses))
+    monkeypatch.setattr(trainer.weights, "save", lambda *args: saved.append(args[-1]))
+    monkeypatch.setattr(trainer, "save_state", lambda *_: None)
+    c, state, wish = Settings("text").completed(), trainer.begin({}, 1), interrupt.Wish("", 0)
+    with open(tmp_path / "log", "ab", buffering=0) as file:
+        for step in range(6):
+            state["step"] = step
+            trainer.save_progress(state, c, {}, None, None, tmp_path, file, ALONE, wish)
+    assert saved == [0, 1, 4, 5]
+    assert state["best"] == 1.0
+
+
+def test_a_loss_over_no_text_is_none(monkeypatch):
+    monkeypatch.setattr(trainer, "evaluate", lambda params, n_head, ids, n_ctx, c, comm: len(ids))
+    found = trainer.evaluate_splits({}, None, dict(n_head=1, n_ctx=4), (np.arange(9), np.empty(0)))
+    assert found[0] == 9 and math.isnan(found[1])
 
 
 def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):

@@ -6,10 +6,6 @@ docs/rooms.md has every file of the package in its room, with the sentence with 
 stand in the order of ORDER. So nothing in these tables was typed twice.
 """
 
-from picogpt.system import interrupt
-
-interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest is imported
-
 import ast
 import re
 import sys
