@@ -48,7 +48,7 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     ):
         look = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm, wish)
         next_save = look() if is_due(state["step"], c) else time.monotonic() + SAVE_EVERY
-        wish.end(parallel.share(comm, wish.number), state["step"], c.steps)
+        wish.end(parallel.broadcast(comm, wish.number), state["step"], c.steps)
         for record in updates(state, c, draw, gradients, comm):
             step = record["step"]
             if first:
@@ -57,16 +57,16 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
                 bar.show(state["tokens"], shown)
             if first and c.sample_every and step % c.sample_every == 0 and not wish:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
-            stop = parallel.share(comm, wish.number)
+            stop = parallel.broadcast(comm, wish.number)
             if is_due(step, c):
                 next_save = look()
             elif first and (stop or time.monotonic() >= next_save):
                 next_save = save(folder, state, c.fixed(), file)
             if stop or wish.broken:
-                parallel.share(comm, None)  # the others wait until the first one has saved the state
+                parallel.broadcast(comm, None)  # the others wait until the first one has saved the state
                 wish.end(stop or wish.number, step, c.steps)
             time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
-            if is_due(step, c) and parallel.share(comm, time_is_up) and step < c.steps:
+            if is_due(step, c) and parallel.broadcast(comm, time_is_up) and step < c.steps:
                 log.info("the time is up: --resume goes on from step %d", step)
                 break
 
@@ -187,7 +187,7 @@ def save(folder, state, settings, file):
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """
     began = time.monotonic()
-    journal.settle(file)
+    journal.sync(file)
     save_state(Path(folder, STATE), state, settings)
     ended = time.monotonic()
     return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))
