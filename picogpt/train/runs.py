@@ -138,10 +138,10 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
         folders.release_on_error(run.folder),
         progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
-        interrupt.asked(f"go on with: {command_to_go_on(run)}") as wish,
+        interrupt.asked(f"go on with: {command_to_go_on(run)}") as request,
     ):
         next_save = save(run, state, file)
-        wish.end(wish.number, state["step"], c.steps)
+        request.end(request.number, state["step"], c.steps)
         for record in trainer.updates(state, c, draw, gradients):
             if found := look(record["step"]):
                 said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
@@ -151,9 +151,9 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
             bar.show(record["step"], f"step {record['step']}, {shown}")
             if time.monotonic() >= end:
                 break
-            if wish or time.monotonic() >= next_save:
+            if request or time.monotonic() >= next_save:
                 next_save = save(run, state, file)
-                wish.end(wish.number, state["step"], c.steps)
+                request.end(request.number, state["step"], c.steps)
         save(run, state, file)
     return journal.read_log(run.folder / journal.LOG)
 
