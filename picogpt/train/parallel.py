@@ -76,7 +76,7 @@ def exit_code(error, rank):
     return 1
 
 
-def share(comm, value):
+def broadcast(comm, value):
     """Return rank 0's value; what the others give does not count."""
     return value if comm is ALONE else comm.bcast(value)
 

@@ -74,15 +74,15 @@ def test_handlers_are_put_back():
     assert [signal.getsignal(number) for number in interrupt.SIGNALS] == before
 
 
-def test_a_wish_passed_on_twice_is_one():
-    with interrupt.asked("go on with: this", patience=5) as wish:
-        assert not wish
+def test_a_request_passed_on_twice_is_one():
+    with interrupt.asked("go on with: this", patience=5) as request:
+        assert not request
         for _ in range(3):
             os.kill(os.getpid(), signal.SIGINT)
-        assert wish.number == signal.SIGINT
-        wish.end(wish.number, 9, 9)  # the training is at its end anyway
+        assert request.number == signal.SIGINT
+        request.end(request.number, 9, 9)  # the training is at its end anyway
         with pytest.raises(interrupt.Interrupted, match="stopped at step 3 of 9; go on with: this"):
-            wish.end(wish.number, 3, 9)
+            request.end(request.number, 3, 9)
 
 
 def test_a_text_is_ended_with_130_and_a_newline(tmp_path):
@@ -161,7 +161,7 @@ def test_a_block_that_may_be_broken_is_by_the_first_wish_alone():
 
 
 @pytest.mark.parametrize("number", interrupt.SIGNALS)
-def test_a_signal_that_is_ignored_stays_so(number):
+def test_a_signal_that_is_ignored_stays_so_and_the_other_counts(number):
     before = signal.signal(number, signal.SIG_IGN)
     try:
         with interrupt.asked("") as wish:

@@ -173,7 +173,7 @@ def test_without_mpiexec_a_process_is_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)  # cannot be imported
     with parallel.together() as comm:
         assert (comm.rank, comm.size) == (0, 1)
-        assert parallel.share(comm, 5) == 5
+        assert parallel.broadcast(comm, 5) == 5
         assert parallel.total_gradients(comm, 2.0, "grads") == (2.0, "grads")
     with pytest.raises(KeyError), parallel.together():
         raise KeyError

@@ -27,7 +27,8 @@ def page_name(path):
 
 def link(path, function="", text=None, line=None):
     """Return a link to a file, a function in it, or a line."""
-    place = f"#L{line}" if line else f"#{function}" if function else ""
+    anchor = f"L{line}" if line else function
+    place = f"#{anchor}" if anchor else ""
     text = text or html.escape(function or Path(path).name)
     return f'<a href="{page_name(path)}{place}" data-file="{path}">{text}</a>'
 
