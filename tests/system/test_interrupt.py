@@ -10,7 +10,7 @@ import pytest
 from processes import REPOSITORY, run_python
 
 from picogpt.system import interrupt
-from picogpt.system.interrupt import Interrupted, Wish
+from picogpt.system.interrupt import Interrupted, StopRequest
 
 # What every command imports, or one of its kind does: here it is what gets the signal.
 INTERRUPTED = """
@@ -116,46 +116,46 @@ def clock(monkeypatch):
 
 
 def test_the_second_wish_ends_at_once_unless_it_is_an_echo(clock):
-    wish = Wish("go on with: x", patience=1.0)
-    assert not wish
-    wish.note(signal.SIGTERM)
-    assert wish and wish.number == signal.SIGTERM
+    request = StopRequest("go on with: x", patience=1.0)
+    assert not request
+    request.note(signal.SIGTERM)
+    assert request and request.number == signal.SIGTERM
     clock[0] += 0.9
-    wish.note(signal.SIGINT)
-    assert wish.number == signal.SIGTERM  # the first one counts
+    request.note(signal.SIGINT)
+    assert request.number == signal.SIGTERM  # the first one counts
     clock[0] += 0.1
     with pytest.raises(Interrupted, match=r"^interrupted; go on with: x$") as error:
-        wish.note(signal.SIGINT)
+        request.note(signal.SIGINT)
     assert error.value.code == 130
     assert (Interrupted().code, Interrupted(signal.SIGTERM).code) == (130, 143)
 
 
 def test_without_patience_the_second_ends_at_once(clock):
-    wish = Wish("", patience=0.0)
-    wish.note(signal.SIGINT)
+    request = StopRequest("", patience=0.0)
+    request.note(signal.SIGINT)
     with pytest.raises(Interrupted):
-        wish.note(signal.SIGINT)
+        request.note(signal.SIGINT)
 
 
 def test_what_is_done_anyway_was_not_stopped():
-    wish = Wish("go on", 0.0)
-    wish.end(0, 3, 9)
-    wish.end(signal.SIGINT, 9, 9)
+    request = StopRequest("go on", 0.0)
+    request.end(0, 3, 9)
+    request.end(signal.SIGINT, 9, 9)
     with pytest.raises(Interrupted, match=r"^stopped at step 8 of 9; go on$") as error:
-        wish.end(signal.SIGTERM, 8, 9)
+        request.end(signal.SIGTERM, 8, 9)
     assert error.value.code == 143
-    wish.broken = True
+    request.broken = True
     with pytest.raises(Interrupted, match="stopped at step 9 of 9"):
-        wish.end(signal.SIGINT, 9, 9)
+        request.end(signal.SIGINT, 9, 9)
 
 
 def test_a_block_that_may_be_broken_is_by_the_first_wish_alone():
-    wish, done = Wish("", 0.0), []
-    with interrupt.handled(wish.note):
-        with wish.breaks():
+    request, done = StopRequest("", 0.0), []
+    with interrupt.handled(request.note):
+        with request.breaks():
             signal.raise_signal(signal.SIGINT)
             done.append("not reached")
-        assert (wish.broken, done) == (True, [])
+        assert (request.broken, done) == (True, [])
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGINT)
 
@@ -164,12 +164,12 @@ def test_a_block_that_may_be_broken_is_by_the_first_wish_alone():
 def test_a_signal_that_is_ignored_stays_so_and_the_other_counts(number):
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with interrupt.asked("") as wish:
+        with interrupt.asked("") as request:
             signal.raise_signal(number)
-            assert not wish
+            assert not request
             other = next(other for other in interrupt.SIGNALS if other != number)
             signal.raise_signal(other)
-            assert wish.number == other
+            assert request.number == other
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
