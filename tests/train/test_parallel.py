@@ -123,7 +123,9 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     if signal_ == signal.SIGKILL:
         assert b"Killed (signal 9)" in said
     else:
-        assert re.search(rb"stopped at step \d+ of 1000000; go on with: python -m picogpt.train --resume", said)
+        assert re.search(
+            rb"stopped at step \d+ of 1000000; go on with: python -m picogpt.train --resume", said
+        )
     deadline = time.monotonic() + 10
     while any(map(is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
