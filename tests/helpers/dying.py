@@ -4,9 +4,9 @@ from picogpt.system.files import move_into_place
 
 
 def dying_move(k, before):
-    """Return a `files.move_into_place` whose call k, from 0 on, raises KeyboardInterrupt: before it, or after it.
+    """Return a `files.move_into_place` that raises KeyboardInterrupt at call k, `before` the move or after.
 
-    Its `n_moves` counts the calls.
+    k counts from 0. The attribute `n_moves` counts the calls.
     """
 
     def move(*args):
