@@ -7,6 +7,7 @@ n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are ran
 import io
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -137,3 +138,16 @@ def threads(request, keep_threads):
     """BLAS on 1, 2 and 3 threads in turn, wherever the tests run."""
     machine.set_threads(request.param)
     return request.param
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, in which a test opens pages."""
+    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs an installed Chromium: apt install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

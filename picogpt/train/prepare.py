@@ -1,4 +1,4 @@
-"""From the settings of a training to where it begins, or goes on: text, tokenizer, model, state and folder.
+"""What a training needs before its first step, by its settings: text, tokenizer, model, state and folder.
 
 `c` are the Settings of the training, completed; what follows from the text and the model is added here.
 """
@@ -37,7 +37,7 @@ MADE = [  # every file that a training, a project or a fine-tuning may have writ
 
 
 def prepare(c, folder):
-    """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
+    """Return the state, new or resumed, hparams, tokenizer, and the ids of both texts; write nothing."""
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume, c.overwrite)
         if c.resume and (folder / STATE).is_file() and not c.eval_only:
@@ -75,7 +75,7 @@ def prepare(c, folder):
 
 
 def check_folder(folder, resume, overwrite=False):
-    """Raise ValueError rather than write over anything: a training, a model, or what is somebody's."""
+    """Raise ValueError if the folder holds a training, a model or other files that would be overwritten."""
     if (folder / STATE).is_file():
         if not resume and not overwrite:
             raise ValueError(
@@ -89,9 +89,9 @@ def check_folder(folder, resume, overwrite=False):
 
 
 def begin_in(folder, resume, overwrite, settings):
-    """Hold a folder, see folders.py, clear it of what an earlier training left, and write the flags there."""
+    """Acquire a folder, see folders.py, delete an earlier training's files there, and write the flags."""
     folders.acquire(folder, [STATE])
-    check_folder(folder, resume, overwrite)  # nobody else has come first
+    check_folder(folder, resume, overwrite)  # again: another process may have begun there
     folders.clear(folder, MADE)
     with atomic_write(folder / SETTINGS) as file:
         file.write(json.dumps(settings, indent=2).encode() + b"\n")

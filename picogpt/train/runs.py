@@ -1,12 +1,12 @@
-"""What the projects share: how a run begins, or goes on, its training, and its result.
+"""What the projects have in common: how a run begins or resumes, its training, and its result.
 
     run = open_run(adder, locals())                         checks flags and folder, and writes nothing yet
     state = start(run, params, c)                           the beginning or, with --resume, what was saved
     records = train(run, state, c, draw, gradients, look)   writes settings.json, log.jsonl, and states
     finish(run, results, published)                         writes result.json
 
-A run that was killed, whenever that was, resumes to the same bytes: what leads to a state is made again from
-the flags, which are in settings.json, then the arrays that are trained get what the state has.
+A run that was killed, at any moment, resumes to the same bytes. All that comes before the training is made
+again from the flags, which are in settings.json; then the trained arrays are filled from the saved state.
 """
 
 import hashlib
@@ -50,10 +50,10 @@ def flags_file(project):
 
 
 def open_run(project, flags):
-    """Return a run of the function `project`, if its flags and its folder will do.
+    """Return a run of the function `project`, after checks of its flags and its folder.
 
     It has project, flags, settings (these, and what a state depends on), folder, resume, began and the text
-    of FILE. ValueError rather than write over what the folder holds, or resume where there is no state.
+    of FILE. ValueError if files would be overwritten, or if there is no state to resume from.
     """
     flags = dict(flags)
     folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
@@ -127,8 +127,9 @@ def start(run, params, c):
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     """Make the updates that are left, see `trainer.updates`; return the records of all, see journal.py.
 
-    look(step) adds to a record what is to be known of the model then. The state is saved at first, about
-    every half minute, and at last, which is early if time.monotonic() has passed `end`.
+    look(step) returns what a record should have besides, such as a test of the model. The state is saved
+    before the first update, about every half minute, and at the end, or once time.monotonic() has passed
+    `end`.
     """
     if not run.resume:
         of_the_call = names_of(run.project, CALL)

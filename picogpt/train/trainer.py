@@ -1,4 +1,4 @@
-"""The training itself: draw a batch, find the gradients, make a step, and now and then look how it goes.
+"""The training itself: draw a batch, compute the gradients, make a step, and evaluate now and then.
 
 `c` are the Settings of a training, of which an update needs the Recipe: see settings.py. `state` is what the
 next step depends on, see state.py.
@@ -28,14 +28,14 @@ from picogpt.train.state import STATE, save_state
 
 log = logging.getLogger("picogpt")
 SAVE_EVERY = 30  # seconds
-MEASURE_EVERY = 10  # steps between those whose update's length is measured
+MEASURE_EVERY = 10  # steps from one whose update's length is measured to the next
 
 
 def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way.
 
-    The state is saved after each evaluation, about every half minute, and when an interrupt asks for the end,
-    which comes after the update that is being made.
+    The state is saved after each evaluation, about every half minute, and when an interrupt asks to stop: the
+    update that is being made is finished first.
     """
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
@@ -90,7 +90,7 @@ def begin(params, seed):
 
 
 def language_model(n_head, comm=ALONE):
-    """Return the gradients that `updates` asks for: of the next token, for batches of (ids, targets)."""
+    """Return the `gradients` that `updates` takes, for batches of (ids, targets) of a language model."""
 
     def gradients(params, batch, p_drop, rng):
         return batch_gradients(params, *batch, n_head, p_drop, rng, comm.rank, comm.size)
@@ -102,8 +102,8 @@ def updates(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
-    like `params`; of many processes, each one's summand of these. So whatever learns by gradients is trained
-    here.
+    like `params`; with several processes, the summands of this one. So anything that learns by gradients can
+    be trained here.
     """
     while state["step"] < c.steps:
         yield update(state, c, draw, gradients, comm)
@@ -162,8 +162,8 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
 def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, request=None):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
-    In this order, so that a training killed in between does the missing part again when it resumes; so does
-    one that is interrupted amid the evaluation, see `interrupt.asked`. Return when to save the next time.
+    In this order, so that a training that is killed in between does the missing part when it resumes; and so
+    does one that is interrupted during the evaluation, see `StopRequest.breaks`. Return when to save next.
     """
     request = interrupt.StopRequest() if request is None else request
     if request and comm is ALONE:
@@ -184,7 +184,7 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
 
 
 def save(folder, state, settings, file):
-    """Save the state, once the log that it counts on is on the disk; return when to save it the next time.
+    """Save the state, after the log that goes with it is on the disk; return when to save it next.
 
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """

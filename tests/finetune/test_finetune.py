@@ -39,6 +39,14 @@ def read(out):
     return json.loads(Path(out, "result.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("name", ["finetune", "classify"])
+def test_the_old_name_of_a_command_says_the_new_one_in_one_line(name, tmp_path):
+    done = run_python("-m", f"picogpt.projects.{name}", "--steps=1", folder=tmp_path)
+    assert done.code == 1 and done.out == ""
+    new = re.fullmatch(r"picogpt: the command is now called: python -m (\S+)\n", done.err)[1]
+    assert run_python("-m", new, "--help").code == 0
+
+
 @pytest.mark.parametrize("way", [{}, dict(train="blocks.1.*"), dict(lora=2), dict(adapters=4)], ids=str)
 def test_it_leaves_a_better_model_that_opens(way, base, text, tmp_path):
     out = tmp_path / "out"

@@ -3,8 +3,8 @@
 usage: python tools/docs/files.py          writes them
        python tools/docs/files.py COMMIT   prints the numbers of the architecture at a commit
 
-docs/rooms.md has the numbers of the architecture, and every file of the package in its room, with the sentence
-with which it begins; the rooms stand in the order of ORDER. So nothing in these tables was typed twice.
+docs/rooms.md has the numbers of the architecture, and every file of the package in its room, with its first
+sentence; the rooms stand in the order of ORDER. So nothing in these tables was typed twice.
 """
 
 import ast
@@ -84,13 +84,7 @@ def numbers(texts):
     entries = {path.split("/")[0] for path in texts}
     lines = ", ".join(str(len(texts.get(f"{name}.py", "").splitlines())) for name in PATH)
     words = sum(len(DESCENDANTS.findall(texts[f"{name}.py"])) for name in ("ops", "gpt2", "grad"))
-    figures = (
-        len(entries),
-        len(entries - {"__init__.py"}),
-        len(arrows(texts)),
-        ", ".join(map(str, found)),
-        words,
-    )
+    figures = len(entries), len(entries - {"__init__.py"}), len(arrows(texts)), lines, words
     return dict(zip(BEFORE, map(str, figures), strict=True))
 
 
