@@ -15,7 +15,18 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE, ROOMS, README = REPOSITORY / "picogpt", REPOSITORY / "docs" / "rooms.md", REPOSITORY / "README.md"
 PATH = ["pico", "ops", "gpt2", "grad", "generate"]  # the reading path
 ORDER = [
-    *("params", "speed", "train", "text", "checkpoints", "descendants", "finetune", "evaluate", "explain", "chat"),
+    *(
+        "params",
+        "speed",
+        "train",
+        "text",
+        "checkpoints",
+        "descendants",
+        "finetune",
+        "evaluate",
+        "explain",
+        "chat",
+    ),
     *("sizing", "projects", "exercises", "system"),
 ]
 HEAD = """# The rooms, file by file
