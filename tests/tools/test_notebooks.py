@@ -47,3 +47,9 @@ def test_a_notebook_runs(name):
         pytest.importorskip(needed, reason='needs jupytext and nbclient: pip install -e ".[notebooks]"')
     notebook = tool.convert(Path(tool.NOTEBOOKS, f"{name}.py"))
     assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_names_no_folder_of_the_machine_it_ran_on(name):
+    text = (tool.NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8")
+    assert "site-packages" not in text and '"name": "stderr"' not in text

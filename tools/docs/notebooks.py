@@ -28,6 +28,8 @@ def convert(source, timeout=600):
     nbclient.NotebookClient(notebook, timeout=timeout, resources=where).execute()
     for cell in notebook.cells:
         cell.metadata = {}  # when it ran
+        if "outputs" in cell:  # without warnings, which name the folders of the machine
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 
