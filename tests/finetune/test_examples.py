@@ -1,6 +1,7 @@
 """Prompts and completions: the templates, what of them is learned, and files that are none."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +131,14 @@ def test_random_rows_are_drawn_from_all():
 
 def test_a_line_of_json_is_counted_from_one_and_empty_ones_are_passed_over(file):
     assert list(examples.read_records(file({"prompt": "a"}, "", " ", {"prompt": "b"}), "prompt")) == [1, 4]
+
+
+def test_no_template_of_the_tokenizer_comes_between():
+    def encode(text, template=True):
+        return [99, *ENCODER.encode(text)] if template else ENCODER.encode(text)
+
+    encoder = SimpleNamespace(encode=encode, start=0, eot=None)
+    assert examples.encode([("ab", "c")], encoder, 11) == [([0, 1, 2, 3, 0], 3)]
 
 
 def test_windows_learn_every_token_but_the_first_once():
