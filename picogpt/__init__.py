@@ -1,6 +1,6 @@
 """GPT-2 in plain NumPy: the model, its tokenizer, its checkpoints, its gradients and its training.
 
-Read it in this order: ops, gpt2, grad, generate, trainer. Nothing is re-exported here, so that an
+Read it in this order: pico, ops, gpt2, grad, generate, trainer. Nothing is re-exported here, so that an
 import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`. Only `picogpt.load` is here, for
 three lines of Python; see chat/model.py, which is read when it is first asked for.
 """

@@ -1,6 +1,7 @@
 """Prompts and completions: the templates, what of them is learned, and files that are none."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,6 +47,16 @@ def test_the_loss_is_the_mean_over_the_learned_tokens_alone(tiny):
     in_parts, others = trainer.language_model(3)(tiny.params, examples.batch(rows), 0.0, None)
     assert in_parts == pytest.approx(loss, rel=1e-12)
     assert all(np.allclose(dx, flatten(others)[path]) for path, dx in walk(grads))
+
+
+@pytest.mark.parametrize("char", "\u2028\u2029\u0085\x0b\x0c")
+def test_a_record_ends_with_a_line_feed_alone(tmp_path, char):
+    path = tmp_path / "examples.jsonl"
+    records = [{"prompt": f"a{char}b", "completion": "c"}, {"prompt": "d", "completion": f"{char}"}]
+    path.write_text("\n".join(json.dumps(record, ensure_ascii=False) for record in records), encoding="utf-8")
+    if char in "\u2028\u2029\u0085":  # the others must be escaped in JSON, and are
+        assert char in path.read_text(encoding="utf-8")
+    assert examples.read_records(path, "prompt") == {1: records[0], 2: records[1]}
 
 
 def test_what_a_completion_is_changes_the_loss_and_what_follows_the_prompt_does_not(tiny):
@@ -99,6 +110,35 @@ def test_an_example_of_just_the_context_fits(tiny):
     ids, _ = examples.batch(rows)
     assert ids.shape == (1, 11)
     gpt2(ids, tiny.params, 3)
+
+
+def test_an_example_of_one_token_more_does_not_fit():
+    assert len(examples.encode([("abcdef", "ghab"), ("abcdef", "gha")], ENCODER, 10)) == 1
+
+
+def test_a_window_is_as_long_as_the_context_and_two_tokens_are_enough():
+    assert [len(ids) for ids, _ in examples.windows(np.arange(11), 5)] == [6, 6]
+    assert [len(ids) for ids, _ in examples.windows(np.arange(12), 5)] == [6, 6, 2]
+    assert examples.windows(np.arange(2), 5) == [([0, 1], 1)]
+
+
+def test_random_rows_are_drawn_from_all():
+    rows = [([i, i], 1) for i in range(5)]
+    ids, targets = examples.random_batch(rows, 200, np.random.default_rng(0))
+    assert ids.shape == targets.shape == (200, 1)
+    assert set(ids[:, 0].tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_a_line_of_json_is_counted_from_one_and_empty_ones_are_passed_over(file):
+    assert list(examples.read_records(file({"prompt": "a"}, "", " ", {"prompt": "b"}), "prompt")) == [1, 4]
+
+
+def test_no_template_of_the_tokenizer_comes_between():
+    def encode(text, template=True):
+        return [99, *ENCODER.encode(text)] if template else ENCODER.encode(text)
+
+    encoder = SimpleNamespace(encode=encode, start=0, eot=None)
+    assert examples.encode([("ab", "c")], encoder, 11) == [([0, 1, 2, 3, 0], 3)]
 
 
 def test_windows_learn_every_token_but_the_first_once():
