@@ -24,7 +24,7 @@ log = logging.getLogger("bench")
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = dict(n_vocab=50257, n_ctx=128, n_embd=64, n_head=4, n_layer=2)
-TALES = dict(n_vocab=2880, n_ctx=256, n_embd=256, n_head=4, n_layer=4)  # the bundled model's
+TALES = dict(n_vocab=3072, n_ctx=320, n_embd=256, n_head=4, n_layer=4)  # the bundled model's
 CHARACTERS = dict(n_vocab=65, n_ctx=64, n_embd=128, n_head=4, n_layer=4)  # nanoGPT's for a CPU
 PAUSE = 0.15  # seconds: idle threads look out for more work first, OpenBLAS's for 0.1, before they sleep
 TUNABLES = {  # what a mark in the name of an engine stands for: settings of glibc's malloc
