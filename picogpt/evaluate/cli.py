@@ -148,7 +148,7 @@ def check_flags(c):
 
 
 def lengthened(params, window):
-    """Return (params, context), where a model without a last position reads windows beyond its own context."""
+    """Return (params, context): a model without a last position reads windows beyond its own context."""
     n_ctx, width = params["wpe"].shape
     if width or window <= n_ctx:
         return params, n_ctx
