@@ -69,8 +69,8 @@ def keep_top_p(logits, p, rule="openai"):
     """Hide the tail of each row: keep the likeliest tokens whose probabilities together reach p.
 
     The token that crosses p is kept by the rule "hf" (Holtzman et al. 2020, section 3.1, and Hugging
-    Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Where equals meet
-    that end, all of them stay by "openai"; "hf" keeps no more than it needs, of equals the later ids.
+    Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Of tokens that are equally
+    likely at the threshold, "openai" keeps all; "hf" keeps no more than it needs, those with the later ids.
 
     The sums are in float64. In float32, those of 50,257 probabilities are wrong by 1e-5 and more, and near
     p = 1 that is thousands of tokens.
@@ -123,8 +123,8 @@ class Text:
         self.use_cache, self.slid = use_cache, False
         self.speculation = guesser and Speculation(params, n_head, guesser)
 
-    def read(self):
-        """Read all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
+    def prefill(self):
+        """Run all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
         ids, self.pad = left_pad(self.rows)  # [B, T], [B]
         if not self.use_cache:
             return gpt2(ids, self.params, self.n_head, pad=self.pad, n_last=1)[:, -1]
@@ -135,24 +135,24 @@ class Text:
     def extend(self, ids, done):
         """Add an id to each row and feed it back: the cache grows by its keys and values -> logits [B, V].
 
-        `done` [B] are the rows that nobody reads any more; these may outgrow the context unnoticed.
+        `done` [B] says which rows have ended; these may outgrow the context without a warning.
         """
         for row, i in zip(self.rows, ids, strict=True):
             row.append(i)
         if any(len(row) > self.n_ctx for row in self.rows):
             self.slide(done)
-            return self.read()
+            return self.prefill()
         if not self.use_cache:
-            return self.read()
+            return self.prefill()
         if self.speculation:
             return self.speculation.next_logits(self.rows[0], self.cache)
         return gpt2([[i] for i in ids], self.params, self.n_head, self.cache, pad=self.pad)[:, -1]
 
     def slide(self, done):
-        """Cut each row that has outgrown the context to its newest half, or raise ValueError.
+        """Cut each row that is longer than the context to the newest half of one, or raise ValueError.
 
-        All rows are then to be read again, since positions have changed. By then half a context of tokens
-        has been made, so that for each of them about one is read again.
+        All rows then go through the model again, since their positions have changed. That happens once in
+        half a context of new tokens, so it costs about one token for each new one.
         """
         too_long = [b for b, row in enumerate(self.rows) if len(row) > self.n_ctx]
         if not self.slid and not all(done[b] for b in too_long):
@@ -165,7 +165,7 @@ class Text:
         self.end()
 
     def end(self):
-        """Let the guesser learn what came of its last guesses: no more tokens will be compared with them."""
+        """Tell the guesser how many of its last guesses were right; the others are dropped."""
         if self.speculation:
             self.speculation.end(self.cache)
 
@@ -211,8 +211,9 @@ def stream(
     use_cache : bool
         Without the cache every token is computed anew each time: slow, but the same ids.
     guesser : see speed/guess.py, optional
-        Guesses ids that the model then checks, several in one call: sooner, and the same ids. For a single
-        row with a cache; others are not guessed. None: a `Lookup` if the choice is greedy; False: no guesses.
+        Guesses ids that the model then checks, several in one call: the same ids, in less time. For a single
+        row with a cache; for others it is not used. None: a `Lookup` if the choice is greedy; False: no
+        guesses.
     log_probs : list, optional
         Receives for each step the model's own log-probabilities of the ids that were chosen [B].
 
@@ -241,7 +242,7 @@ def steps(text, n_new, choice, finished, log_probs=None):
     if n_new == 0:
         return
     try:
-        logits = text.read()  # of the prompts: [B, V]
+        logits = text.prefill()  # of the prompts: [B, V]
         for n in itertools.count(1):
             if not np.isfinite(logits.max(axis=-1)).all():  # the largest of NaN and others is NaN
                 raise ValueError("the model gives NaN or infinity: its weights are damaged, or too large")

@@ -1,6 +1,6 @@
 """The settings of a training: each with its default, the values that are allowed, and what it means.
 
-They are the flags of `python -m picogpt.train`: its help, its checks, settings.json and what must stay the
+They are the flags of `python -m picogpt.train`. Its help, its checks, settings.json and what must stay the
 same when a training resumes all follow from this list. system/signature.py tells how to read an annotation,
 and system/flags.py has the flags of several commands. None means that the value follows from others, see
 `completed`. The defaults are nanoGPT's recipe for a CPU, at twice its learning rate.
@@ -21,14 +21,14 @@ from picogpt.train.optim import DECAYS, SCHEDULES
 
 @dataclass(kw_only=True)
 class Recipe:
-    """What happens in an update, of a language model or of anything else that learns by gradients."""
+    """How an update is made: of a language model, or of anything else that learns by gradients."""
 
     steps: Annotated[flags.Steps, Section("the training")] = 2000
     accumulate: Annotated[Count, "batches whose gradients are averaged for one update"] = 1
     ramp_tokens: Annotated[
         Tokens, "begin with updates of one batch, and grow to --accumulate over so many tokens ({}: no ramp)"
     ] = 0
-    lr: Annotated[Real, "learning rate after the warm-up, from which it goes down to --min_lr"] = 2e-3
+    lr: Annotated[Real, "learning rate after the warm-up; from there it decays to --min_lr"] = 2e-3
     min_lr: Annotated[Real | None, "learning rate at the end (a tenth of --lr)"] = None
     warmup: Annotated[Whole, "updates in which the learning rate rises linearly to --lr"] = 100
     warmup_tokens: Annotated[Tokens, "the same in tokens, instead of --warmup ({}: by updates)"] = 0
@@ -38,19 +38,20 @@ class Recipe:
     schedule: Annotated[
         str,
         OneOf(*SCHEDULES),
-        "the way down: cosine; floor, a cosine to 0 that stops at --min_lr (minGPT's); linear; or constant",
+        "decay after the warm-up: cosine; floor, a cosine to 0 that stops at --min_lr (minGPT's); linear; or"
+        " constant",
     ] = "cosine"
-    weight_decay: Annotated[
-        Real, "share of the weights, times the learning rate, that an update takes off"
-    ] = 0.1
+    weight_decay: Annotated[Real, "each update takes off this share of a weight, times the learning rate"] = (
+        0.1
+    )
     decay: Annotated[
         str,
         OneOf(*DECAYS),
         "which weights decay: matrices, also the embeddings (nanoGPT's rule); linear, those of linear layers"
         " (minGPT's)",
     ] = "matrices"
-    beta1: Annotated[Share, "AdamW's running mean of the gradients"] = 0.9
-    beta2: Annotated[Share, "AdamW's running mean of their squares"] = 0.99
+    beta1: Annotated[Share, "decay of AdamW's running mean of the gradients"] = 0.9
+    beta2: Annotated[Share, "decay of AdamW's running mean of their squares"] = 0.99
     clip: Annotated[Real, "largest norm of the gradient, to which a longer one is cut ({}; 0: any)"] = 1.0
     dropout: flags.Dropout = 0.0
     dropout_embd: Annotated[Share | None, "dropout of the embeddings alone (as --dropout)"] = None
@@ -98,7 +99,7 @@ class Settings(Options, Recipe):
         str, CALL, "FILE", "read flags from FILE, JSON as in settings.json; those given here come first"
     ] = ""
     eval_only: Annotated[
-        bool, CALL, "train nothing: say the losses of the model that would be trained on"
+        bool, CALL, "train nothing: print the losses of the model that the training would start from"
     ] = False
     max_minutes: Annotated[
         Real, FREE, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
