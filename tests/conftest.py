@@ -6,6 +6,8 @@ n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are ran
 
 import io
 import logging
+import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -37,8 +39,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cache_of_the_user(tmp_path_factory):
-    """Have what is noted in the user's cache go to a folder of the tests, in their processes too."""
+    """Have what is noted in the user's cache go to a folder of the tests, in their processes too.
+
+    Matplotlib keeps its own, as it would look through all fonts again, and say so.
+    """
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(usual)))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
@@ -131,3 +138,16 @@ def threads(request, keep_threads):
     """BLAS on 1, 2 and 3 threads in turn, wherever the tests run."""
     machine.set_threads(request.param)
     return request.param
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window, in which a test opens pages."""
+    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs an installed Chromium: apt install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

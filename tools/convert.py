@@ -41,9 +41,12 @@ WHOLE = [
     "model.bin",
     *(f"gpt2_{size}.bin" for size in SIZES),
 ]
-MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
-MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
-MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin model.gguf"  # what a killed conversion may leave
+MADE = [  # what a killed conversion may leave
+    *("model.safetensors", "model.ckpt.index", "model.ckpt.data-00000-of-00001", "checkpoint", "model.gguf"),
+    *("encoder.json", "vocab.bpe", "chars.json", "vocab.json", "merges.txt", "tokenizer.json"),
+    *("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "gpt2_tokenizer.bin"),
+    "generation_config.json",
+]
 
 
 def convert(
@@ -104,16 +107,17 @@ def convert(
     folder = destination(source, out, to)
     params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
-    with folders.let_go_at_last(folder):
+    with folders.release_at_end(folder):
         if out:
-            folders.hold(folder, WHOLE)
+            folders.acquire(folder, WHOLE)
             destination(source, out, to)  # nobody else has come first
-            folders.clear(folder, MADE.split())
+            folders.clear(folder, MADE)
         said = source / generation_config.FILE
         if to in ("picogpt", "hf") and said.is_file() and folder != source:
             with atomic_write(folder / generation_config.FILE) as file:
                 file.write(read_bytes(said, SMALL))
-        more = dict(bfloat16=True) if bfloat16 else dict(dtype=dtype) if to == "gguf" else {}
+        more = dict(dtype=dtype) if to == "gguf" else {}
+        more |= dict(bfloat16=True) if bfloat16 else {}
         path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 

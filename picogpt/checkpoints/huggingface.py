@@ -23,13 +23,8 @@ from picogpt.system.files import atomic_write, read_json
 log = logging.getLogger("picogpt")
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 INDEX, PYTORCH = f"{WEIGHTS}.index.json", "pytorch_model.bin"
-PARTS = (
-    "wte",
-    "wpe",
-    "blocks",
-    "ln_f",
-    "lm_head",
-)  # of a language model; other names are heads of other tasks
+# The parts of a language model; other names are heads of other tasks
+PARTS = ("wte", "wpe", "blocks", "ln_f", "lm_head")
 MASKS = (".attn.bias", ".attn.masked_bias")  # which tokens a query may look at: not learned, yet once stored
 ROWS = 4096  # that are compared at once
 

@@ -1,4 +1,4 @@
-"""What a model may be called, and what is said of a name that is none, or of a folder that holds none yet."""
+"""The names of models, and the error sentences for a name that is none, or a folder without a model."""
 
 import contextlib
 import difflib
@@ -10,12 +10,17 @@ from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES
 from picogpt.system.files import read_json
 
 NAMES = ["tales", *SIZES, *HUGGING_FACE_NAMES]
+OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 MARKS = "hparams.json", "config.json"  # of which a model's folder has one
 STATE, SETTINGS = "state.safetensors", "settings.json"  # of a training, see train/
 
 
 def unknown(name, models_dir):
-    """Return the sentence on a name that is no model's: which it may stand for, and which there are."""
+    """Return the sentence on a name that is no model's: what was perhaps meant, and which names there are."""
+    if name in OLD_NAMES:
+        return f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that"
+    if name and Path(name).is_file():
+        return f"{name} is a file, and a model is a folder: tools/convert.py makes one of it"
     here = [str(folder) for folder in local(models_dir)]
     short = {Path(path).name.lower(): path for path in here}
     known = {path.lower(): path for path in here} | short | {own.lower(): own for own in NAMES}
@@ -35,7 +40,7 @@ def local(models_dir, most=20):
 
 
 def check_ended(folder):
-    """Raise FileNotFoundError if a folder holds a training that has not yet come to a model, but a state."""
+    """Raise FileNotFoundError if a folder holds a training that has saved a state, but no model yet."""
     folder = Path(folder)
     if (folder / "model.safetensors").is_file() or not (folder / STATE).is_file():
         return

@@ -84,9 +84,8 @@ def fetch_gpt2(size, models_dir="models", source="openai", offline=False):
             f"{folder} lacks {', '.join(lacking)}, and offline nothing is fetched: run this once without"
             f" --offline and PICOGPT_OFFLINE, or copy what is missing from {url}"
         )
-    from picogpt.checkpoints.download import (
-        download,  # here, because importing requests takes longer than generating
-    )
+    # Only here, because importing requests takes longer than generating
+    from picogpt.checkpoints.download import download
 
     for name, (n_bytes, sha256) in lacking.items():
         check = None if sha256 else functools.partial(check_openai, size, name)
@@ -95,7 +94,7 @@ def fetch_gpt2(size, models_dir="models", source="openai", offline=False):
 
 
 def published(size, source):
-    """Return (folder, path on the server, {file: (bytes, sha256)}) of a model; None is what nobody tells."""
+    """Return (folder, path on the server, {file: (bytes, sha256)}) of a model; None is unpublished."""
     if source == "hf":
         name, commit, config, weights = HF_MODELS[size]
         tokenizer = {"vocab.json": ENCODER, "merges.txt": MERGES}

@@ -24,11 +24,7 @@ BF16 = np.dtype([("bf16", "<u2")])  # the upper half of a float32: NumPy has no 
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
 LONGEST_HEADER, MOST_TENSORS, MOST_AXES = 1 << 24, 1 << 17, 32  # bytes; 1558M has 50,000, and 580 tensors
-MOST_SIGNS = {
-    b"{": 2,
-    b"[": 2,
-    b":": 5,
-}  # for each tensor: counting is cheap
+MOST_SIGNS = {b"{": 2, b"[": 2, b":": 5}  # for each tensor: counting is cheap
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 

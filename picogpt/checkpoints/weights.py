@@ -5,10 +5,10 @@ Several kinds of folders hold a model. OpenAI's, as downloaded:
     hparams.json  vocab.bpe  encoder.json  checkpoint  model.ckpt.index  model.ckpt.data-00000-of-00001
 
 picogpt's, where one safetensors file stands for the TensorFlow checkpoint, with the paths of the
-parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. And
-Hugging Face's, which has a config.json and no hparams.json, see huggingface.py; or PEFT's, with updates to
-another model, see peft.py. The tokenizer is vocab.bpe
-or Hugging Face's files (bytes), or chars.json (characters); a model of neither kind of text has none.
+parameter tree as names ("blocks.0.attn.c_attn.w"); a folder that has both is read from the latter. Hugging
+Face's have a config.json and no hparams.json, see huggingface.py; PEFT's have updates to another model, see
+peft.py. The tokenizer is vocab.bpe or Hugging Face's files (bytes), or chars.json (characters); a model of
+other things than text has none.
 """
 
 import json
@@ -33,7 +33,6 @@ log = logging.getLogger("picogpt")
 WEIGHTS = "model.safetensors"
 USUAL_PADDING = 128  # rows at most that are left out without a word
 NOT_OF_THE_MODEL = r"global_step|beta[12]_power(_\d+)?|.*/Adam(_1)?"  # what TensorFlow trains a model with
-OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 
 
 def load(model, models_dir="models", source="openai", offline=False, special=False):
@@ -80,25 +79,25 @@ def load_with_encoder(model, models_dir="models", source="openai", offline=False
 
 
 def find(model, models_dir="models", source="openai", offline=False):
-    """Return the folder of a model, given as a size ("124M", "gpt2") or as one; fetch what a size lacks.
+    """Return the folder of a model, given as a size ("124M", "gpt2") or as a folder; download a size.
 
     "tales" is the bundled model, unless there is a folder of that name.
     """
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
     if size in SIZES:
-        both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
-        there = filter(is_complete, (Path(models_dir, name) for name in both))
-        return next(there, None) or fetch_gpt2(size, models_dir, source, offline)
+        return find_released(size, models_dir) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
     if name == "tales":
         return shipped(name)
-    if name in OLD_NAMES:
-        raise ValueError(f"OpenAI's {name} is now called {OLD_NAMES[name]}: ask for that")
-    if name and Path(name).is_file():
-        raise ValueError(f"{name} is a file, and a model is a folder: tools/convert.py makes one of it")
     raise ValueError(names.unknown(name, models_dir))
+
+
+def find_released(size, models_dir):
+    """Return the folder of one of OpenAI's models, under either name, if it is there and complete, or None."""
+    both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
+    return next(filter(is_complete, (Path(models_dir, name) for name in both)), None)
 
 
 def is_complete(folder):
@@ -203,8 +202,8 @@ def read_params(folder, hparams):
 def without_padding(params, hparams, encoder=None):
     """Return (params, hparams) without the rows of the vocabulary for which there is no token.
 
-    Many pad it to a multiple of 8 or 64. Without those rows no sampling can draw them, and no probability
-    goes to them; the logits of the others stay what they are.
+    Many pad it to a multiple of 8 or 64. Without these rows, sampling cannot draw such ids, and they get no
+    probability; the other logits do not change.
     """
     n_rows, n = hparams["n_vocab"], n_tokens(hparams["n_vocab"]) if encoder is None else encoder.n_vocab
     if n >= n_rows:
@@ -213,8 +212,8 @@ def without_padding(params, hparams, encoder=None):
         log.warning(
             "the model has %d rows for the %d tokens of its tokenizer: the last are left out", n_rows, n
         )
-    cut = {name: params[name][:n] for name in ("wte", "lm_head") if name in params}
-    return params | cut, hparams | dict(n_vocab=n)
+    tables = {name: params[name][:n] for name in ("wte", "lm_head") if name in params}
+    return params | tables, hparams | dict(n_vocab=n)
 
 
 def lay_out(arrays, hparams, source):

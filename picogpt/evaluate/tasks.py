@@ -1,9 +1,9 @@
 """Two kinds of questions to a language model, from files of JSON lines, and how many it gets right.
 
 lambada: which word ends a passage? {"text": "..."}, as in OpenAI's lambada_test.jsonl (Paperno et al. 2016,
-arXiv:1606.06031). choice: which of some endings is the true one? {"ctx": "...", "endings": ["...", "..."],
-"label": 0}, as in hellaswag_val.jsonl (Zellers et al. 2019, arXiv:1905.07830). What else is on a line is not
-looked at.
+arXiv:1606.06031). choice: which of several endings is the right one? {"ctx": "...", "endings": ["...",
+"..."], "label": 0}, as in hellaswag_val.jsonl (Zellers et al. 2019, arXiv:1905.07830). Other keys are
+ignored.
 
 A question is (rows, endings, label): a row of ids for each ending, see `scoring.score`, the endings, and the
 number of the right one. Its answers are what `score` says of each row.
@@ -45,7 +45,7 @@ def text_of(line, name):
 def row(context, ending, encoder, window, start):
     """Return (ids, n): the n ids of an ending, and before them `start` and the context.
 
-    Of these, the newest that fit: the model reads at most `window` ids.
+    If these are more than `window` + 1, the oldest are left out: the model reads at most `window` ids.
     """
     ending_ids = encoder.encode(ending, template=False)
     ids = [*start, *encoder.encode(context, template=False), *ending_ids]

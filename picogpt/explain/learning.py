@@ -113,7 +113,7 @@ class Learning:
         """Evaluate, and save model and state, as a training does."""
         trainer.save_progress(
             self.state, self.c, self.hparams, self.encoder, self.splits, self.folder, self.log, ALONE,
-            interrupt.Wish("", 0),
+            interrupt.StopRequest("", 0),
         )  # fmt: skip
 
     def measure(self, grads):

@@ -1,4 +1,4 @@
-"""A GPT-2 that labels texts: K scores from what it knows after the last token, and the way back.
+"""A GPT-2 that labels texts: K scores from the features of the last token, forward and backward.
 
 `params` is a model's tree with a `head` added to it, {"w": [C, K], "b": [K]}. Labels are ids [B], one right
 for each text (softmax, cross-entropy), or zeros and ones [B, K], of which any may be right (sigmoid, binary
@@ -20,12 +20,12 @@ HEAD = "head.safetensors"  # its name in a model's folder
 
 
 def init_head(n_embd, n_labels, rng, dtype=np.float32):
-    """Return a head that knows nothing yet, drawn as GPT-2's matrices are."""
+    """Return an untrained head, drawn as GPT-2's matrices are."""
     return dict(w=(0.02 * rng.standard_normal((n_embd, n_labels))).astype(dtype), b=np.zeros(n_labels, dtype))
 
 
 def binary_cross_entropy(scores, labels):
-    """Return the mean of -ln of the probability given to each label's being there or not, in nats.
+    """Return the mean of -ln of the probability given to each label as it is, 1 or 0, in nats.
 
     With p = 1 / (1 + e^-s): -ln p = ln(1 + e^s) - s, and -ln(1 - p) = ln(1 + e^s). [B, K] -> a scalar.
 
@@ -48,8 +48,8 @@ def sigmoid(x):
 def loss_and_grads(params, batch, n_head, lm_weight=0.5, p_drop=0.0, rng=None):
     """Return the loss of a batch (rows of ids, labels), and its gradients, a tree like `params`.
 
-    The loss is that of the labels plus `lm_weight` times that of the text itself, whose next tokens the model
-    goes on to predict: it generalises better so (Radford et al. 2018, equation 5).
+    The loss is that of the labels plus `lm_weight` times that of the text's next tokens, an auxiliary loss
+    with which the model generalises better (Radford et al. 2018, equation 5).
     """
     rows, labels = batch
     ids, targets, last = right_pad(rows)

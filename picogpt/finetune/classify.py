@@ -9,8 +9,7 @@ result.json with the accuracy, beside that of the commonest label and of naive B
 
 {flags}
 
-It is a command beside finetune.py because its data, its loss and its result are others; what is trained, and
-how, is shared: tuning.py. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import collections
@@ -96,7 +95,7 @@ def classify(
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params[tuning.HEAD] = classifier.init_head(hparams["n_embd"], len(names), rng)
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
-    results = tuning.share(params, trained)
+    results = tuning.trained_share(params, trained)
     results["commonest label"] = accuracy(commonest(labels, len(test_labels)), test_labels)
     if not multi:
         results["naive Bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)

@@ -41,7 +41,7 @@ def read_records(path, *keys):
 
 
 def fill(record, template="plain"):
-    """Return (prompt, completion) of a record. `template` is one of TEMPLATES, or a text of that kind.
+    """Return (prompt, completion) of a record. `template` is a name in TEMPLATES, or itself a template.
 
     >>> fill({"prompt": "Not half bad.", "completion": "good"}, "label")
     ('--- Text ---\\nNot half bad.\\n--- Label ---\\n', 'good')
@@ -63,8 +63,9 @@ def fill(record, template="plain"):
 def encode(pairs, encoder, n_ctx):
     """Return (ids, n_prompt) of each (prompt, completion); what does not fit into n_ctx is left out.
 
-    The ids are the start of a document, the prompt, the completion, and the end by which the model is to
-    say that it is done: <|endoftext|>, or for characters a newline. n_prompt counts those not learned.
+    The ids are the start of a document, the prompt, the completion, and the token by which the model says
+    that it is done: <|endoftext|>, or for characters a newline. n_prompt counts the ids that are not
+    learned.
     """
     rows, end = [], encoder.start if encoder.eot is None else encoder.eot
     for prompt, completion in pairs:

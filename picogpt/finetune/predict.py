@@ -24,7 +24,7 @@ def predict(text, folder, special=False):
 
 
 def read_lines(text):
-    """Yield the texts: the one that is given, or those of stdin as they come, but for empty ones."""
+    """Yield the text that is given or, for "-", each line of stdin that is not empty, as it comes."""
     if text != "-":
         yield text
         return
@@ -34,7 +34,7 @@ def read_lines(text):
 
 
 def probabilities(params, hparams, encoder, texts, multi):
-    """Return the probability of each label for each text: [N, K]. If any may be right, each by itself."""
+    """Return the probability of each label for each text: [N, K]. With `multi` each label by itself."""
     rows = [[encoder.start, *encoder.encode(text)][: hparams["n_ctx"]] for text in texts]
     scores = classifier.score(params, rows, hparams["n_head"])
     return classifier.sigmoid(scores) if multi else softmax(scores)

@@ -9,7 +9,7 @@ from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
 
 MOST = 2**31
-MAX_LAYERS = 10_000  # what a damaged hparams.json says beyond would take hours to build
+MAX_LAYERS = 10_000  # a damaged hparams.json may say more, which would take hours to build
 
 
 def check_hparams(hparams):
@@ -84,7 +84,7 @@ def check_shapes(arrays, hparams, source, dtypes):
 
 
 def check_finite(arrays, source):
-    """Raise ValueError if {path: array} has a number that is none."""
+    """Raise ValueError if {path: array} has a NaN or an infinity."""
     for path, array in arrays.items():
         if not is_finite(array):
             raise ValueError(f"{source} has NaN or infinity in {path}: download, convert or train it again")
@@ -100,6 +100,6 @@ def named(paths):
 
 
 def is_finite(array):
-    """Return whether all numbers are finite: their sum tells, much faster, unless it alone overflows."""
+    """Return whether all numbers are finite. If their sum is, they are, which is much faster to find out."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

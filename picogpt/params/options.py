@@ -1,4 +1,4 @@
-"""How a descendant of GPT-2 may differ from it: one field for each option; docs/options.md tells more.
+"""How a descendant of GPT-2 may differ from it: one field for each option; docs/options.md explains them.
 
 An option is a hyper-parameter, which hparams.json leaves out where it is as in GPT-2, and a flag of
 `picogpt.train` and `picogpt.sizing`, where None means not given. What it does is in descendants/.
@@ -21,8 +21,8 @@ class Options:
         str | None,
         OneOf("learned", "rotary", "alibi", "none"),
         Usual("learned"),
-        "how places are told: learned, by a position embedding; rotary, by turns of queries and keys; alibi,"
-        " by a bias on distance; or none",
+        "how positions are encoded: learned, as embeddings; rotary, by rotating queries and keys; alibi, as a"
+        " bias by distance; or none",
     ] = None
     norm: Annotated[
         str | None,
@@ -55,7 +55,7 @@ class Options:
         str | None,
         OneOf("none", "full", "circulant"),
         Usual("none"),
-        "learned factors of attention by place: full, circulant or none",
+        "learned factors of attention by position: full, circulant or none",
     ] = None
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
@@ -67,7 +67,7 @@ class Options:
 
 @dataclasses.dataclass(kw_only=True)
 class AllOptions(Options):
-    """The options with what a model gets only after its training: no flag of `picogpt.train`."""
+    """The options and those that only a fine-tuning adds, which are no flags of `picogpt.train`."""
 
     adapter: Annotated[
         Whole | None, Usual(0), "channels of the adapters that a fine-tuning inserts ({}: there are none)"

@@ -32,9 +32,9 @@ def param_shapes(
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
     Each linear layer is {"w": [in, out], "b": [out]}, each layer norm {"g": [C], "b": [C]} (gain, bias).
-    `n_head` shapes no layer: the heads lie side by side in the columns of c_attn. An option that learns
-    nothing is in the tree as an empty array, whose presence turns it on and whose length is its number (see
-    descendants/parts.py); and so is `wpe` itself, which has n_ctx rows even without numbers.
+    `n_head` shapes no layer: the heads lie side by side in the columns of c_attn. An option
+    without parameters is in the tree as an empty array, whose presence turns it on and whose length is its
+    value (see descendants/parts.py). Without position embeddings `wpe` is empty too, but has n_ctx rows.
 
     >>> shapes = param_shapes(**SIZES["124M"])
     >>> shapes["wte"], shapes["wpe"], len(shapes["blocks"])

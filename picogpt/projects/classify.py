@@ -1,6 +1,6 @@
-"""Where `picogpt.projects.classify` went: it is `picogpt.finetune.classify` now."""
+"""The old name of the command `picogpt.finetune.classify`."""
 
 import sys
 
 if __name__ == "__main__":
-    sys.exit("python -m picogpt.projects.classify is python -m picogpt.finetune.classify now: use that name")
+    sys.exit("picogpt: the command is now called: python -m picogpt.finetune.classify")

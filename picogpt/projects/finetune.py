@@ -1,6 +1,6 @@
-"""Where `picogpt.projects.finetune` went: it is `picogpt.finetune` now."""
+"""The old name of the command `picogpt.finetune`."""
 
 import sys
 
 if __name__ == "__main__":
-    sys.exit("python -m picogpt.projects.finetune is python -m picogpt.finetune now: use that name")
+    sys.exit("picogpt: the command is now called: python -m picogpt.finetune")

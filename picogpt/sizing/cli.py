@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import names, weights
 from picogpt.params.checks import check_hparams
 from picogpt.params.options import OPTIONS, AllOptions
 from picogpt.params.shapes import SIZES, n_params, param_shapes
@@ -39,7 +39,7 @@ class Settings(AllOptions):
     flops: Annotated[
         float, Range(above=0), "what the hardware can do, in FLOPs per second ({}: an A100 in bfloat16)"
     ] = 312e12
-    mfu: Annotated[float, Range(above=0), "which share of it training uses"] = 0.3
+    mfu: Annotated[float, Range(above=0), "model FLOPs utilisation: the share of it that training uses"] = 0.3
     tokens: Annotated[
         float | None,
         Range(above=0),
@@ -48,7 +48,7 @@ class Settings(AllOptions):
 
     n_vocab: Annotated[
         flags.Count | None,
-        Section("what is otherwise than NAME says, or all of it"),
+        Section("what differs from NAME, or the whole model"),
         "tokens in the vocabulary",
     ] = None
     n_ctx: flags.Context | None = None
@@ -77,7 +77,7 @@ def find_hparams(name):
         return PRESETS.get(name, {})
     if name in SIZES:
         return SIZES[name]
-    if Path(name).is_dir() or name in weights.OLD_NAMES:
+    if Path(name).is_dir() or name in names.OLD_NAMES:
         return weights.read_hparams(weights.find(name))
     raise ValueError(f"{name!r} is neither a folder nor a model's name; the names are {', '.join(PRESETS)}")
 

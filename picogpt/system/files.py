@@ -123,10 +123,10 @@ def move_into_place(temporary, path):
     with open_own(temporary) as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
-    settle_folder(Path(path).parent)
+    sync_folder(Path(path).parent)
 
 
-def settle_folder(folder):
+def sync_folder(folder):
     """Return once the names in a folder are on the disk."""
     if os.name == "posix":  # Windows cannot open a folder
         descriptor = os.open(folder, os.O_RDONLY)

@@ -1,9 +1,9 @@
 """A folder that is written by one process alone, and marked as begun until it holds what it is for.
 
-The mark is the file picogpt.lock, which names the process and is locked while that lives. It is there before
-any other file is, and goes once one of the files is there that make the folder whole: a model's weights and
-hyper-parameters, or the state of a training. So a folder with the mark, and nothing whole, is what a killed
-process had begun: another may begin there again. Any other folder that is not empty is somebody's.
+The mark is the file picogpt.lock, which names the process and is locked while that runs. It is written before
+any other file, and deleted once one of the files is there that make the folder whole: a model's
+hyper-parameters, or the state of a training. So a folder that has the mark but no such file was begun by a
+process that was killed: another may begin there again. Any other folder that is not empty is the user's own.
 """
 
 import atexit
@@ -13,10 +13,10 @@ import re
 import socket
 from pathlib import Path
 
-from picogpt.system.files import read_bytes, settle_folder, try_lock
+from picogpt.system.files import read_bytes, sync_folder, try_lock
 
 LOCK = "picogpt.lock"
-HELD = {}  # {folder, without links: (its lock, opened; the names of the files that make it whole)}
+HELD = {}  # {real path of a folder: (its open lock, the names of the files that make it whole)}
 
 
 def check_free(folder, whole, what="files"):
@@ -37,14 +37,14 @@ def check_free(folder, whole, what="files"):
 
 
 def clear(folder, names):
-    """Delete the files of these names, and what killed writers of them have left."""
+    """Delete the files of these names, and the temporary files of processes that were killed writing them."""
     of_names = re.compile(rf"({'|'.join(map(re.escape, names))})(\.lock|\.[0-9a-f]{{16}}\.tmp)?")
     for name in filter(of_names.fullmatch, os.listdir(folder)):
         Path(folder, name).unlink(missing_ok=True)
 
 
 def unmark(folder, whole):
-    """Delete the mark of a folder that is whole: a process was killed between the last file and this."""
+    """Delete the mark of a folder that is whole, which a process killed after the last file has left."""
     lock = Path(folder, LOCK)
     if is_begun(folder) and set(os.listdir(folder)) & set(whole) and (file := try_lock(lock)):
         with file:
@@ -56,11 +56,11 @@ def is_begun(folder):
     return Path(folder, LOCK).is_file()
 
 
-def hold(folder, whole):
-    """Keep all other processes from filling `folder`, which is made if need be, until `let_go` or the end.
+def acquire(folder, whole):
+    """Keep all other processes from filling `folder`, which is made if need be, until `release` or the end.
 
-    The names of files one of which makes it whole are `whole`. ValueError, which says who holds it, if
-    another process does. On a file system without locks nobody is kept from anything.
+    `whole` are the names of files, one of which makes it whole. ValueError, which says who holds it, if
+    another process does. On a file system without locks no process is kept out.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def hold(folder, whole):
     file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
     file.flush()
     os.fsync(file.fileno())
-    settle_folder(folder)
+    sync_folder(folder)
     HELD[key] = file, whole
 
 
@@ -86,8 +86,8 @@ def holder(lock):
     return "another process"
 
 
-def let_go(folder):
-    """Let others fill a folder again; a mark stays in it if it has been begun and is not whole."""
+def release(folder):
+    """Let other processes fill a folder again. The mark stays in one that is begun but not whole."""
     file, whole = HELD.pop(os.path.realpath(folder), (None, ()))
     if file is None:
         return
@@ -98,26 +98,26 @@ def let_go(folder):
 
 
 @contextlib.contextmanager
-def let_go_on_error(folder):
-    """Let go of a folder, if it is held, when the block fails."""
+def release_on_error(folder):
+    """Release a folder, if this process holds it, when the block fails."""
     try:
         yield
     except BaseException:
-        let_go(folder)
+        release(folder)
         raise
 
 
 @contextlib.contextmanager
-def let_go_at_last(folder):
-    """Let go of a folder, if it is held, when the block ends."""
+def release_at_end(folder):
+    """Release a folder, if this process holds it, when the block ends."""
     try:
         yield
     finally:
-        let_go(folder)
+        release(folder)
 
 
 @atexit.register
-def let_all_go():
-    """Let go of all folders when the process ends, unless it is killed."""
+def release_all():
+    """Release all folders when the process ends, unless it is killed."""
     for folder in list(HELD):
-        let_go(folder)
+        release(folder)

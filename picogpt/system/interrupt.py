@@ -1,10 +1,10 @@
 """Ctrl-C, and the signal by which a scheduler ends a process (SIGTERM): one line at any moment, nothing torn.
 
-    at_once   while a command starts or ends: there is nothing to lose
-    raised    while it works: an exception, on which what is half written is removed
-    asked     while it trains: a wish, which is granted after the update; the second one is an exception
+    at_once   while a command starts or ends: the process ends, as there is nothing to lose
+    raised    while it works: an exception, on which half-written files are removed
+    asked     while it trains: a request to stop after the update; a second one is an exception
 
-A signal that is ignored, as Ctrl-C is by what a script has put into the background, stays so.
+A signal that is ignored stays ignored, as Ctrl-C is by a command that a script starts in the background.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ def raised(number, frame=None):
 
 
 def handle(handler):
-    """Have signals handled so; return how they were handled before. Only a main thread can."""
+    """Install a handler of both signals; return the earlier ones. Only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     before = {number: signal.getsignal(number) for number in SIGNALS}
@@ -49,7 +49,7 @@ def handle(handler):
 
 @contextlib.contextmanager
 def handled(handler=raised):
-    """Have signals handled so in the block."""
+    """Install a handler of both signals for the length of the block."""
     before = handle(handler)
     try:
         yield
@@ -68,8 +68,8 @@ def quietly(main, *args):
         sys.exit(getattr(error, "code", 130))
 
 
-class Wish:
-    """Whether an interrupt has asked for the end: true once it has; then `number` is its signal."""
+class StopRequest:
+    """Whether an interrupt has asked the training to stop: true once it has; then `number` is its signal."""
 
     def __init__(self, remedy="", patience=0.0):
         self.number, self.when, self.remedy, self.patience = 0, 0.0, remedy, patience
@@ -79,7 +79,7 @@ class Wish:
         return bool(self.number)
 
     def note(self, number, frame=None):
-        """Take a signal for a wish; the second, if it is no echo of the first, raises `Interrupted`."""
+        """Note the first signal; a second one, `patience` seconds later or more, raises `Interrupted`."""
         if not self.number:
             self.number, self.when = number, time.monotonic()
         elif time.monotonic() - self.when >= self.patience:
@@ -87,7 +87,7 @@ class Wish:
 
     @contextlib.contextmanager
     def breaks(self):
-        """Let the first wish end the block, which `broken` tells."""
+        """Let the first signal end the block at once; `broken` is true then."""
 
         def end(number, frame=None):
             is_first = not self
@@ -106,15 +106,16 @@ class Wish:
 
 
 class Broken(BaseException):
-    """What ends a block that a wish may break."""
+    """Ends the block of `StopRequest.breaks`."""
 
 
 @contextlib.contextmanager
 def asked(remedy, patience=0.0):
-    """Let the block look, when it can end, whether it should; what asks for that again ends it at once.
+    """Give the block a `StopRequest` to look at where it can stop; a second signal ends it at once.
 
-    What comes within `patience` seconds of the first is the same, passed on twice. `remedy` is said.
+    A signal within `patience` seconds of the first is an echo of it, as mpiexec sends. `remedy`
+    is what the message says to do.
     """
-    wish = Wish(remedy, patience)
-    with handled(wish.note):
-        yield wish
+    request = StopRequest(remedy, patience)
+    with handled(request.note):
+        yield request

@@ -1,10 +1,9 @@
 """What makes plain NumPy fast on a given machine: all of its cores, and memory that is kept.
 
-NumPy's matrix products are done by BLAS, which spreads each of them over the cores; everything between
-them, from softmax to AdamW, runs on one. But NumPy lets other threads of Python run while it computes. So
-the cores can share the work in bigger pieces: each takes a piece through a product and through what
-follows it. That is `spread`. BLAS has to keep to fewer cores meanwhile, or its threads and ours would wait
-for each other.
+NumPy's matrix products are done by BLAS, which spreads each of them over the cores; everything between them,
+from softmax to AdamW, runs on one. But NumPy releases Python's lock while it computes. So the work can be
+cut into larger pieces, each of which one core takes through the products and all between them. That is
+`spread`. Meanwhile BLAS has to use fewer cores, or its threads and ours would wait for each other.
 """
 
 import collections
@@ -40,8 +39,8 @@ def set_threads(n):
 def spread(f, items):
     """Return [f(item) for item in items], computed on all cores; an error in one of them is raised.
 
-    Items begin in their order, so one may wait for an earlier one. To be called by one thread at a time: the
-    number of BLAS's threads is the process's.
+    Items begin in their order, so one may wait for an earlier one. Only one thread at a time may call it, as
+    the number of BLAS's threads is one for the whole process.
     """
     cores = n_threads()
     n = min(cores, len(items))

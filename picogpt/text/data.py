@@ -13,7 +13,7 @@ END = "<|endoftext|>"
 def read_text(path):
     """Return the text of a UTF-8 file, or raise one clear sentence.
 
-    Lines end in "\\n" then, those of Windows and of old Macs too, as in any text that Python opens.
+    All lines end in "\\n" in it, also those of Windows and of old Macs, as in any text that Python opens.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no text file {path}")
@@ -30,15 +30,15 @@ def from_utf8(content, source):
 
 
 def split(text, val_share):
-    """Cut off the end of the text as held-out data: -> training text, validation text (nanoGPT's rule).
+    """Split off the end of a text as held-out data: -> training text, validation text (nanoGPT's rule).
 
     >>> split("abcdefghij", val_share=0.1)
     ('abcdefghi', 'j')
     """
-    cut = int(len(text) * (1 - val_share))
-    marker = text.rfind(END, max(0, cut - len(END) + 1), cut + len(END) - 1)
-    cut = cut if marker < 0 else marker  # not through an <|endoftext|>
-    return text[:cut], text[cut:]
+    end = int(len(text) * (1 - val_share))  # of the training text
+    marker = text.rfind(END, max(0, end - len(END) + 1), end + len(END) - 1)
+    end = end if marker < 0 else marker  # not in the middle of an <|endoftext|>
+    return text[:end], text[end:]
 
 
 def documents(text):
@@ -57,7 +57,7 @@ def encode(text, encoder):
 
     If the tokenizer has a token for the end of a text, and this text has lines with <|endoftext|>, each of
     its documents stands after `encoder.start`, as does what is generated from an empty prompt. For GPT-2 that
-    is <|endoftext|> itself; where another token ends a text, it stands after each document.
+    is <|endoftext|> itself; if the tokenizer ends a text with another token, it stands after each document.
     """
     dtype = np.uint16 if encoder.n_vocab <= 65536 else np.uint32
     if encoder.eot is None or END not in text:

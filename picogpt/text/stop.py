@@ -1,10 +1,10 @@
-"""Where a text ends: at a token, or before a string that is not to be in it."""
+"""Where a text ends: at a stop token, or before a stop string."""
 
 
 def until(pieces, stops):
     """Yield the text of `pieces` up to the first of the strings `stops`, which itself is left out.
 
-    Text that may be the beginning of a stop string is held back until more is known.
+    Text that may be the beginning of a stop string is held back until the next piece decides it.
 
     >>> list(until(["Hello ", "wor", "ld!\\n", "\\nMore"], ["\\n\\n"]))
     ['Hello ', 'wor', 'ld!']

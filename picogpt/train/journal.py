@@ -1,11 +1,11 @@
-"""What a training reports of itself: log.jsonl in its folder, with a line of JSON for each update.
+"""The log of a training: log.jsonl in its folder, with a line of JSON for each update and evaluation.
 
     {"step": 250, "tokens": 192000, "loss": 2.41, "lr": 0.002, "norm": 0.7, "ratio": 0.003, "seconds": 0.02}
     {"step": 250, "train_loss": 2.40, "val_loss": 2.43}
 
-An update's line has its number, the tokens so far, loss in nats, learning rate, the gradient's norm before
-clipping, in every tenth the update's length relative to the weights', and its time; an evaluation's the mean
-losses. The projects write both into one line.
+An update's line has its number, the tokens so far, the loss in nats, the learning rate, the gradient's norm
+before clipping, the seconds it took and, in every tenth, the update's length relative to the weights'. An
+evaluation's line has the mean losses. The projects write both into one line.
 """
 
 import json
@@ -22,9 +22,9 @@ LONGEST = 10_000  # bytes of a line; ours have 200
 
 
 def open_log(folder, step):
-    """Return the log, open for more; what a training that resumes at `step` does again is cut off.
+    """Return the log, open to append; a training that resumes at `step` loses the lines after that.
 
-    That is what came after the update `step`, also its evaluation.
+    The evaluation after update `step` is done again too, so its line is also deleted.
     """
     path = Path(folder, LOG)
     kept = [
@@ -54,15 +54,15 @@ def read_log(path):
 
 
 def write(file, record):
-    """Append a record to the log; a number that is not one, as the loss over no text, is left out."""
+    """Append a record to the log; NaN is left out, such as the loss where no text is held out."""
     rest = line({key: value for key, value in record.items() if not math.isnan(value)}).encode()
     with naming(file.name):
         while rest:
             rest = rest[file.write(rest) :]
 
 
-def settle(file):
-    """Return once all of the log is on the disk: before a state that counts on it is saved."""
+def sync(file):
+    """Return when all of the log is on the disk; a state is saved only after that."""
     with naming(file.name):
         os.fsync(file.fileno())
 

@@ -2,9 +2,9 @@
 
     mpiexec -n 4 python -m picogpt.train ...
 
-Each process ("rank") has the whole model and draws the same batches, finds the gradients of its own rows,
-and they all add up what they found: the step that follows is the same everywhere. Rank 0 alone reads and
-writes files. Without mpiexec there is one process, ALONE, and mpi4py is not needed.
+Each process ("rank") has the whole model and draws the same batches. It computes the gradients of its own
+rows, then all ranks add up theirs (an all-reduce): the step that follows is the same everywhere. Rank 0
+alone reads and writes files. Without mpiexec there is one process, ALONE, and mpi4py is not needed.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ def world():
 
 @contextlib.contextmanager
 def together():
-    """Give all processes to the block; if it fails in one of them, all end, as none can go on without it.
+    """Give the block the communicator of all processes; if it fails in one of them, all end.
 
-    They share a machine's cores. Only rank 0 logs, but a rank that fails says why; if it is for what rank 0
-    fails for too, that one says so first.
+    The processes on a machine divide its cores. Only rank 0 logs, but a rank that fails says why, a second
+    later, so that rank 0 comes first where both fail for the same reason.
     """
     comm = world()
     if comm is ALONE:
@@ -66,7 +66,9 @@ def exit_code(error, rank):
     if isinstance(error, SystemExit):
         return error.code
     if isinstance(error, KeyboardInterrupt):
-        return 130
+        if not rank:
+            log.error("%s", str(error) or "interrupted")
+        return getattr(error, "code", 130)
     if isinstance(error, (ValueError, OSError, MemoryError)):
         log.error("%s%s", f"rank {rank}: " if rank else "", command.sentence(error))
     else:
@@ -74,8 +76,8 @@ def exit_code(error, rank):
     return 1
 
 
-def share(comm, value):
-    """Return rank 0's value; what the others give does not count."""
+def broadcast(comm, value):
+    """Return rank 0's value on every rank; the `value` of the others is ignored."""
     return value if comm is ALONE else comm.bcast(value)
 
 

@@ -1,4 +1,4 @@
-"""From the settings of a training to where it begins, or goes on: text, tokenizer, model, state and folder.
+"""What a training needs before its first step, by its settings: text, tokenizer, model, state and folder.
 
 `c` are the Settings of the training, completed; what follows from the text and the model is added here.
 """
@@ -28,19 +28,20 @@ from picogpt.train.state import STATE, load_state, save_state
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
-MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
-MADE += (
-    " added_tokens.json special_tokens_map.json tokenizer_config.json tokenizer.json result.json images.png"
-)
-MADE += " lora.safetensors head.safetensors adapter_config.json adapter_model.safetensors"  # whoever trained there
+MADE = [  # every file that a training, a project or a fine-tuning may have written into its folder
+    *(SETTINGS, LOG, STATE, weights.WEIGHTS, "hparams.json", "result.json", "images.png"),
+    *("chars.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"),
+    *("added_tokens.json", "special_tokens_map.json", "lora.safetensors", "head.safetensors"),
+    *("adapter_config.json", "adapter_model.safetensors"),
+]
 
 
 def prepare(c, folder):
-    """Return the state to go on from, hparams, tokenizer, and the ids of both texts; write nothing."""
+    """Return the state, new or resumed, hparams, tokenizer, and the ids of both texts; write nothing."""
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume, c.overwrite)
         if c.resume and (folder / STATE).is_file() and not c.eval_only:
-            folders.hold(folder, [STATE])
+            folders.acquire(folder, [STATE])
     if c.resume and not Path(c.file).exists():
         raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
     text = data.read_text(c.file)
@@ -74,7 +75,7 @@ def prepare(c, folder):
 
 
 def check_folder(folder, resume, overwrite=False):
-    """Raise ValueError rather than write over anything: a training, a model, or what is somebody's."""
+    """Raise ValueError if the folder holds a training, a model or other files that would be overwritten."""
     if (folder / STATE).is_file():
         if not resume and not overwrite:
             raise ValueError(
@@ -88,10 +89,10 @@ def check_folder(folder, resume, overwrite=False):
 
 
 def begin_in(folder, resume, overwrite, settings):
-    """Hold a folder, see folders.py, clear it of what an earlier training left, and write the flags there."""
-    folders.hold(folder, [STATE])
-    check_folder(folder, resume, overwrite)  # nobody else has come first
-    folders.clear(folder, MADE.split())
+    """Acquire a folder, see folders.py, delete an earlier training's files there, and write the flags."""
+    folders.acquire(folder, [STATE])
+    check_folder(folder, resume, overwrite)  # again: another process may have begun there
+    folders.clear(folder, MADE)
     with atomic_write(folder / SETTINGS) as file:
         file.write(json.dumps(settings, indent=2).encode() + b"\n")
 
@@ -104,7 +105,7 @@ def new_model(c, text):
     hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
-    return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
+    return init_params(hparams, np.random.default_rng(c.seed), initial=c.initial), hparams, encoder
 
 
 def byte_pairs(tokenizer, n_vocab):

@@ -1,12 +1,12 @@
-"""What the projects share: how a run begins, or goes on, its training, and its result.
+"""What the projects have in common: how a run begins or resumes, its training, and its result.
 
     run = open_run(adder, locals())                         checks flags and folder, and writes nothing yet
     state = start(run, params, c)                           the beginning or, with --resume, what was saved
     records = train(run, state, c, draw, gradients, look)   writes settings.json, log.jsonl, and states
     finish(run, results, published)                         writes result.json
 
-A run that was killed, whenever that was, resumes to the same bytes: what leads to a state is made again from
-the flags, which are in settings.json, then the arrays that are trained get what the state has.
+A run that was killed, at any moment, resumes to the same bytes. All that comes before the training is made
+again from the flags, which are in settings.json; then the trained arrays are filled from the saved state.
 """
 
 import hashlib
@@ -50,10 +50,10 @@ def flags_file(project):
 
 
 def open_run(project, flags):
-    """Return a run of the function `project`, if its flags and its folder will do.
+    """Return a run of the function `project`, after checks of its flags and its folder.
 
     It has project, flags, settings (these, and what a state depends on), folder, resume, began and the text
-    of FILE. ValueError rather than write over what the folder holds, or resume where there is no state.
+    of FILE. ValueError if files would be overwritten, or if there is no state to resume from.
     """
     flags = dict(flags)
     folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
@@ -64,7 +64,7 @@ def open_run(project, flags):
         raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
     check_folder(folder, resume, overwrite)
     if resume := resume and (folder / STATE).is_file():  # else it is begun again, by its flags
-        folders.hold(folder, [STATE])
+        folders.acquire(folder, [STATE])
     for name, flag in (("file", "FILE"), ("test", "--test")):
         path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
@@ -106,7 +106,7 @@ def start(run, params, c):
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    with folders.let_go_on_error(run.folder):
+    with folders.release_on_error(run.folder):
         saved = load_state(run.folder / STATE, fixed(run))
         arrays = dict(params=state["params"], moments=state["moments"])
         saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
@@ -127,21 +127,22 @@ def start(run, params, c):
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
     """Make the updates that are left, see `trainer.updates`; return the records of all, see journal.py.
 
-    look(step) adds to a record what is to be known of the model then. The state is saved at first, about
-    every half minute, and at last, which is early if time.monotonic() has passed `end`.
+    look(step) returns what a record should have besides, such as a test of the model. The state is saved
+    before the first update, about every half minute, and at the end, or once time.monotonic() has passed
+    `end`.
     """
     if not run.resume:
         of_the_call = names_of(run.project, CALL)
         flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
-        folders.let_go_on_error(run.folder),
+        folders.release_on_error(run.folder),
         progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
-        interrupt.asked(f"go on with: {command_to_go_on(run)}") as wish,
+        interrupt.asked(f"go on with: {command_to_go_on(run)}") as request,
     ):
         next_save = save(run, state, file)
-        wish.end(wish.number, state["step"], c.steps)
+        request.end(request.number, state["step"], c.steps)
         for record in trainer.updates(state, c, draw, gradients):
             if found := look(record["step"]):
                 said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
@@ -151,9 +152,9 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
             bar.show(record["step"], f"step {record['step']}, {shown}")
             if time.monotonic() >= end:
                 break
-            if wish or time.monotonic() >= next_save:
+            if request or time.monotonic() >= next_save:
                 next_save = save(run, state, file)
-                wish.end(wish.number, state["step"], c.steps)
+                request.end(request.number, state["step"], c.steps)
         save(run, state, file)
     return journal.read_log(run.folder / journal.LOG)
 
@@ -192,7 +193,7 @@ def finish(run, results, published):
     )
     with atomic_write(run.folder / "result.json") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
-    folders.let_go(run.folder)
+    folders.release(run.folder)
     for what, result in results.items():
         print(*lines(what, result), sep="\n")
         if what in published:

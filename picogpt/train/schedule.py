@@ -1,7 +1,7 @@
-"""What changes in the course of a training: the learning rate, and how many batches make one update.
+"""What changes during a training: the learning rate (warm-up and decay), and the batches in one update.
 
-`c` is a Recipe, see settings.py. Each may go by tokens instead of steps, which are alike only as
-long as every update takes as many: GPT-3's warm-up, decay and growing batches are told in tokens.
+`c` is a Recipe, see settings.py. Both may be scheduled by tokens instead of steps: GPT-3's warm-up, decay and
+growing batches are given in tokens. The two differ where updates take different numbers of tokens.
 """
 
 from picogpt.train.optim import learning_rate
@@ -22,7 +22,7 @@ def n_batches(c: Recipe, tokens):
     """Return how many batches make the update after `tokens`: from 1 to c.accumulate in c.ramp_tokens.
 
     GPT-3 began with small batches too (Brown et al. 2020, appendix B): early on, a few sequences are enough
-    to say where down is.
+    to give the direction of the gradient.
     """
     if tokens >= c.ramp_tokens:
         return c.accumulate

@@ -1,6 +1,6 @@
 """The settings of a training: each with its default, the values that are allowed, and what it means.
 
-They are the flags of `python -m picogpt.train`: its help, its checks, settings.json and what must stay the
+They are the flags of `python -m picogpt.train`. Its help, its checks, settings.json and what must stay the
 same when a training resumes all follow from this list. system/signature.py tells how to read an annotation,
 and system/flags.py has the flags of several commands. None means that the value follows from others, see
 `completed`. The defaults are nanoGPT's recipe for a CPU, at twice its learning rate.
@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated
 
+from picogpt.descendants.initial import DEVIATIONS
 from picogpt.params.options import Options
 from picogpt.sizing.presets import preset
 from picogpt.system import command, flags
@@ -20,14 +21,14 @@ from picogpt.train.optim import DECAYS, SCHEDULES
 
 @dataclass(kw_only=True)
 class Recipe:
-    """What happens in an update, of a language model or of anything else that learns by gradients."""
+    """How an update is made: of a language model, or of anything else that learns by gradients."""
 
     steps: Annotated[flags.Steps, Section("the training")] = 2000
     accumulate: Annotated[Count, "batches whose gradients are averaged for one update"] = 1
     ramp_tokens: Annotated[
         Tokens, "begin with updates of one batch, and grow to --accumulate over so many tokens ({}: no ramp)"
     ] = 0
-    lr: Annotated[Real, "learning rate after the warm-up, from which it goes down to --min_lr"] = 2e-3
+    lr: Annotated[Real, "learning rate after the warm-up; from there it decays to --min_lr"] = 2e-3
     min_lr: Annotated[Real | None, "learning rate at the end (a tenth of --lr)"] = None
     warmup: Annotated[Whole, "updates in which the learning rate rises linearly to --lr"] = 100
     warmup_tokens: Annotated[Tokens, "the same in tokens, instead of --warmup ({}: by updates)"] = 0
@@ -37,19 +38,20 @@ class Recipe:
     schedule: Annotated[
         str,
         OneOf(*SCHEDULES),
-        "the way down: cosine; floor, a cosine to 0 that stops at --min_lr (minGPT's); linear; or constant",
+        "decay after the warm-up: cosine; floor, a cosine to 0 that stops at --min_lr (minGPT's); linear; or"
+        " constant",
     ] = "cosine"
-    weight_decay: Annotated[
-        Real, "share of the weights, times the learning rate, that an update takes off"
-    ] = 0.1
+    weight_decay: Annotated[Real, "each update takes off this share of a weight, times the learning rate"] = (
+        0.1
+    )
     decay: Annotated[
         str,
         OneOf(*DECAYS),
         "which weights decay: matrices, also the embeddings (nanoGPT's rule); linear, those of linear layers"
         " (minGPT's)",
     ] = "matrices"
-    beta1: Annotated[Share, "AdamW's running mean of the gradients"] = 0.9
-    beta2: Annotated[Share, "AdamW's running mean of their squares"] = 0.99
+    beta1: Annotated[Share, "decay of AdamW's running mean of the gradients"] = 0.9
+    beta2: Annotated[Share, "decay of AdamW's running mean of their squares"] = 0.99
     clip: Annotated[Real, "largest norm of the gradient, to which a longer one is cut ({}; 0: any)"] = 1.0
     dropout: flags.Dropout = 0.0
     dropout_embd: Annotated[Share | None, "dropout of the embeddings alone (as --dropout)"] = None
@@ -97,7 +99,7 @@ class Settings(Options, Recipe):
         str, CALL, "FILE", "read flags from FILE, JSON as in settings.json; those given here come first"
     ] = ""
     eval_only: Annotated[
-        bool, CALL, "train nothing: say the losses of the model that would be trained on"
+        bool, CALL, "train nothing: print the losses of the model that the training would start from"
     ] = False
     max_minutes: Annotated[
         Real, FREE, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
@@ -139,6 +141,13 @@ class Settings(Options, Recipe):
     n_head: Annotated[flags.Heads | None, Usual(4)] = None
     n_embd: Annotated[flags.Channels | None, Usual(128)] = None
     n_ctx: Annotated[flags.Context | None, Usual(64)] = None
+    initial: Annotated[
+        str | None,
+        OneOf("gpt2", *DEVIATIONS),
+        Usual("gpt2"),
+        "how large the random numbers are that it starts from: gpt2's; igpt's, by width and depth, with a"
+        " head of zeros (needs --tied false); or small, GPT-NeoX's",
+    ] = None
     preset: Annotated[
         str,
         "sizes and options of a published model, for those of these flags that are not given: gpt-nano, gpt2,"
@@ -175,13 +184,15 @@ class Settings(Options, Recipe):
             command.usage_error("--ramp_tokens has no effect without --accumulate")
         if c.n_embd % c.n_head:
             command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
+        if c.initial == "igpt" and c.tied:
+            command.usage_error("--initial igpt has a head of zeros, which needs --tied false")
         if c.lowest_lr > c.lr:
             command.usage_error(f"--min_lr {c.min_lr} is more than --lr {c.lr}")
         return c
 
     def hparams(self, n_vocab):
         """Return the hyper-parameters of the model, for a vocabulary of n_vocab tokens."""
-        names = [name for name in NEW if name not in ("tokenizer", "n_vocab")]
+        names = [name for name in NEW if name not in ("tokenizer", "n_vocab", "initial")]
         return dict(n_vocab=n_vocab) | {name: getattr(self, name) for name in names}
 
     def fixed(self):

@@ -1,9 +1,9 @@
-"""The state of a training: all that its next step depends on, in one file, from which it goes on bit for bit.
+"""The state of a training: all that its next step depends on, in one file, to resume it bit for bit.
 
 A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
-took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The
-settings of the training, but for those that are FREE, lie beside it in the file, as a training with others
-would not be the same one.
+took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The file
+also holds the settings of the training, except those that are FREE: with other settings the result would
+differ.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from picogpt.system.files import parse_json
 
 log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
-# Settings that tell a content by its hash, and what it is:
+# Settings that are the hash of a content, and what a message says if it differs:
 CONTENTS = dict(sha256="another text", model_sha256="another model")
 
 
@@ -32,7 +32,7 @@ def save_state(path, state, settings):
 
 
 def checksum(tensors, rest):
-    """Return the sha256, in hex, of all that a state says: arrays, with names and shapes, and the rest."""
+    """Return the sha256, in hex, of a whole state: the arrays with their names and shapes, and the rest."""
     digest = hashlib.sha256(rest.encode())
     for name, array in tensors.items():
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
@@ -43,7 +43,7 @@ def checksum(tensors, rest):
 def load_state(path, settings, usual=None):
     """Read what `save_state` wrote; refuse to go on with other settings or another text.
 
-    `usual` are the values of settings that there were none of when the state was saved.
+    `usual` are the values of settings that did not exist yet when the state was saved.
     """
     try:
         tensors, metadata = safetensors.read(path)

@@ -1,4 +1,4 @@
-"""The training itself: draw a batch, find the gradients, make a step, and now and then look how it goes.
+"""The training itself: draw a batch, compute the gradients, make a step, and evaluate now and then.
 
 `c` are the Settings of a training, of which an update needs the Recipe: see settings.py. `state` is what the
 next step depends on, see state.py.
@@ -28,14 +28,14 @@ from picogpt.train.state import STATE, save_state
 
 log = logging.getLogger("picogpt")
 SAVE_EVERY = 30  # seconds
-MEASURE_EVERY = 10  # steps between those whose update's length is measured
+MEASURE_EVERY = 10  # steps from one whose update's length is measured to the next
 
 
 def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """Train from state["step"] to the last step; evaluate, save and show a sample on the way.
 
-    The state is saved after each evaluation, about every half minute, and when an interrupt asks for the end,
-    which comes after the update that is being made.
+    The state is saved after each evaluation, about every half minute, and when an interrupt asks to stop: the
+    update that is being made is finished first.
     """
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
@@ -44,29 +44,31 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     with (
         progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
         journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
-        interrupt.asked(f"go on with: {command_line(folder)}", patience=float(comm.size > 1)) as wish,
+        interrupt.asked(f"go on with: {command_line(folder)}", patience=float(comm.size > 1)) as request,
     ):
-        look = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm, wish)
+        look = functools.partial(
+            save_progress, state, c, hparams, encoder, splits, folder, file, comm, request
+        )
         next_save = look() if is_due(state["step"], c) else time.monotonic() + SAVE_EVERY
-        wish.end(parallel.share(comm, wish.number), state["step"], c.steps)
+        request.end(parallel.broadcast(comm, request.number), state["step"], c.steps)
         for record in updates(state, c, draw, gradients, comm):
             step = record["step"]
             if first:
                 journal.write(file, record)
                 shown = f"step {step}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
                 bar.show(state["tokens"], shown)
-            if first and c.sample_every and step % c.sample_every == 0 and not wish:
+            if first and c.sample_every and step % c.sample_every == 0 and not request:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
-            stop = parallel.share(comm, wish.number)
+            stop = parallel.broadcast(comm, request.number)
             if is_due(step, c):
                 next_save = look()
             elif first and (stop or time.monotonic() >= next_save):
                 next_save = save(folder, state, c.fixed(), file)
-            if stop or wish.broken:
-                parallel.share(comm, None)  # the others wait until the first one has saved the state
-                wish.end(stop or wish.number, step, c.steps)
+            if stop or request.broken:
+                parallel.broadcast(comm, None)  # the others wait until the first one has saved the state
+                request.end(stop or request.number, step, c.steps)
             time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
-            if is_due(step, c) and parallel.share(comm, time_is_up) and step < c.steps:
+            if is_due(step, c) and parallel.broadcast(comm, time_is_up) and step < c.steps:
                 log.info("the time is up: --resume goes on from step %d", step)
                 break
 
@@ -88,7 +90,7 @@ def begin(params, seed):
 
 
 def language_model(n_head, comm=ALONE):
-    """Return the gradients that `updates` asks for: of the next token, for batches of (ids, targets)."""
+    """Return the `gradients` that `updates` takes, for batches of (ids, targets) of a language model."""
 
     def gradients(params, batch, p_drop, rng):
         return batch_gradients(params, *batch, n_head, p_drop, rng, comm.rank, comm.size)
@@ -100,8 +102,8 @@ def updates(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make the updates from state["step"] to c.steps; yield the record of each, see journal.py.
 
     draw(rng=) -> a batch, of any kind; gradients(params, batch, p_drop, rng) -> its mean loss, and a tree
-    like `params`; of many processes, each one's summand of these. So whatever learns by gradients is trained
-    here.
+    like `params`; with several processes, the summands of this one. So anything that learns by gradients can
+    be trained here.
     """
     while state["step"] < c.steps:
         yield update(state, c, draw, gradients, comm)
@@ -157,21 +159,21 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, wish=None):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, request=None):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
-    In this order, so that a training killed in between does the missing part again when it resumes; so does
-    one that is interrupted amid the evaluation, see `interrupt.asked`. Return when to save the next time.
+    In this order, so that a training that is killed in between does the missing part when it resumes; and so
+    does one that is interrupted during the evaluation, see `StopRequest.breaks`. Return when to save next.
     """
-    wish = interrupt.Wish() if wish is None else wish
-    if wish and comm is ALONE:
-        wish.broken = True
+    request = interrupt.StopRequest() if request is None else request
+    if request and comm is ALONE:
+        request.broken = True
         return save(folder, state, c.fixed(), file)
-    with wish.breaks() if comm is ALONE else contextlib.nullcontext():
+    with request.breaks() if comm is ALONE else contextlib.nullcontext():
         train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
     if comm.rank:
         return math.inf
-    if wish.broken:
+    if request.broken:
         return save(folder, state, c.fixed(), file)
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
@@ -182,12 +184,12 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
 
 
 def save(folder, state, settings, file):
-    """Save the state, once the log that it counts on is on the disk; return when to save it the next time.
+    """Save the state, after the log that goes with it is on the disk; return when to save it next.
 
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """
     began = time.monotonic()
-    journal.settle(file)
+    journal.sync(file)
     save_state(Path(folder, STATE), state, settings)
     ended = time.monotonic()
     return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))

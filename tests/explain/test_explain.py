@@ -7,7 +7,6 @@ import base64
 import itertools
 import json
 import re
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,18 +286,6 @@ def test_an_empty_prompt_begins_a_text_and_open_shows_the_page(tmp_path, monkeyp
 
 
 # ---- the browser ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs an installed Chromium: apt install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -235,18 +235,6 @@ def test_it_runs_until_it_is_paused_and_leaves_a_training_that_resumes(served, t
 # ---- the browser ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("needs an installed Chromium: apt install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser, served):
     context, wrong = browser.new_context(), []

@@ -1,11 +1,11 @@
 """The architecture, held: which file may import which, what each may need, and how long it may be."""
 
 import ast
-import re
 import sys
 from pathlib import Path
 
 import pytest
+from docs.files import DESCENDANTS
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "picogpt"
@@ -24,31 +24,33 @@ HOUSE = dict(
     seam=35,
     gpt2=225,
     grad=230,
-    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, parts=175),
-    params=dict(tree=60, options=95, shapes=110, init=30, checks=115),
+    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
+    params=dict(tree=60, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
+        output=110,
     ),
     checkpoints=dict(
         safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
-        peft=190, generation_config=135, weights=300,
+        peft=190, generation_config=140, weights=300,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
-    generate=275,
+    choose=dict(preferences=130, beams=100),
+    generate=285,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=340,
+    cli=375,
     __main__=25,
-    evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
+    evaluate=dict(tasks=105, scoring=155, cli=230, __main__=10),
     train=dict(
-        optim=110, settings=200, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
+        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
         cli=70, runs=270, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=190, live=200, cli=155, __main__=10,
     ),
-    chat=dict(templates=165, talk=115, model=95, session=120, cli=60, __main__=10),
+    chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
         classify=225, __main__=10,
@@ -80,11 +82,6 @@ GUESTS = dict(
     cupy={"projects.chars"},
     matplotlib={"projects.images"},
     sklearn={"projects.images"},
-)
-DESCENDANTS = re.compile(
-    r"\b(descendants?|adapters?|band(ed)?|gelu_(erf|quick)|relu|silu|rotary|alibi|time_\w+|tricks?"
-    r"|halves|recall|around)\b",
-    re.IGNORECASE,
 )
 SOLUTIONS = PACKAGE / "exercises" / "solutions"  # which are read, not imported
 FILES = sorted(path for path in PACKAGE.glob("**/*.py") if path.parent != SOLUTIONS)

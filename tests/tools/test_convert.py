@@ -6,6 +6,7 @@ from pathlib import Path
 import convert as tool
 import numpy as np
 import pytest
+from dying import dying_move
 from processes import run_python
 
 from picogpt.checkpoints import safetensors, weights
@@ -187,27 +188,17 @@ def test_a_conversion_that_ends_before_or_after_any_write_is_repeated(
     words = [checkpoint, f"--to={kind}", f"--out={tmp_path / 'out'}"]
     assert call_command(tool.convert, *words).code == 0
     right = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    move = files.move_into_place
     for k in range(20):
         for before in (True, False):
             shutil.rmtree(tmp_path / "out")
-            n_moves = 0
-
-            def move_or_die(*args, k=k, before=before):
-                nonlocal n_moves
-                n_moves += 1
-                if not (n_moves == k + 1 and before):
-                    move(*args)
-                if n_moves == k + 1:
-                    raise KeyboardInterrupt
-
-            monkeypatch.setattr(files, "move_into_place", move_or_die)
+            dying = dying_move(k, before)
+            monkeypatch.setattr(files, "move_into_place", dying)
             code = call_command(tool.convert, *words).code
-            monkeypatch.setattr(files, "move_into_place", move)
+            monkeypatch.undo()
             if code and not (tmp_path / "out" / KINDS[kind]).exists():
                 assert call_command(tool.convert, *words).code == 0
             found = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
             assert found == right
-        if n_moves < k + 1:  # there are no more files to die at
+        if dying.n_moves < k + 1:  # there are no more files to die at
             break
     assert k >= 1

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dying import dying_move
 
 from picogpt.checkpoints import safetensors, weights
 from picogpt.generate import generate
@@ -123,27 +124,17 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_pa
 def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
     c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
     train.train(Settings(str(text), out=str(tmp_path / "whole"), **c))
-    move, n_moves = files.move_into_place, 0
     for k in range(50):
         for before in (True, False):
-            n_moves = 0
-
-            def move_or_die(*args, k=k, before=before):
-                nonlocal n_moves
-                n_moves += 1
-                if not (n_moves == k + 1 and before):
-                    move(*args)
-                if n_moves == k + 1:
-                    raise KeyboardInterrupt
-
-            monkeypatch.setattr(files, "move_into_place", move_or_die)
+            dying = dying_move(k, before)
+            monkeypatch.setattr(files, "move_into_place", dying)
             with contextlib.suppress(KeyboardInterrupt):
                 train.train(Settings(str(text), out=str(tmp_path / "killed"), **c))
-            monkeypatch.setattr(files, "move_into_place", move)
+            monkeypatch.undo()
             train.train(Settings(str(text), out=str(tmp_path / "killed"), resume=True, **c))
             assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
             shutil.rmtree(tmp_path / "killed")
-        if n_moves < k + 1:  # there are no more files to die at
+        if dying.n_moves < k + 1:  # there are no more files to die at
             break
     assert k >= 13  # settings, sizes, tokenizer, state, log; then a state and mostly a model at 0, 3, 6 and 9
 
@@ -271,11 +262,11 @@ def test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first(tmp_p
     monkeypatch.setattr(trainer, "evaluate_splits", lambda *_: next(losses))
     monkeypatch.setattr(trainer.weights, "save", lambda *args: saved.append(args[-1]))
     monkeypatch.setattr(trainer, "save_state", lambda *_: None)
-    c, state, wish = Settings("text").completed(), trainer.begin({}, 1), interrupt.Wish("", 0)
+    c, state, request = Settings("text").completed(), trainer.begin({}, 1), interrupt.StopRequest("", 0)
     with open(tmp_path / "log", "ab", buffering=0) as file:
         for step in range(6):
             state["step"] = step
-            trainer.save_progress(state, c, {}, None, None, tmp_path, file, ALONE, wish)
+            trainer.save_progress(state, c, {}, None, None, tmp_path, file, ALONE, request)
     assert saved == [0, 1, 4, 5]
     assert state["best"] == 1.0
 

@@ -80,7 +80,8 @@ def our_path(name):
         return PATHS[name]
     block, module, kind = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", name).groups()
     path = PATHS[module]
-    leaf = "b" if kind == "bias" else "g" if "ln_" in path else "w"
+    weight = "g" if "ln_" in path else "w"
+    leaf = "b" if kind == "bias" else weight
     return f"blocks.{block}.{path}.{leaf}" if block else f"{path}.{leaf}"
 
 

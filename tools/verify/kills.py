@@ -158,7 +158,7 @@ def start(function, out):
     finally:
         from picogpt.system import folders
 
-        folders.let_all_go()  # as a process that ends does
+        folders.release_all()  # as a process that ends does
         os._exit(code or 0)
 
 

@@ -71,7 +71,9 @@ def equal(what, against, n, faults, gating=True):
     >>> equal("3 texts", "the published", 3, ["one differs"])[2:]
     ('2 of 3', 'all', 'FAILED', 'one differs')
     """
-    verdict = REPORTED if not gating else FAILED if faults else PASSED
+    verdict = FAILED if faults else PASSED
+    if not gating:
+        verdict = REPORTED
     return Row(what, against, f"{n - len(faults)} of {n}", "all" if gating else "", verdict, some(faults))
 
 
