@@ -129,7 +129,7 @@ def count(hparams):
 def count_flops(hparams):
     """Return {part: the FLOPs of its matrix products} for one sequence of n_ctx tokens, two per product.
 
-    Attention counts as if all tokens looked at all; the way back as two forwards, as in nanoGPT. The estimate
+    Attention counts as if there were no mask; the backward pass as two forwards, as in nanoGPT. The estimate
     of Chowdhery et al. 2022, appendix B, takes 6 for each parameter and token, positions' left out, and 12 C
     for each layer, token and token looked at.
     """
