@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.speed.guess import Guesser, Lookup, Speculation
@@ -17,10 +18,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Preferences):
     """How the next token is chosen from its logits: greedily, unless a temperature says otherwise.
 
-    Raises ValueError, naming the value, for settings that mean nothing.
+    More settings, such as repetition_penalty, are in choose/preferences.py. Raises ValueError, naming the
+    value, for settings that mean nothing.
     """
 
     temperature: float = 0.0  # divides the logits: below 1 the likely becomes likelier; 0: greedy
@@ -31,6 +33,7 @@ class Choice:
 
     def __post_init__(self):
         """Check the settings."""
+        super().__post_init__()
         if not 0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
         if not isinstance(self.top_k, int | np.integer) or self.top_k < 0:
@@ -103,6 +106,7 @@ def sample(logits, choice: Choice, rngs):
     with np.errstate(over="ignore"):  # near temperature 0 all but the largest go to -inf, and that is right
         logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
     logits = keep_top_p(keep_top_k(logits, choice.top_k), choice.top_p, choice.top_p_rule)
+    logits = choice.by_probability(logits)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)  # in float32 it would stop short of 1
     cumulative /= cumulative[:, -1:]
     draws = [rng.random() for rng in rngs]
@@ -189,6 +193,7 @@ def stream(
     overflow: str = "slide",
     use_cache: bool = True,
     guesser: Guesser | bool | None = None,
+    log_probs: list[list[float]] | None = None,
 ) -> Iterator[list[int | None]]:
     """Continue all prompts at once; yield, token after token, the list of each row's next id.
 
@@ -209,6 +214,8 @@ def stream(
         Guesses ids that the model then checks, several in one call: the same ids, in less time. For a single
         row with a cache; for others it is not used. None: a `Lookup` if the choice is greedy; False: no
         guesses.
+    log_probs : list, optional
+        Receives for each step the model's own log-probabilities of the ids that were chosen [B].
 
     Raises
     ------
@@ -223,11 +230,13 @@ def stream(
         guesser = Lookup()
     if len(prompts) > 1 or not use_cache:
         guesser = None  # not every row's guesses would come true, and a call serves many tokens anyway
-    return steps(Text(params, n_head, prompts, n_new, overflow, use_cache, guesser), n_new, choice, finished)
+    text = Text(params, n_head, prompts, n_new, overflow, use_cache, guesser)
+    return steps(text, n_new, choice, finished, log_probs)
 
 
-def steps(text, n_new, choice, finished):
+def steps(text, n_new, choice, finished, log_probs=None):
     """Do what `stream` says, when its checks are done."""
+    prompts = [list(row) for row in text.rows]
     new, rngs = [[] for _ in text.rows], choice.generators(len(text.rows))
     done = [False] * len(new)
     if n_new == 0:
@@ -237,7 +246,10 @@ def steps(text, n_new, choice, finished):
         for n in itertools.count(1):
             if not np.isfinite(logits.max(axis=-1)).all():  # the largest of NaN and others is NaN
                 raise ValueError("the model gives NaN or infinity: its weights are damaged, or too large")
-            ids = sample(logits, choice, rngs).tolist()  # [B]
+            rows = map(list.__add__, prompts, new) if choice.follows_text else ()
+            ids = sample(choice.by_text(logits, rows), choice, rngs).tolist()  # [B]
+            if log_probs is not None:
+                log_probs.append(np.log(softmax(logits.astype(np.float64)))[range(len(ids)), ids].tolist())
             yield [None if done[b] else i for b, i in enumerate(ids)]
             for b, i in enumerate(ids):
                 new[b].append(i)

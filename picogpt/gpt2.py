@@ -211,6 +211,6 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
-    drops = np.ravel(p_drop)  # one for all three places, or one for each
+    drops = np.ravel(p_drop).tolist()  # one for all three places, or one for each
     if len(drops) not in (1, 3) or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")

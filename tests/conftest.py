@@ -6,6 +6,7 @@ n_layer 2, B 2, T 7. Nothing in it is 0 or 1 by chance: gains and biases are ran
 
 import io
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -38,8 +39,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def no_cache_of_the_user(tmp_path_factory):
-    """Have what is noted in the user's cache go to a folder of the tests, in their processes too."""
+    """Have what is noted in the user's cache go to a folder of the tests, in their processes too.
+
+    Matplotlib keeps its own, as it would look through all fonts again, and say so.
+    """
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "matplotlib")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(usual)))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -13,7 +13,10 @@ from picogpt.chat.templates import Continuation, Pattern, own_template
 from picogpt.checkpoints import weights
 from picogpt.generate import Choice
 
-CHOICE = dict(temperature=float, top_k=int, top_p=float, top_p_rule=str, seed=int)
+CHOICE = dict(
+    temperature=float, top_k=int, top_p=float, top_p_rule=str, seed=int, min_p=float, typical_p=float,
+    repetition_penalty=float, no_repeat_ngram_size=int,
+)  # fmt: skip
 
 
 class Chat:

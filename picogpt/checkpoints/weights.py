@@ -95,7 +95,7 @@ def find(model, models_dir="models", source="openai", offline=False):
 
 
 def find_released(size, models_dir):
-    """Return the folder of one of OpenAI's models, under either name, or None if none is complete."""
+    """Return the folder of one of OpenAI's models, under either name, if it is complete, else None."""
     both = [size, *(theirs for theirs in HUGGING_FACE_NAMES if HUGGING_FACE_NAMES[theirs] == size)]
     return next(filter(is_complete, (Path(models_dir, name) for name in both)), None)
 

@@ -283,7 +283,12 @@ def block_cases():
 
 BLOCK_RUNG = Rung(
     "block_backward",
-    ["grad:self_attention_backward", "grad:feed_forward_backward", "grad:transformer_block_backward"],
+    [
+        "grad:attend_backward",
+        "grad:project_qkv_backward",
+        "grad:feed_forward_backward",
+        "grad:transformer_block_backward",
+    ],
     "Read the forward function from its last line up; each call becomes its _backward, with what it took,"
     " which is in `act` if your forward noted it there. Where the forward adds, dx goes both ways, and"
     " both come together by a sum. Gradients are nested like the parameters: dict(ln_1=, attn=, ln_2=,"

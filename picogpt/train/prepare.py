@@ -105,7 +105,7 @@ def new_model(c, text):
     hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
-    return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
+    return init_params(hparams, np.random.default_rng(c.seed), initial=c.initial), hparams, encoder
 
 
 def byte_pairs(tokenizer, n_vocab):

@@ -1,7 +1,6 @@
 """Sessions through a pseudo-terminal: what is typed, what is shown, Ctrl-C and Ctrl-D, the docs."""
 
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -50,9 +49,9 @@ def test_lines_are_continued_and_the_text_grows(sit):
 def test_ctrl_c_ends_an_answer_and_the_session_goes_on(sit):
     terminal = sit("picogpt", "-i", "--model", "tales", "--n", "100000", "--temperature", "1", "--seed", "1")
     terminal.type(FIRST)
-    while len(terminal.read("")) < 1:  # until it answers
-        time.sleep(0.05)
-    time.sleep(0.5)
+    shown = ""
+    while len(shown) < len(FIRST) + 10:  # until it answers: what is typed is shown too
+        shown += terminal.read("")
     terminal.press("C")
     terminal.read("\n" + SIGN)
     terminal.press("C")  # at the prompt it clears the line

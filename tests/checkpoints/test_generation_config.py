@@ -69,6 +69,82 @@ def test_its_length_holds_where_no_flag_is_given(picogpt, text):
     assert done.err.endswith(f"allows {n_prompt} in all: give --n\n")
 
 
+@pytest.mark.parametrize(
+    ("said", "given", "n_prompt", "n"),
+    [
+        ({}, None, 5, 40),
+        ({}, 3, 5, 3),
+        (dict(max_new_tokens=7), None, 5, 7),
+        (dict(max_new_tokens=7, max_length=9), None, 5, 7),
+        (dict(max_new_tokens=7), 3, 5, 3),
+        (dict(max_length=9), None, 5, 4),
+        (dict(max_length=6), None, 5, 1),
+        (dict(max_length=5), 3, 5, 3),
+    ],
+)
+def test_how_many_tokens_are_added(said, given, n_prompt, n):
+    assert generation_config.n_new(said, given, n_prompt) == n
+
+
+def test_a_length_that_the_prompt_has_already_is_named():
+    with pytest.raises(ValueError, match=r"the prompt has 5 tokens, .* allows 5 in all: give --n"):
+        generation_config.n_new(dict(max_length=5), None, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "expected"),
+    [
+        ({}, {}, (0.0, 0, 1.0, "openai")),
+        ({}, dict(seed=0), (1.0, 0, 1.0, "openai")),
+        ({}, dict(top_p=0.9), (1.0, 0, 0.9, "openai")),
+        ({}, dict(top_p=1), (0.0, 0, 1, "openai")),
+        ({}, dict(top_k=0), (0.0, 0, 1.0, "openai")),
+        ({}, dict(temperature=0.7), (0.7, 0, 1.0, "openai")),
+        (dict(do_sample=True), {}, (1.0, 50, 1.0, "openai")),
+        (dict(do_sample=True), dict(temperature=0), (0, 50, 1.0, "openai")),
+        (dict(do_sample=True, top_k=0, temperature=0.5), {}, (0.5, 0, 1.0, "openai")),
+        (dict(do_sample=True, top_p=0.9), {}, (1.0, 50, 0.9, "hf")),
+        (dict(do_sample=True, top_p=0.9), dict(top_p=0.8), (1.0, 50, 0.8, "openai")),
+        (dict(do_sample=True, top_p=0.9), dict(top_p_rule="openai"), (1.0, 50, 0.9, "openai")),
+        (dict(do_sample=False, temperature=0.5), {}, (0.0, 0, 1.0, "openai")),
+    ],
+    ids=str,
+)
+def test_how_each_token_is_chosen(said, given, expected):
+    assert tuple(generation_config.choice(said, **given).values()) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "is_followed"),
+    [
+        (dict(max_length=1), True),
+        (dict(max_length=0), False),
+        (dict(max_length=2**31), True),
+        (dict(max_length=2**31 + 1), False),
+        (dict(top_p=1), True),
+        (dict(top_p=1.01), False),
+        (dict(temperature=0), True),
+        (dict(temperature=-0.1), False),
+        (dict(top_k=0), True),
+        (dict(top_k=1.0), False),
+        (dict(top_k=True), False),
+        (dict(eos_token_id=0), True),
+        (dict(eos_token_id=[0, 1]), True),
+        (dict(eos_token_id=-1), False),
+        (dict(eos_token_id=[True]), False),
+        (dict(num_beams=2), False),
+        (dict(bad_words_ids=[]), True),
+    ],
+    ids=str,
+)
+def test_where_the_bounds_of_what_is_followed_are(said, is_followed):
+    if is_followed:
+        assert generation_config.followed(said).keys() <= said.keys()
+    else:
+        with pytest.raises(ValueError, match=next(iter(said))):
+            generation_config.followed(said)
+
+
 def test_its_end_is_not_written(picogpt, text):
     whole, ids = text("Once", 40)
     end = ids[20]
@@ -104,7 +180,7 @@ def test_verbose_names_what_it_says(picogpt):
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (dict(repetition_penalty=1.2), "repetition_penalty is 1.2, and picogpt computes nothing of the kind"),
+        (dict(penalty_alpha=0.6), "penalty_alpha is 0.6, and picogpt computes nothing of the kind"),
         (dict(num_beams=4), "num_beams is 4"),
         (dict(bad_words_ids=[[1]]), "bad_words_ids is [[1]]"),
         (dict(max_new_tokens=0), "max_new_tokens is 0, but must be from 1 to"),

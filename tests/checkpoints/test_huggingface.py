@@ -186,6 +186,20 @@ def test_every_kind_is_written_and_read_again(tmp_path, case):
             np.testing.assert_array_equal(w, flatten(params)[path], err_msg=path)
 
 
+@pytest.mark.parametrize("n", [3, 4, 5, 8, 9])
+def test_arrays_are_compared_to_their_last_row(n, monkeypatch):
+    monkeypatch.setattr(huggingface, "ROWS", 4)
+    array = np.arange(2.0 * n).reshape(n, 2)
+    assert huggingface.same(array, array.copy())
+    for row in range(n):
+        other = array.copy()
+        other[row, 1] += 1
+        assert not huggingface.same(array, other)
+    assert not huggingface.same(array, array[:-1])
+    assert not huggingface.same(array[:-1], array)
+    assert not huggingface.same(array, np.vstack([array, array[:1]]))
+
+
 def test_a_head_of_its_own_in_another_file_is_used_too(tmp_path, caplog):
     case = "a head of its own that config.json denies"
     record.write(tmp_path, case)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +30,13 @@ def test_a_row_ends_with_the_ending_and_keeps_the_newest_of_the_context():
     assert tasks.row("", "c", ENCODER, window=8, start=[8]) == ([8, 3], 1)
     ids, n = tasks.row("abcdefgh", " cd", ENCODER, window=4, start=[8])
     assert (ENCODER.decode(ids), n) == ("gh cd", 3)  # the model reads 4 of them, the last it only answers
+
+
+def test_no_template_of_the_tokenizer_comes_between():
+    encoder = SimpleNamespace(
+        encode=lambda text, template=True: [9, *ENCODER.encode(text)] if template else ENCODER.encode(text)
+    )
+    assert tasks.row("ab", " c", encoder, window=8, start=[]) == ([1, 2, 0, 3], 2)
 
 
 def test_lambada_asks_for_what_follows_the_last_space(tmp_path):

@@ -198,7 +198,7 @@ def test_heads_off_is_the_model_with_these_rows_of_c_proj_zero(made):
 
 def test_a_page_is_under_2_megabytes_for_32_tokens_of_12_layers_of_12_heads():
     """As many numbers as 124M's, and as many texts of the longest kind as there could be."""
-    hparams = dict(n_vocab=2880, n_ctx=32, n_embd=24, n_head=12, n_layer=12)
+    hparams = dict(n_vocab=2880, n_ctx=32, n_embd=72, n_head=12, n_layer=12)
     params = init_params(hparams, np.random.default_rng(0))
     encoder = weights.read_encoder(weights.shipped("tales"), hparams)
     ids = np.random.default_rng(0).integers(2880, size=32).tolist()

@@ -134,6 +134,25 @@ def test_the_passages_that_come_with_picogpt_have_a_protocol(base, tmp_path, mon
     assert "protocol" not in run(base, tmp_path, first_half, epochs=1)
 
 
+def test_what_the_commonest_label_is_and_what_scores_speak_for():
+    assert classify.commonest(np.array([2, 1, 2, 0]), 3).tolist() == [2, 2, 2]
+    table = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 0]], np.float32)
+    assert classify.commonest(table, 2).tolist() == [[1, 0, 0]] * 2
+    scores = np.array([[0.5, 2.0, -1.0], [-1.0, 0.0, -2.0]])
+    assert classify.chosen(scores, False).tolist() == [1, 1]
+    assert classify.chosen(scores, True).tolist() == [[1, 1, 0], [0, 0, 0]]  # 0 is as likely as not
+    assert classify.accuracy(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]])) == 0.75
+
+
+def test_a_long_text_loses_its_end():
+    encoder = chars.CharEncoder("\nabc")
+    assert classify.encode(["abcabc", "ab", "abca"], encoder, 5) == [
+        [0, 1, 2, 3, 1],
+        [0, 1, 2],
+        [0, 1, 2, 3, 1],
+    ]
+
+
 def test_naive_bayes_is_bayes_rule():
     """Of c: 3/4 (0 + 1) / (4 + 3) for the first label is less than 1/4 (1 + 1) / (1 + 3) for the second."""
     train, labels = ["a a", "b", "A", "c"], np.array([0, 0, 0, 1])

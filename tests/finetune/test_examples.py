@@ -1,6 +1,7 @@
 """Prompts and completions: the templates, what of them is learned, and files that are none."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,35 @@ def test_an_example_of_just_the_context_fits(tiny):
     ids, _ = examples.batch(rows)
     assert ids.shape == (1, 11)
     gpt2(ids, tiny.params, 3)
+
+
+def test_an_example_of_one_token_more_does_not_fit():
+    assert len(examples.encode([("abcdef", "ghab"), ("abcdef", "gha")], ENCODER, 10)) == 1
+
+
+def test_a_window_is_as_long_as_the_context_and_two_tokens_are_enough():
+    assert [len(ids) for ids, _ in examples.windows(np.arange(11), 5)] == [6, 6]
+    assert [len(ids) for ids, _ in examples.windows(np.arange(12), 5)] == [6, 6, 2]
+    assert examples.windows(np.arange(2), 5) == [([0, 1], 1)]
+
+
+def test_random_rows_are_drawn_from_all():
+    rows = [([i, i], 1) for i in range(5)]
+    ids, targets = examples.random_batch(rows, 200, np.random.default_rng(0))
+    assert ids.shape == targets.shape == (200, 1)
+    assert set(ids[:, 0].tolist()) == {0, 1, 2, 3, 4}
+
+
+def test_a_line_of_json_is_counted_from_one_and_empty_ones_are_passed_over(file):
+    assert list(examples.read_records(file({"prompt": "a"}, "", " ", {"prompt": "b"}), "prompt")) == [1, 4]
+
+
+def test_no_template_of_the_tokenizer_comes_between():
+    def encode(text, template=True):
+        return [99, *ENCODER.encode(text)] if template else ENCODER.encode(text)
+
+    encoder = SimpleNamespace(encode=encode, start=0, eot=None)
+    assert examples.encode([("ab", "c")], encoder, 11) == [([0, 1, 2, 3, 0], 3)]
 
 
 def test_windows_learn_every_token_but_the_first_once():

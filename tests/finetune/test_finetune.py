@@ -9,7 +9,7 @@ import pytest
 from processes import run_python
 
 from picogpt.checkpoints import weights
-from picogpt.finetune import lora, tuning
+from picogpt.finetune import cli, lora, tuning
 from picogpt.finetune.cli import finetune
 from picogpt.gpt2 import gpt2
 from picogpt.params.init import init_params
@@ -91,6 +91,41 @@ def test_it_learns_from_examples_to_answer_and_to_stop(base, tmp_path):
     assert re.fullmatch(
         "ef-[a-f][a-f]", results["sample"]
     )  # the first one held out, two letters, and the end
+
+
+def test_the_held_out_loss_is_that_of_each_learned_token(base):
+    """Rows of unequal length in batches of unequal numbers of tokens: a mean of means would be another."""
+    params, hparams, _ = weights.load(base)
+    rows = [([1, 2, 3, 4, 5, 6], 1), ([7, 8], 1), ([3, 1, 4, 1], 3), ([5, 9], 1)]
+    losses = []
+    for ids, n_prompt in rows:
+        logits = gpt2([ids[:-1]], params, 3)[0].astype(np.float64)
+        log_probs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        losses += [-log_probs[i - 1, ids[i]] for i in range(n_prompt, len(ids))]
+    assert len(losses) == 8
+    for batch_size in (1, 2, 3, 4, 9):
+        found = cli.mean_loss(params, rows, hparams["n_head"], batch_size)
+        assert found == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "n_held_out"), [(2, 0.1, 1), (10, 0.1, 1), (11, 0.1, 1), (20, 0.1, 2), (10, 0.9, 9)]
+)
+def test_the_share_held_out_of_examples_is_at_least_one(n, share, n_held_out, base, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        "\n".join(json.dumps(dict(prompt="abcdefghij"[i % 10], completion="a")) for i in range(n))
+    )
+    rows, held_out, first = cli.read(str(path), "plain", weights.load(base)[2], 24, share)
+    assert (len(rows), len(held_out)) == (n - n_held_out, n_held_out)
+    assert first == "abcdefghij"[(n - n_held_out) % 10]  # what the sample continues was not learned
+
+
+def test_one_example_cannot_be_learned_and_held_out(base, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(dict(prompt="a", completion="b")))
+    with pytest.raises(ValueError, match="has one example: give at least one to learn and one to hold out"):
+        cli.read(str(path), "plain", weights.load(base)[2], 24, 0.1)
 
 
 @pytest.mark.parametrize("flag", ["--steps=0", "--lora=-1", "--val_share=1", "--lr=inf", "--batch_size=0"])

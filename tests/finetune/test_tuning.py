@@ -75,10 +75,11 @@ def test_the_model_that_is_saved_is_the_one_that_was_trained(way, tiny32, tmp_pa
     ids, targets = tiny32.ids, tiny32.targets
     with tuning.in_use(params, trained):
         expected = {path: w.tobytes() for path, w in walk(params)}
-    tuning.save(tmp_path, params | dict(head=dict(w=np.ones(3))), hparams, None, trained)
+    tuning.save(tmp_path, params | dict(head=dict(w=np.ones(3))), hparams, None, trained, "tales")
     again, _, _ = weights.load(tmp_path)
     assert {path: w.tobytes() for path, w in walk(again)} == expected
     assert (tmp_path / "lora.safetensors").exists() == ("LoRA" in way)
+    assert (tmp_path / "peft").exists() == (way == "LoRA")  # which can say no more than the updates
     if way == "LoRA":
         base = tree_map(np.copy, params)
         for path, w in walk(base):
@@ -118,6 +119,36 @@ def test_names_choose_arrays(tiny):
 def test_a_name_of_nothing_is_an_error(train, tiny):
     with pytest.raises(ValueError, match="names no array"):
         tuning.begin(tiny.params, HPARAMS, np.random.default_rng(0), train)
+
+
+FLAGS = dict(lora=0, adapters=0, lr=None, warmup=7, dropout=0.25)
+
+
+@pytest.mark.parametrize(
+    ("given", "lr"),
+    [
+        ({}, 5e-4),
+        (dict(lora=1), 1e-2),
+        (dict(adapters=1), 5e-3),
+        (dict(lora=1, adapters=1), 5e-3),
+        (dict(lora=1, lr=0.3), 0.3),
+        (dict(lr=0.0), 0.0),
+    ],
+    ids=str,
+)
+def test_the_recipe_of_each_way(given, lr):
+    c = tuning.recipe(FLAGS | given, 20)
+    assert (c.lr, c.lowest_lr) == (lr, pytest.approx(lr / 10))
+    assert (c.steps, c.warmup, c.dropout, c.schedule) == (20, 7, 0.25, "cosine")
+
+
+def test_a_classifiers_head_is_always_trained(tiny):
+    params = tiny.params | dict(head=dict(w=np.ones((12, 2)), b=np.ones(2)))
+    for way in (dict(train="ln_f.g"), dict(rank=2), dict(n_adapter=5)):
+        *_, trained = tuning.begin(params, HPARAMS, np.random.default_rng(0), **way)
+        assert {"head.w", "head.b"} < trained.keys()
+    *_, trained = tuning.begin(params, HPARAMS, np.random.default_rng(0), "")
+    assert trained.keys() == {"head.w", "head.b"}
 
 
 @pytest.mark.parametrize("command", [finetune.finetune, classify.classify])

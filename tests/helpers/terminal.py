@@ -31,7 +31,7 @@ class Terminal:
         shown, until = "", time.monotonic() + seconds
         while not shown.endswith(end):
             ready, _, _ = select.select([self.screen], [], [], max(0, until - time.monotonic()))
-            if not ready:
+            if not ready or time.monotonic() > until:
                 raise AssertionError(f"{shown!r} does not end with {end!r}")
             try:
                 shown += os.read(self.screen, 10_000).decode().replace("\r\n", "\n")

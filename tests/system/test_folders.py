@@ -108,6 +108,30 @@ def test_a_folder_of_somebodys_is_refused(tmp_path, name):
     folders.check_free(tmp_path / "new", ["whole"])
 
 
+@pytest.mark.parametrize(("n", "more"), [(3, ""), (4, " and 1 more")])
+def test_three_of_the_files_of_a_folder_are_named(tmp_path, n, more):
+    for name in "abcd"[:n]:
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError) as error:
+        folders.check_free(tmp_path, ["whole"], "models")
+    assert str(error.value) == f"{tmp_path} holds other models (a, b, c{more}): --out names another folder"
+
+
+def test_an_empty_folder_is_free_and_a_mark_alone_is_nothing(tmp_path):
+    folders.check_free(tmp_path, ["whole"])
+    (tmp_path / folders.LOCK).touch()
+    folders.check_free(tmp_path, ["whole"])
+
+
+def test_a_folder_is_let_go_of_when_a_block_fails_and_kept_when_not(tmp_path):
+    with folders.let_go_on_error(tmp_path):
+        folders.hold(tmp_path, ["whole"])
+    assert os.path.realpath(tmp_path) in folders.HELD
+    with pytest.raises(KeyError), folders.let_go_on_error(tmp_path):
+        raise KeyError
+    assert os.path.realpath(tmp_path) not in folders.HELD
+
+
 def test_clearing_deletes_what_was_made_and_through_no_link(tmp_path):
     folder, victim = tmp_path / "a", tmp_path / "victim"
     folder.mkdir()

@@ -10,6 +10,7 @@ import pytest
 from processes import REPOSITORY, run_python
 
 from picogpt.system import interrupt
+from picogpt.system.interrupt import Interrupted, StopRequest
 
 # What every command imports, or one of its kind does: here it is what gets the signal.
 INTERRUPTED = """
@@ -105,3 +106,70 @@ def test_a_text_is_ended_with_130_and_a_newline(tmp_path):
         assert time.monotonic() - began < 60
     assert process.returncode == 143
     assert out.endswith(b"\n") and err.endswith(b"picogpt: interrupted\n")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(interrupt.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_second_wish_ends_at_once_unless_it_is_an_echo(clock):
+    request = StopRequest("go on with: x", patience=1.0)
+    assert not request
+    request.note(signal.SIGTERM)
+    assert request and request.number == signal.SIGTERM
+    clock[0] += 0.9
+    request.note(signal.SIGINT)
+    assert request.number == signal.SIGTERM  # the first one counts
+    clock[0] += 0.1
+    with pytest.raises(Interrupted, match=r"^interrupted; go on with: x$") as error:
+        request.note(signal.SIGINT)
+    assert error.value.code == 130
+    assert (Interrupted().code, Interrupted(signal.SIGTERM).code) == (130, 143)
+
+
+def test_without_patience_the_second_ends_at_once(clock):
+    request = StopRequest("", patience=0.0)
+    request.note(signal.SIGINT)
+    with pytest.raises(Interrupted):
+        request.note(signal.SIGINT)
+
+
+def test_what_is_done_anyway_was_not_stopped():
+    request = StopRequest("go on", 0.0)
+    request.end(0, 3, 9)
+    request.end(signal.SIGINT, 9, 9)
+    with pytest.raises(Interrupted, match=r"^stopped at step 8 of 9; go on$") as error:
+        request.end(signal.SIGTERM, 8, 9)
+    assert error.value.code == 143
+    request.broken = True
+    with pytest.raises(Interrupted, match="stopped at step 9 of 9"):
+        request.end(signal.SIGINT, 9, 9)
+
+
+def test_a_block_that_may_be_broken_is_by_the_first_wish_alone():
+    request, done = StopRequest("", 0.0), []
+    with interrupt.handled(request.note):
+        with request.breaks():
+            signal.raise_signal(signal.SIGINT)
+            done.append("not reached")
+        assert (request.broken, done) == (True, [])
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("number", interrupt.SIGNALS)
+def test_a_signal_that_is_ignored_stays_so_and_the_other_counts(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with interrupt.asked("") as request:
+            signal.raise_signal(number)
+            assert not request
+            other = next(other for other in interrupt.SIGNALS if other != number)
+            signal.raise_signal(other)
+            assert request.number == other
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)

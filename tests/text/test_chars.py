@@ -30,6 +30,17 @@ def test_nothing_stands_between_documents():
     assert encoder.encode("<|endoftext|>", allow_eot=True) == encoder.encode("<|endoftext|>")
 
 
+def test_a_text_begins_after_a_newline_or_else_the_first_character():
+    assert CharEncoder("a\nb").start == 1
+    assert CharEncoder("ab").start == 0
+
+
+@pytest.mark.parametrize("n", [200, 201])
+def test_of_many_characters_the_first_two_hundred_are_shown(n):
+    chars = "".join(map(chr, range(0x4E00, 0x4E00 + n)))
+    assert CharEncoder(chars).shown() == (repr(chars) if n == 200 else f"{chars[:200]!r} ...")
+
+
 def test_stream_yields_each_character_at_once():
     encoder = CharEncoder("ab🤗")
     ids = iter([0, 2, 1])

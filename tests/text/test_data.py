@@ -111,6 +111,12 @@ def test_a_marker_at_the_very_cut_goes_to_what_is_held_out():
         assert len(first) == (4 if 4 <= cut < 17 else cut)
 
 
+def test_a_marker_at_the_very_beginning_is_not_cut_either():
+    text = "<|endoftext|>bbbb"
+    assert data.split(text, 12.5 / 17) == ("", text)
+    assert data.split(text, 4 / 17) == ("<|endoftext|>", "bbbb")
+
+
 def test_the_split_cuts_no_marker():
     text = "aaaa\n<|endoftext|>\nbbbb\n"
     for share in np.linspace(0.05, 0.95, 50):

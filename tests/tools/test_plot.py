@@ -34,11 +34,16 @@ def test_a_picture_shows_several_runs(tmp_path):
     for name, n, more in (("long", 200, dict(ratio=0.01)), ("short", 3, dict(ratio=0.01)), ("other", 60, {})):
         write_run(tmp_path / name, n, **more)
     code, said = plot("long", "short", "other/log.jsonl", "--out", "p.svg", folder=tmp_path)
-    assert (code, said) == (0, "")
+    assert (code, said) == (
+        0,
+        "plot: p.svg is written: long, 200 updates, loss 0.020, held-out loss 0.200 at best;"
+        " short, 3 updates, loss 1.333, held-out loss 0.200 at best;"
+        " other/log.jsonl, 60 updates, loss 0.067, held-out loss 0.200 at best\n",
+    )
     picture = (tmp_path / "p.svg").read_text()
     for text in ("long", "short", "other/log.jsonl", "learning rate", "held-out text"):
         assert f"<!-- {text} -->" in picture
-    assert plot("long", "--out", "p.png", folder=tmp_path) == (0, "")
+    assert plot("long", "--out", "p.png", folder=tmp_path)[0] == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -47,7 +52,8 @@ def test_what_a_log_does_not_tell_is_not_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
     lines = [json.dumps(dict(step=step, loss=1 / step)) for step in range(1, 9)]
     (tmp_path / "log").write_text("\n".join([*lines, '{"step": 8, "train_loss": 0.1}']))
-    assert plot("log", "--out", "p.svg", folder=tmp_path) == (0, "")
+    said = "plot: p.svg is written: log, 8 updates, loss 0.125\n"
+    assert plot("log", "--out", "p.svg", folder=tmp_path) == (0, said)
     picture = (tmp_path / "p.svg").read_text()
     assert "<!-- log -->" in picture and "<!-- held-out text -->" not in picture
 

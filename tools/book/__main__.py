@@ -45,7 +45,7 @@ def build(out, sample=""):
     minutes = {name: pages.minutes(body) for name, body in bodies.items()}
     titles = {name: pages.title(name, chapters) for name in ORDER}
     files = {"style.css": (source.CHAPTERS / "style.css").read_text(encoding="utf-8")}
-    todo, pictures = ["docs/README.md", "README.md"], set()
+    todo, pictures = ["README.md", *source.documents()], set()
     for name, body in bodies.items():
         asked = pages.functions_of(path_of(name)) if name in SOURCES else pages.quoted(body)
         body = pages.ending(body, asked) if name not in ("index", "glossary") else body

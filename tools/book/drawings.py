@@ -17,8 +17,7 @@ from picogpt.gpt2 import KVCache, gpt2
 from picogpt.grad import (
     cross_entropy_backward,
     gelu_backward,
-    layer_norm_backward,
-    transformer_block_backward,
+    gpt2_backward,
 )
 from picogpt.ops import attention_probs, causal_mask, cross_entropy, gelu, layer_norm, softmax
 from picogpt.params.tree import flatten
@@ -341,12 +340,9 @@ def backward():
     ids, _, acts, logits = forward()
     targets = np.array([[*ids[1:], -1]])
     dlogits = cross_entropy_backward(1.0, logits, targets)
-    dx, _ = layer_norm_backward(dlogits @ params["wte"], acts[-1]["x"], **params["ln_f"])
-    lengths = [float(np.linalg.norm(dx))]
-    for act, block in zip(acts[-2::-1], params["blocks"][::-1], strict=True):
-        mask = acts[-1]["mask"]
-        dx, _ = transformer_block_backward(dx, act, **block, n_head=n_head, mask=mask)
-        lengths.insert(0, float(np.linalg.norm(dx)))
+    dstream = []
+    gpt2_backward(dlogits, np.array([ids]), params, n_head, list(acts), dstream=dstream)
+    lengths = [float(np.linalg.norm(dx)) for dx in reversed(dstream)]
     stages = ["embedding", *(f"block {n}" for n in range(len(params["blocks"])))]
     d = Drawing("backward", "Forwards and back: the stream, and the gradient by it", 96 + 52 * len(stages))
     top = 34

@@ -18,7 +18,9 @@ BOX = re.compile(r" {2,}")  # what parts the columns of an indented block
 def page_name(path):
     """Return the name of a file's page: ops.html of picogpt/ops.py, docs-speed.html of docs/speed.md."""
     path = Path(path)
-    room = path.parent.as_posix().replace("picogpt", "").replace("docs/book", "").strip("/").replace("/", "-")
+    room = (
+        path.parent.as_posix().replace("picogpt", "").replace("docs/book", "").strip("./").replace("/", "-")
+    )
     taken = path.suffix == ".py" and path.parent.name == "picogpt" and path.stem in source.chapters()
     return ("picogpt-" if taken else "") + (f"{room}-" if room else "") + f"{path.stem}.html"
 

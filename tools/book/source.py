@@ -63,6 +63,12 @@ def chapters():
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(CHAPTERS.glob("*.md"))}
 
 
+def documents():
+    """Return the paths of the pages of docs/, that of all by task first."""
+    paths = [f"docs/{path.name}" for path in sorted((REPOSITORY / "docs").glob("*.md"))]
+    return sorted(paths, key=lambda path: path != "docs/README.md")
+
+
 def quote(reference):
     """Return path, function and line numbers, from 1, of the lines that a chapter refers to.
 
