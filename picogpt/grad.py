@@ -183,8 +183,8 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
-    through the logits. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
+    the sum of both. `dnormed` [B, T, C] is a derivative by the output of ln_f that comes from elsewhere than the
+    logits, such as a classifier. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
     on the way: after the last block first, before the first block last.
     """
     act, dstream = acts.pop(), [] if dstream is None else dstream

@@ -72,7 +72,7 @@ def sizing(c: Settings):
 
 
 def find_hparams(name):
-    """Return the hyper-parameters of a name, or of a folder, as far as it has any; {} for no name."""
+    """Return the hyper-parameters of a name or a folder; some presets lack a few; {} for no name."""
     if not name or name in PRESETS:
         return PRESETS.get(name, {})
     if name in SIZES:
