@@ -183,9 +183,9 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both. `dnormed` [B, T, C] is a derivative by the output of ln_f that comes from elsewhere than the
-    logits, such as a classifier. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
-    on the way: after the last block first, before the first block last.
+    the sum of both. `dnormed` [B, T, C] is added to the derivative by the output of ln_f, for a loss that also
+    depends on it otherwise, such as a classifier's. A list `dstream` receives the derivatives by the residual
+    stream, each [B, T, C]: that after the last block first, that before the first block last.
     """
     act, dstream = acts.pop(), [] if dstream is None else dstream
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]
