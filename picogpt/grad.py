@@ -183,8 +183,8 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both. `dnormed` [B, T, C] is added to the derivative by the output of ln_f, for a loss that also
-    depends on it otherwise, such as a classifier's. A list `dstream` receives the derivatives by the residual
+    the sum of both. `dnormed` [B, T, C] is added to the derivative by the output of ln_f, if the loss also
+    uses that in another way, as a classifier does. A list `dstream` receives the derivatives by the residual
     stream, each [B, T, C]: that after the last block first, that before the first block last.
     """
     act, dstream = acts.pop(), [] if dstream is None else dstream

@@ -1,8 +1,8 @@
 """The one place that opens files: regular ones are read, and written whole or not at all, through no link.
 
 A folder may come from anyone. So a pipe or a device is not waited for, whatever its name; what is read has a
-limit; and what is written goes to a new file with a random name, which then replaces the old one, whether that
-is a link or not. An error of the system is reported with the name of the file.
+limit; and what is written goes to a new file with a random name, which then replaces the old one, be
+that a link or not. An error of the system is reported with the name of the file.
 """
 
 import contextlib
