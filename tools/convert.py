@@ -43,7 +43,7 @@ WHOLE = [
 ]
 MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
 MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
-MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin model.gguf"  # what a killed conversion may leave
+MADE += " tokenizer.json generation_config.json gpt2_tokenizer.bin model.gguf"
 
 
 def convert(

@@ -32,7 +32,7 @@ MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json voca
 MADE += (
     " added_tokens.json special_tokens_map.json tokenizer_config.json tokenizer.json result.json images.png"
 )
-MADE += " lora.safetensors head.safetensors adapter_config.json adapter_model.safetensors"  # whoever trained there
+MADE += " lora.safetensors head.safetensors adapter_config.json adapter_model.safetensors"
 
 
 def prepare(c, folder):
