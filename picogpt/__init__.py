@@ -1,8 +1,8 @@
 """GPT-2 in plain NumPy: the model, its tokenizer, its checkpoints, its gradients and its training.
 
-Read it in this order: ops, gpt2, grad, generate, trainer. Nothing is re-exported here, so that an
+Read it in this order: pico, ops, gpt2, grad, generate, trainer. Nothing is re-exported here, so that an
 import names the file to open: `from picogpt.gpt2 import gpt2, KVCache`. Only `picogpt.load` is here, for
-three lines of Python; see model.py, which is read when it is first asked for.
+three lines of Python; see chat/model.py, which is read when it is first asked for.
 """
 
 import importlib
@@ -19,5 +19,5 @@ if sys.argv[:1] == ["-m"]:  # `python -m picogpt...` begins: while it imports th
 def __getattr__(name):
     """Return `load`; it is imported when it is needed, and `import picogpt` takes no time."""
     if name == "load":
-        return importlib.import_module("picogpt.model").load
+        return importlib.import_module("picogpt.chat.model").load
     raise AttributeError(f"module 'picogpt' has no attribute {name!r}")

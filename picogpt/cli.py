@@ -22,12 +22,10 @@ Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage;
 the text so far is written.
 """
 
-import contextlib
 import dataclasses
 import importlib
-import json
+import json as json_text
 import logging
-import logging.handlers
 import sys
 import time
 from pathlib import Path
@@ -36,15 +34,18 @@ from typing import Annotated
 from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
+from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
 from picogpt.speed.guess import DraftModel, Lookup
-from picogpt.system import command, flags, machine, progress
+from picogpt.system import command, flags, machine
 from picogpt.system.signature import Range, Section, Usual
-from picogpt.text.data import END, from_utf8
-from picogpt.text.stop import stop_at, until
+from picogpt.text import output
+from picogpt.text.data import from_utf8
+from picogpt.text.stop import stop_at
 
 log = logging.getLogger("picogpt")
+DRAWING = ("temperature", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "seed")
 ALIASES = dict(model_size="model", n_tokens_to_generate="n", i="interactive", v="verbose")
 
 
@@ -119,22 +120,62 @@ def continue_text(
         "whether the token that crosses X is left out, openai, or kept, hf (openai; hf for a top_p of the"
         " model's generation_config.json)",
     ] = None,
+    min_p: Annotated[
+        float | None,
+        "choose among tokens with at least X times the likeliest one's probability (0: all)",
+    ] = None,
+    typical_p: Annotated[
+        float | None, "choose among the most typical tokens that together have probability X (1: all)"
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None, "make tokens that are in the text, or prompt, less likely: 1.2, say (1: as they are)"
+    ] = None,
+    no_repeat_ngram_size: Annotated[
+        int | None, "let no N tokens in a row come twice in text and prompt (0: they may)"
+    ] = None,
+    logit_bias: Annotated[
+        list,
+        "ID=X",
+        "add X to the logit of a token, -inf: never choose it; may be given several times. For ID also the"
+        " token's text",
+    ] = (),
     seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    beams: Annotated[
+        int,
+        Range(0, below=2**16),
+        "search the most probable text with so many beginnings side by side; --n_samples says how many of"
+        " them to write (0: choose token by token)",
+    ] = 0,
+    length_penalty: Annotated[
+        float | None, "how much longer texts are favoured by --beams: 0, not at all (1)"
+    ] = None,
+    json: Annotated[
+        bool,
+        Section("the output"),
+        "write a line of JSON for each sample: ids, text, log_probs (the model's own, before temperature and"
+        " all else; of --beams the score instead), and ended: stop, end (of a document) or length",
+    ] = False,
     interactive: Annotated[
         bool,
-        Section(""),
         "continue text line by line, with the model loaded once; /help there lists what can be changed"
         " (also -i)",
     ] = False,
-    verbose: Annotated[bool, Section(""), "load time, speed and memory, on stderr"] = False,
+    verbose: Annotated[bool, "load time, speed and memory, on stderr"] = False,
 ):
     """Continue a prompt as the docstring of this module says; these are the command's flags."""
     command.check(continue_text, locals())
     check_flags(n_samples, no_cache, draft, stop)
-    chosen = dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed)
+    chosen = dict(
+        temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed, min_p=min_p,
+        typical_p=typical_p, repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
+    )  # fmt: skip
+    check_beams(beams, chosen, length_penalty, n_samples, no_cache, draft)
     make_choice({}, chosen)
     machine.set_threads(threads)
     if interactive:
+        for name, value in dict(beams=beams, json=json, logit_bias=logit_bias).items():
+            if value:
+                command.usage_error(f"--{name} has no effect with --interactive")
         go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
         return
     prompt = read_prompt(prompt)
@@ -143,21 +184,33 @@ def continue_text(
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
-    n, choice, ends = usage.n_new(said, n, len(ids)), make_choice(said, chosen, n_samples), usage.ends(said)
+    chosen["logit_bias"] = read_bias(logit_bias, encoder)
+    alike = n_samples > 1 and not beams
+    n, choice, ends = usage.n_new(said, n, len(ids)), make_choice(said, chosen, alike), usage.ends(said)
+    if beams:
+        penalty = 1.0 if length_penalty is None else length_penalty
+        found = beam_search(params, hparams["n_head"], ids, n, beams, penalty, ends=ends, choice=choice)
+        output.write_beams(prompt, found[:n_samples], encoder, stop, ends, n, plain, json)
+        return
     where = models_dir, source, offline
     guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples)
     ready = time.perf_counter()
-    taken = []  # (when, how many tokens) of each step
+    taken, log_probs = [], [] if json else None  # (when, how many tokens) of each step; numbers of each step
     steps = stream(
         params, hparams["n_head"], [ids] * n_samples, n, choice,
         finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
+        log_probs=log_probs,
     )  # fmt: skip
-    steps = without(timed(steps, taken), ends)
+    steps = timed(steps, taken)
     try:
+        if json:
+            output.write_json(steps, log_probs, encoder, stop, ends, n_samples)
+            return
+        steps = without(steps, ends)
         if n_samples == 1:
-            write_one(prompt, steps, encoder, stop, n, plain)
+            output.write_one(prompt, steps, encoder, stop, n, plain)
         else:
-            write_all(prompt, steps, encoder, stop, n, n_samples, plain)
+            output.write_all(prompt, steps, encoder, stop, n, n_samples, plain)
     finally:
         if verbose:
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
@@ -170,11 +223,13 @@ def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
     """
     model = choose_model(model, models_dir)
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    loaded = importlib.import_module("picogpt.model").load(
+    loaded = importlib.import_module("picogpt.chat.model").load(
         model, models_dir, special, source=source, offline=offline
     )
     talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
-    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **dataclasses.asdict(make_choice(said, chosen)))
+    choice = dataclasses.asdict(make_choice(said, chosen))
+    del choice["logit_bias"]  # an empty one
+    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **choice)
     if prompt is not None:
         session.answer(chat, prompt)
     session.run(chat)
@@ -190,13 +245,40 @@ def check_flags(n_samples, no_cache, draft, stop):
         command.usage_error("--stop must be UTF-8 text")
 
 
-def make_choice(said, flags, n_samples=1):
+def check_beams(beams, chosen, length_penalty, n_samples, no_cache, draft):
+    """End the program for a flag that has no effect with beams, or without."""
+    if not beams:
+        if length_penalty is not None:
+            command.usage_error("--length_penalty has no effect without --beams")
+        return
+    drawing = [name for name in DRAWING if chosen[name] is not None]
+    for name in drawing + ["no_cache"] * no_cache + ["draft"] * (draft is not None):
+        command.usage_error(f"--{name} has no effect with --beams")
+    if n_samples > beams:
+        command.usage_error(f"--n_samples {n_samples} is more than --beams {beams} find")
+
+
+def read_bias(given, encoder):
+    """Return {id: bias} of texts such as "262=-5" or " the=-5"."""
+    biases = {}
+    for text in given:
+        token, _, bias = text.rpartition("=")
+        ids = [int(token)] if token.isascii() and token.isdigit() else encoder.encode(token)
+        try:
+            [i] = ids
+            biases[i] = float(bias)
+        except ValueError:
+            command.usage_error(f"--logit_bias takes one token, = and a number, not {text!r}")
+    return biases
+
+
+def make_choice(said, flags, alike=False):
     """Return the Choice of flags and of what the model's file says, or end the program, naming the flag."""
     try:
         choice = Choice(**usage.choice(said, **flags), seed=flags["seed"])
     except ValueError as error:
         command.usage_error(f"--{error}")
-    if n_samples > 1 and choice.temperature == 0:
+    if alike and choice.temperature == 0:
         log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
     return choice
 
@@ -256,53 +338,6 @@ def without(steps, ends):
         yield [None if i in ends else i for i in step]
 
 
-def pieces(ids, encoder, stop, plain):
-    """Yield the text of the ids as it arises; on a terminal, an empty line where a document ends in it."""
-    for piece in until(encoder.stream(i for i in ids if i is not None), stop):
-        yield piece if plain or not sys.stdout.isatty() else piece.replace(END, "\n\n")
-
-
-def write_one(prompt, steps, encoder, stop, n, plain):
-    """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
-    to_terminal = sys.stdout.isatty()
-    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
-    with notes_afterwards() if to_terminal else contextlib.nullcontext():
-        try:
-            print(prompt if to_terminal else "", end="", flush=True)
-            for piece in pieces((i for [i] in bar), encoder, stop, plain):
-                print(piece, end="", flush=True)
-        finally:
-            bar.close()
-            print(flush=True)
-
-
-@contextlib.contextmanager
-def notes_afterwards():
-    """Hold back what is logged until the block has ended, lest it stand in the middle of a text."""
-    root = logging.getLogger()
-    handlers = root.handlers
-    held = logging.handlers.MemoryHandler(capacity=100, target=handlers[0])
-    try:
-        root.handlers = [held]
-        yield
-    finally:
-        root.handlers = handlers
-        held.close()
-
-
-def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
-    """Write several continuations when all are done, or as far as they are when interrupted."""
-    taken = []
-    try:
-        for step in progress.bar(steps, "generating", n, leave=False):
-            taken.append(step)
-    finally:
-        for b in range(n_samples):
-            print(f"--- sample {b + 1} of {n_samples}", file=sys.stderr, flush=True)
-            text = "".join(pieces([step[b] for step in taken], encoder, stop, plain))
-            print(prompt + text if sys.stdout.isatty() else text, flush=True)
-
-
 def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     """Say on stderr how long loading took, how fast the prompt was read and the text written."""
     said = [f"{n_numbers:,} parameters loaded in {ready - started:.2f} s"]
@@ -315,7 +350,7 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     if guesser and guesser.guessed:
         said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
     if followed:
-        asked = ", ".join(f"{key} {json.dumps(value)}" for key, value in followed.items())
+        asked = ", ".join(f"{key} {json_text.dumps(value)}" for key, value in followed.items())
         said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
     if peak := peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
 from picogpt.speed.guess import Guesser, Lookup, Speculation
@@ -17,10 +18,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Preferences):
     """How the next token is chosen from its logits: greedily, unless a temperature says otherwise.
 
-    Raises ValueError, naming the value, for settings that mean nothing.
+    More settings, such as repetition_penalty, are in choose/preferences.py. Raises ValueError, naming the
+    value, for settings that mean nothing.
     """
 
     temperature: float = 0.0  # divides the logits: below 1 the likely becomes likelier; 0: greedy
@@ -31,6 +33,7 @@ class Choice:
 
     def __post_init__(self):
         """Check the settings."""
+        super().__post_init__()
         if not 0 <= self.temperature < float("inf"):
             raise ValueError(f"temperature must be 0 (greedy) or a positive number, not {self.temperature}")
         if not isinstance(self.top_k, int | np.integer) or self.top_k < 0:
@@ -66,8 +69,8 @@ def keep_top_p(logits, p, rule="openai"):
     """Hide the tail of each row: keep the likeliest tokens whose probabilities together reach p.
 
     The token that crosses p is kept by the rule "hf" (Holtzman et al. 2020, section 3.1, and Hugging
-    Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Where equals meet
-    that end, all of them stay by "openai"; "hf" keeps no more than it needs, of equals the later ids.
+    Face) and dropped by "openai" (gpt-2/src/sample.py), unless it is the only one. Of tokens that are equally
+    likely at the threshold, "openai" keeps all; "hf" keeps no more than it needs, those with the later ids.
 
     The sums are in float64. In float32, those of 50,257 probabilities are wrong by 1e-5 and more, and near
     p = 1 that is thousands of tokens.
@@ -103,6 +106,7 @@ def sample(logits, choice: Choice, rngs):
     with np.errstate(over="ignore"):  # near temperature 0 all but the largest go to -inf, and that is right
         logits = (logits - logits.max(axis=-1, keepdims=True)) / temperature
     logits = keep_top_p(keep_top_k(logits, choice.top_k), choice.top_p, choice.top_p_rule)
+    logits = choice.by_probability(logits)
     cumulative = softmax(logits).cumsum(axis=-1, dtype=np.float64)  # in float32 it would stop short of 1
     cumulative /= cumulative[:, -1:]
     draws = [rng.random() for rng in rngs]
@@ -119,8 +123,8 @@ class Text:
         self.use_cache, self.slid = use_cache, False
         self.speculation = guesser and Speculation(params, n_head, guesser)
 
-    def read(self):
-        """Read all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
+    def prefill(self):
+        """Run all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
         ids, self.pad = left_pad(self.rows)  # [B, T], [B]
         if not self.use_cache:
             return gpt2(ids, self.params, self.n_head, pad=self.pad, n_last=1)[:, -1]
@@ -131,24 +135,24 @@ class Text:
     def extend(self, ids, done):
         """Add an id to each row and feed it back: the cache grows by its keys and values -> logits [B, V].
 
-        `done` [B] are the rows that nobody reads any more; these may outgrow the context unnoticed.
+        `done` [B] says which rows have ended; these may outgrow the context without a warning.
         """
         for row, i in zip(self.rows, ids, strict=True):
             row.append(i)
         if any(len(row) > self.n_ctx for row in self.rows):
             self.slide(done)
-            return self.read()
+            return self.prefill()
         if not self.use_cache:
-            return self.read()
+            return self.prefill()
         if self.speculation:
             return self.speculation.next_logits(self.rows[0], self.cache)
         return gpt2([[i] for i in ids], self.params, self.n_head, self.cache, pad=self.pad)[:, -1]
 
     def slide(self, done):
-        """Cut each row that has outgrown the context to its newest half, or raise ValueError.
+        """Cut each row that is longer than the context to the newest half of one, or raise ValueError.
 
-        All rows are then to be read again, since positions have changed. By then half a context of tokens
-        has been made, so that for each of them about one is read again.
+        All rows then go through the model again, since their positions have changed. That happens once in
+        half a context of new tokens, so it costs about one token for each new one.
         """
         too_long = [b for b, row in enumerate(self.rows) if len(row) > self.n_ctx]
         if not self.slid and not all(done[b] for b in too_long):
@@ -161,7 +165,7 @@ class Text:
         self.end()
 
     def end(self):
-        """Let the guesser learn what came of its last guesses: no more tokens will be compared with them."""
+        """Tell the guesser how many of its last guesses were right; the others are dropped."""
         if self.speculation:
             self.speculation.end(self.cache)
 
@@ -189,6 +193,7 @@ def stream(
     overflow: str = "slide",
     use_cache: bool = True,
     guesser: Guesser | bool | None = None,
+    log_probs: list[list[float]] | None = None,
 ) -> Iterator[list[int | None]]:
     """Continue all prompts at once; yield, token after token, the list of each row's next id.
 
@@ -206,8 +211,11 @@ def stream(
     use_cache : bool
         Without the cache every token is computed anew each time: slow, but the same ids.
     guesser : see speed/guess.py, optional
-        Guesses ids that the model then checks, several in one call: sooner, and the same ids. For a single
-        row with a cache; others are not guessed. None: a `Lookup` if the choice is greedy; False: no guesses.
+        Guesses ids that the model then checks, several in one call: the same ids, in less time. For a single
+        row with a cache; for others it is not used. None: a `Lookup` if the choice is greedy; False: no
+        guesses.
+    log_probs : list, optional
+        Receives for each step the model's own log-probabilities of the ids that were chosen [B].
 
     Raises
     ------
@@ -222,21 +230,26 @@ def stream(
         guesser = Lookup()
     if len(prompts) > 1 or not use_cache:
         guesser = None  # not every row's guesses would come true, and a call serves many tokens anyway
-    return steps(Text(params, n_head, prompts, n_new, overflow, use_cache, guesser), n_new, choice, finished)
+    text = Text(params, n_head, prompts, n_new, overflow, use_cache, guesser)
+    return steps(text, n_new, choice, finished, log_probs)
 
 
-def steps(text, n_new, choice, finished):
+def steps(text, n_new, choice, finished, log_probs=None):
     """Do what `stream` says, when its checks are done."""
+    prompts = [list(row) for row in text.rows]
     new, rngs = [[] for _ in text.rows], choice.generators(len(text.rows))
     done = [False] * len(new)
     if n_new == 0:
         return
     try:
-        logits = text.read()  # of the prompts: [B, V]
+        logits = text.prefill()  # of the prompts: [B, V]
         for n in itertools.count(1):
             if not np.isfinite(logits.max(axis=-1)).all():  # the largest of NaN and others is NaN
                 raise ValueError("the model gives NaN or infinity: its weights are damaged, or too large")
-            ids = sample(logits, choice, rngs).tolist()  # [B]
+            rows = map(list.__add__, prompts, new) if choice.follows_text else ()
+            ids = sample(choice.by_text(logits, rows), choice, rngs).tolist()  # [B]
+            if log_probs is not None:
+                log_probs.append(np.log(softmax(logits.astype(np.float64)))[range(len(ids)), ids].tolist())
             yield [None if done[b] else i for b, i in enumerate(ids)]
             for b, i in enumerate(ids):
                 new[b].append(i)

@@ -30,7 +30,7 @@ class KVCache:
         shape = (len(params["blocks"]), 2, batch, n_head, n_ctx or most, n_embd // n_head)
         self.kv = np.empty_like(params["wte"], shape=shape)  # [n_layer, 2, B, H, n_ctx, D]
         self.length = 0
-        self.more = {}  # by layer: what other models remember besides keys and values
+        self.more = {}  # by layer: what a model keeps besides keys and values; GPT-2 nothing
 
     def extend(self, layer, k, v):
         """Add the k and v [B, H, T, D] of the new tokens; return those of all tokens, [B, H, S, D]."""
@@ -42,7 +42,7 @@ class KVCache:
 
 def embed(ids, places, wte, wpe):
     """Look up each token, and add where it stands: ids [B, T], places [T] or [B, T] -> [B, T, C]."""
-    return wte[ids] + wpe[places] if wpe.size else wte[ids]  # `positions: none` leaves wpe empty
+    return wte[ids] + wpe[places] if wpe.size else wte[ids]  # wpe is empty in a model without positions
 
 
 def split_heads(x, n_head):
@@ -58,7 +58,7 @@ def merge_heads(x):
 
 
 def no_dropout(place, shape):
-    """Drop nothing: what the parts of the model call when nobody trains them."""
+    """Drop nothing: the `draw` of a model that is not being trained."""
 
 
 @overridable
@@ -175,12 +175,12 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
 
 
 def prepare(ids, params, n_head, cache, pad, p_drop, rng):
-    """Check what `gpt2` is given; return the ids, their places, the mask, and who draws the dropouts.
+    """Check what `gpt2` is given; return ids, positions, mask, and the function that draws dropout.
 
-    The arrays come to lie where the model is, perhaps on a graphics processor.
+    The arrays are put where the parameters are, which may be a graphics processor.
     """
-    beside = functools.partial(np.asarray, like=params["wte"])
-    ids, pad, dtype = beside(ids), None if pad is None else np.asarray(pad), params["wte"].dtype
+    as_params = functools.partial(np.asarray, like=params["wte"])
+    ids, pad, dtype = as_params(ids), None if pad is None else np.asarray(pad), params["wte"].dtype
     check(ids, params, n_head, cache, pad, p_drop, rng)
     past, T = cache.length if cache else 0, ids.shape[1]
     p = dict(zip(("embedding", "attention", "stream"), np.broadcast_to(p_drop, 3).tolist(), strict=True))
@@ -188,7 +188,7 @@ def prepare(ids, params, n_head, cache, pad, p_drop, rng):
     def draw(place, shape):
         return dropout_mask(shape, dtype, p[place], rng)
 
-    return ids, beside(positions(past, T, pad)), beside(causal_mask(T, past + T, dtype, pad)), draw
+    return ids, as_params(positions(past, T, pad)), as_params(causal_mask(T, past + T, dtype, pad)), draw
 
 
 def check(ids, params, n_head, cache, pad, p_drop, rng):
@@ -211,6 +211,6 @@ def check(ids, params, n_head, cache, pad, p_drop, rng):
         raise ValueError(f"the cache is for {rows} rows and {heads} heads, not for {B} and {n_head}")
     if pad is not None and (pad.shape != (B,) or pad.min() < 0):
         raise ValueError(f"pad must be a count for each of {B} rows, not {pad.tolist()}")
-    drops = np.ravel(p_drop)  # one for all three places, or one for each
+    drops = np.ravel(p_drop).tolist()  # one for all three places, or one for each
     if len(drops) not in (1, 3) or not all(0 <= p < 1 for p in drops) or (any(drops) and rng is None):
         raise ValueError(f"p_drop must be at least 0 and below 1, and needs an rng, not {p_drop} and {rng}")

@@ -208,14 +208,14 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     return grads | (dict(lm_head=dhead) if untied else {})
 
 
-def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0):
+def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, scale=1.0):
     """Return the mean cross-entropy in nats per token, and its gradients, a tree like `params`.
 
     ids [B, T] -> targets [B, T], the ids that should come next; a target of -1 does not count.
-    p_drop, rng: dropout, see `gpt2`. `share`: a factor of both results, for rows that are a part of a batch.
+    p_drop, rng: dropout, see `gpt2`. `scale`: a factor of both results, for a part of a batch.
     ValueError if no target counts or one is not in the vocabulary.
     """
-    ids, targets = (np.asarray(a, like=params["wte"]) for a in (ids, targets))  # beside the model
+    ids, targets = (np.asarray(a, like=params["wte"]) for a in (ids, targets))  # where the parameters are
     if targets.shape != ids.shape or targets.dtype.kind not in "iu":
         given = f"{targets.dtype} {list(targets.shape)}"
         raise ValueError(f"targets must be integers like ids, but are {given}, and ids {list(ids.shape)}")
@@ -223,6 +223,6 @@ def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0
         raise ValueError(f"targets must be ids below {len(params['wte'])}, or -1, and not all of them -1")
     acts = []
     logits = gpt2(ids, params, n_head, acts=acts, p_drop=p_drop, rng=rng)
-    loss = cross_entropy(logits, targets) * share
-    dlogits = cross_entropy_backward(share, logits, targets)
+    loss = cross_entropy(logits, targets) * scale
+    dlogits = cross_entropy_backward(scale, logits, targets)
     return loss, gpt2_backward(dlogits, ids, params, n_head, acts)

@@ -1,4 +1,4 @@
-"""Where GPT-2 ends and its descendants begin; who reads GPT-2 alone may read past `@overridable`.
+"""Where GPT-2 ends and its descendants begin; if you read GPT-2 alone, read past `@overridable`.
 
 The signature of a part of the model, say `self_attention(x, c_attn, c_proj, n_head, ...)`, lists the arrays
 that GPT-2 has there. The tree of a descendant has more arrays in that place, and they arrive as keyword
@@ -14,7 +14,7 @@ DESCENDANTS = {}  # {name of a part: the function that computes it with more arr
 
 
 def overridable(part):
-    """Let a descendant of GPT-2 compute `part` in its own way, if it is called with arrays of its own."""
+    """Let a descendant of GPT-2 compute `part`, if it is called with arrays that GPT-2 does not have."""
     known = inspect.signature(part).parameters.keys()
 
     @functools.wraps(part)

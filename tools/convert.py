@@ -28,7 +28,7 @@ from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command, flags, folders
-from picogpt.system.files import atomic_write
+from picogpt.system.files import SMALL, atomic_write, read_bytes
 from picogpt.system.signature import OneOf
 from picogpt.text import bpe, data, hf_bpe
 from picogpt.text.chars import CharEncoder
@@ -41,9 +41,12 @@ WHOLE = [
     "model.bin",
     *(f"gpt2_{size}.bin" for size in SIZES),
 ]
-MADE = "model.safetensors model.ckpt.index model.ckpt.data-00000-of-00001 checkpoint encoder.json vocab.bpe"
-MADE += " chars.json vocab.json merges.txt added_tokens.json special_tokens_map.json tokenizer_config.json"
-MADE += " tokenizer.json gpt2_tokenizer.bin"  # what a conversion may have left that was killed
+MADE = [  # what a killed conversion may leave
+    *("model.safetensors", "model.ckpt.index", "model.ckpt.data-00000-of-00001", "checkpoint", "model.gguf"),
+    *("encoder.json", "vocab.bpe", "chars.json", "vocab.json", "merges.txt", "tokenizer.json"),
+    *("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "gpt2_tokenizer.bin"),
+    "generation_config.json",
+]
 
 
 def convert(
@@ -104,19 +107,17 @@ def convert(
     folder = destination(source, out, to)
     params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
     check_kind(hparams, to)
-    more = dict(bfloat16=True) if bfloat16 else dict(dtype=dtype) if to == "gguf" else {}
-    with folders.let_go_at_last(folder):
+    with folders.release_at_end(folder):
         if out:
-            folders.hold(folder, WHOLE)
+            folders.acquire(folder, WHOLE)
             destination(source, out, to)  # nobody else has come first
-            folders.clear(folder, MADE.split())
-        if (
-            to in ("picogpt", "hf")
-            and (said := source / generation_config.FILE).is_file()
-            and folder != source
-        ):
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / generation_config.FILE).write_bytes(said.read_bytes())
+            folders.clear(folder, MADE)
+        said = source / generation_config.FILE
+        if to in ("picogpt", "hf") and said.is_file() and folder != source:
+            with atomic_write(folder / generation_config.FILE) as file:
+                file.write(read_bytes(said, SMALL))
+        more = dict(dtype=dtype) if to == "gguf" else {}
+        more |= dict(bfloat16=True) if bfloat16 else {}
         path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
@@ -145,6 +146,8 @@ def destination(source, out, to):
     folder = Path(out)
     if folder.is_file():
         raise ValueError(f"{folder} is a file: --out names the folder that the new files go to")
+    if folder.is_dir():
+        folders.unmark(folder, WHOLE)
     for name in WHOLE:
         if (folder / name).exists():
             raise ValueError(f"{folder} has a model already ({name}): --out names another folder")

@@ -59,6 +59,7 @@ def plot(runs, out):
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     with atomic_write(out) as file:
         figure.savefig(file, format=Path(out).suffix[1:], dpi=150)
+    log.info("%s is written: %s", out, "; ".join(last_of(run, records[run]) for run in runs))
 
 
 def read_run(run):
@@ -74,6 +75,18 @@ def read_run(run):
             if not isinstance(record.get(key, 0), int | float):
                 raise ValueError(f"{path} gives {record[key]!r} as {key}: give the log of a training")
     return records
+
+
+def last_of(run, records):
+    """Return what a training has come to, in words.
+
+    >>> last_of("runs/a", [dict(step=1, val_loss=2.0), dict(step=2, loss=1.5), dict(step=2, val_loss=1.75)])
+    'runs/a, 2 updates, loss 1.500, held-out loss 1.750 at best'
+    """
+    updates = [record for record in records if "loss" in record]
+    said = f"{run}, {updates[-1]['step']} updates, loss {updates[-1]['loss']:.3f}"
+    held_out = [record["val_loss"] for record in records if "val_loss" in record]
+    return said + (f", held-out loss {min(held_out):.3f} at best" if held_out else "")
 
 
 def draw(axes, updates, key, colour, label):
@@ -96,6 +109,7 @@ def draw(axes, updates, key, colour, label):
 def main():
     """Read the flags and draw."""
     logging.basicConfig(format="plot: %(message)s", force=True)
+    log.setLevel(logging.INFO)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.error = command.usage_error
     parser.add_argument("runs", nargs="*")

@@ -16,7 +16,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage.
 
 from typing import Annotated
 
-from picogpt import model as models
+from picogpt.chat import model as models
 from picogpt.chat import session, talk
 from picogpt.cli import choose_model
 from picogpt.system import command, flags, machine

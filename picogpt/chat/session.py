@@ -34,7 +34,8 @@ def run(chat):
         except EOFError:
             print()
             return
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            going_on_after(interrupt)
             print()
             continue
         try:
@@ -49,10 +50,16 @@ def answer(chat, line):
     try:
         for piece in chat.say(line):
             print(piece, end="", flush=True)
-    except KeyboardInterrupt:
-        pass
+    except KeyboardInterrupt as interrupt:
+        going_on_after(interrupt)
     finally:
         print(flush=True)
+
+
+def going_on_after(interrupt):
+    """Pass an interrupt on unless it is Ctrl-C: then the end of the process is asked for."""
+    if getattr(interrupt, "code", 130) != 130:
+        raise interrupt
 
 
 def obey(chat, line):

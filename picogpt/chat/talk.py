@@ -7,24 +7,29 @@ r"""A conversation: turns that a model continues, of which the oldest leave when
 ['Where is the king?']
 """
 
+from pathlib import Path
+
 from picogpt.chat.templates import Continuation, Pattern, own_template
 from picogpt.checkpoints import weights
 from picogpt.generate import Choice
 
-CHOICE = dict(temperature=float, top_k=int, top_p=float, top_p_rule=str, seed=int)
+CHOICE = dict(
+    temperature=float, top_k=int, top_p=float, top_p_rule=str, seed=int, min_p=float, typical_p=float,
+    repetition_penalty=float, no_repeat_ngram_size=int,
+)  # fmt: skip
 
 
 class Chat:
     """The turns so far, and the settings of the next answer, which may be changed at any time."""
 
     def __init__(self, model, template=None, n=200, **choice):
-        """`model` is a `picogpt.model.Model`; n: most tokens of an answer; choice: see `generate.Choice`."""
+        """`model` is a `model.Model`; n: most tokens of an answer; choice: see `generate.Choice`."""
         self.model, self.template, self.turns = model, template or Continuation(), []
         self.n, self.choice = n, {}
         self.set(**choice)
 
     def say(self, user):
-        """Yield the answer piece by piece; what has come of it stands in the turns, even if nobody reads on."""
+        """Yield the answer piece by piece; what has come of it is remembered, even if nobody reads on."""
         self.turns.append([user, ""])
         try:
             ids = self.ids(self.n)
@@ -83,5 +88,6 @@ def choose_template(model, pattern=None):
     if own := own_template(folder):
         return own
     raise ValueError(
-        f"{model.name} has no chat template of its own: give one with --template, such as 'User: {{user}}\\nBot:'"
+        f"{Path(model.name).name} has no chat template of its own: give one with --template, such as"
+        " 'User: {user}\\nBot:'"
     )

@@ -1,13 +1,14 @@
 r"""The form of a conversation: how turns become the one text that a model continues.
 
-A turn is [what the user said, what the model answered]; the last has no answer yet. A template is a pattern
-such as "User: {user}\nBot:", a text that simply goes on, or the chat template of a model's tokenizer, which is
-in the Jinja language, as Hugging Face's are.
+A turn is [what the user said, what the model answered]; the last has no answer yet. A template is a
+pattern such as "User: {user}\nBot:", a text that simply goes on, or the chat template of a model's tokenizer,
+which is in the Jinja language, as Hugging Face's are.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+
+from picogpt.system.files import read_json, read_text
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,13 @@ def own_template(folder):
     if not config.is_file():
         return None
     try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
+        settings = read_json(config)
     except ValueError:
         raise ValueError(f"{config} is no JSON: copy it again") from None
     source = settings.get("chat_template")
     beside = Path(folder, "chat_template.jinja")
     if beside.is_file():
-        source = beside.read_text(encoding="utf-8")
+        source = read_text(beside)
     if isinstance(source, list):  # several, each under a name
         source = next((one["template"] for one in source if one.get("name") == "default"), None)
     tokens = {name: settings.get(name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}

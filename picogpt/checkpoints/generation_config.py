@@ -4,11 +4,12 @@
 
 It holds where the user says nothing. Its values mean what they mean to transformers' `generate`: sampling
 without a top_k is among 50 tokens, top_p keeps the token that crosses it, max_length counts the prompt too.
-What would give another text than transformers' is refused, as a penalty for repetition is.
+What would give another text than transformers' is refused, as beams are.
 """
 
-import json
 from pathlib import Path
+
+from picogpt.system.files import read_json
 
 FILE = "generation_config.json"
 NUMBERS = dict(  # what is followed, and the least and the most that makes sense
@@ -17,16 +18,18 @@ NUMBERS = dict(  # what is followed, and the least and the most that makes sense
     temperature=(0, 2**31),
     top_k=(0, 2**31),
     top_p=(0, 1),
+    repetition_penalty=(0, 2**31),
+    no_repeat_ngram_size=(0, 2**31),
+    min_p=(0, 1),
+    typical_p=(0, 1),
 )
+WHOLE = ("max_new_tokens", "max_length", "top_k", "no_repeat_ngram_size")
+PREFERENCES = ("repetition_penalty", "no_repeat_ngram_size", "min_p", "typical_p")  # see choose.py
 NEUTRAL = dict(  # what is not, and the value that changes nothing
-    repetition_penalty=1.0,
     num_beams=1,
     num_return_sequences=1,
     min_length=0,
     min_new_tokens=0,
-    no_repeat_ngram_size=0,
-    typical_p=1.0,
-    min_p=0.0,
     top_h=1.0,
     epsilon_cutoff=0.0,
     eta_cutoff=0.0,
@@ -54,7 +57,7 @@ def read(folder):
     if not path.is_file():
         return {}
     try:
-        said = dict(json.loads(path.read_text(encoding="utf-8")))
+        said = dict(read_json(path))
         return followed({key: value for key, value in said.items() if value is not None})
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be followed: {error}; --plain leaves it aside") from None
@@ -68,7 +71,7 @@ def followed(said):
     found = {}
     for key, (least, most) in NUMBERS.items():
         value = said.get(key, least)
-        whole = key not in ("temperature", "top_p")
+        whole = key in WHOLE
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise ValueError(f"{key} is {value!r}, but must be a {'whole ' if whole else ''}number")
         if not least <= value <= most:
@@ -105,7 +108,7 @@ def n_new(said, given, n_prompt):
     return said["max_length"] - n_prompt
 
 
-def choice(said, temperature=None, top_k=None, top_p=None, top_p_rule=None, seed=None):
+def choice(said, temperature=None, top_k=None, top_p=None, top_p_rule=None, seed=None, **preferences):
     """Return how to choose each token, as `generate.sample` takes it; None is what the user does not say.
 
     Without a file: the likeliest, unless a flag of sampling is given.
@@ -119,11 +122,15 @@ def choice(said, temperature=None, top_k=None, top_p=None, top_p_rule=None, seed
     if temperature is None and samples:
         temperature = said.get("temperature", 1.0)
     elif temperature is None:
-        temperature = 0.0 if not top_k and top_p in (None, 1) and seed is None else 1.0
+        draws = top_k or top_p not in (None, 1) or seed is not None
+        draws = draws or preferences.get("min_p") or preferences.get("typical_p", 1) not in (None, 1)
+        temperature = 1.0 if draws else 0.0
     if top_p_rule is None:
         top_p_rule = "hf" if top_p is None and "top_p" in said else "openai"
     if top_k is None:
         top_k = said.get("top_k", TOP_K if samples else 0)
     if top_p is None:
         top_p = said.get("top_p", 1.0)
-    return dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule)
+    more = {name: said[name] for name in PREFERENCES if name in said}
+    more |= {name: value for name, value in preferences.items() if value is not None}
+    return dict(temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, **more)

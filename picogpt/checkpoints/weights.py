@@ -264,13 +264,13 @@ def to_checkpoint_names(tensors):
     return renamed
 
 
-def save(folder, params, hparams, encoder=None, step=None, bfloat16=False):
+def save(folder, params, hparams, encoder=None, bfloat16=False, step=None):
     """Write a model's folder, as `load` reads it; each file is whole or not there at any moment.
 
     `step` is how many updates have made the model, where that may be none: then `load` says so.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
-    save_params(folder, params, hparams, step, bfloat16)
+    save_params(folder, params, hparams, bfloat16, step)
     save_hparams(folder, hparams, encoder)
 
 
@@ -282,7 +282,7 @@ def save_hparams(folder, hparams, encoder=None):
         file.write(json.dumps(hparams, indent=2).encode() + b"\n")
 
 
-def save_params(folder, params, hparams, step=None, bfloat16=False):
+def save_params(folder, params, hparams, bfloat16=False, step=None):
     """Write model.safetensors, after a check that it could be read again; return its path.
 
     In `bfloat16` it takes half the space, and each number keeps 8 of its 24 binary digits.

@@ -1,8 +1,8 @@
 """What descendants of GPT-2 do in other ways, part by part; docs/options.md lists the options.
 
-Each function stands in for the part of the same name in gpt2.py or grad.py, if the tree has an array there
-that the part has not; see seam.py. It does what is different before and after, and leaves the rest to that
-part. An option that learns nothing has an empty array in the tree, whose length is its setting, if it has
+Each function replaces the function of the same name in gpt2.py or grad.py where the tree has arrays that this
+one does not take; see seam.py. It computes what differs, and calls the pieces of gpt2.py and grad.py for the
+rest. An option without parameters has an empty array in the tree; its length is the option's value, if it has
 one.
 """
 
@@ -37,7 +37,7 @@ def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
     time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
 ):  # fmt: skip
-    """Mix x, scale and turn the queries, change the mask and the probabilities, add what an adapter says."""
+    """Attention, and what a descendant changes: x, queries, keys, mask, probabilities, an adapter."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
         x = mix_time(x, places, cache, layer)
@@ -48,7 +48,7 @@ def self_attention(
         q, k = positions.rotate(q, places[0]), positions.rotate(k, places[0])  # the cache holds turned keys
     mask = mask_with(mask, n_head, band, alibi)
     y = gpt2.attend(q, k, v, c_proj, mask, cache, layer, draw, act)
-    return y if adapter is None else adapt(y, adapter, act, "adapter_attn")
+    return y if adapter is None else add_adapter(y, adapter, act, "adapter_attn")
 
 
 @overrides
@@ -56,12 +56,12 @@ def self_attention_backward(
     dy, act, c_attn, c_proj, n_head, mask,
     time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
 ):  # fmt: skip
-    """Go back through all of it, the last first. -> dx, gradients; an empty array is its own gradient."""
+    """Back through each of these, in reverse order. -> dx, gradients; an empty array is its own gradient."""
     places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi)
     grads = dict.fromkeys(("c_attn", "c_proj", "time_weighting"))
     grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, **scale)
     if adapter is not None:
-        dy, grads["adapter"] = adapt_backward(dy, act["adapter_attn"], adapter)
+        dy, grads["adapter"] = add_adapter_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:
         x = mix_time(x, places)
     dq, dk, dv, grads["c_proj"] = grad.attend_backward(dy, act, c_proj, n_head, mask)
@@ -131,7 +131,7 @@ def scale_queries(c_attn, n_head, divisor=None, unscaled=None):
 
 
 def weighted(draw, factors, act):
-    """Let dropout's factors of the probabilities be learned ones, too; keep what it drew for the way back."""
+    """Multiply the factors of attention's dropout by learned ones; note what was drawn for the way back."""
 
     def draw_weighted(place, shape):
         act["keep"] = draw(place, shape)
@@ -140,35 +140,40 @@ def weighted(draw, factors, act):
     return draw_weighted
 
 
+def name_of(form):
+    """Return the name of the activation: that of the empty array in the tree, or gelu if there is none."""
+    return next(iter(form)) if form else "gelu"
+
+
 @overrides
 def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **form):
-    """Take another activation, whose name is that of an empty array; add what an adapter says."""
+    """Use the activation that `form` names, then the adapter, if there is one. [B, T, C] -> [B, T, C]"""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
-    act["gelu"] = ACTIVATIONS[next(iter(form), "gelu")](act["c_fc"])
+    act["gelu"] = ACTIVATIONS[name_of(form)](act["c_fc"])
     y = linear(act["gelu"], **c_proj)
-    return y if adapter is None else adapt(y, adapter, act, "adapter_mlp")
+    return y if adapter is None else add_adapter(y, adapter, act, "adapter_mlp")
 
 
 @overrides
 def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **form):
-    """Go back through it. -> dx, gradients."""
+    """Back through the adapter, c_proj, the activation and c_fc. -> dx, gradients."""
     more = dict(form)
     if adapter is not None:
-        dy, more["adapter"] = adapt_backward(dy, act["adapter_mlp"], adapter)
+        dy, more["adapter"] = add_adapter_backward(dy, act["adapter_mlp"], adapter)
     dgelu, dc_proj = grad.linear_backward(dy, act["gelu"], **c_proj)
-    dc_fc = BACKWARDS[next(iter(form), "gelu")](dgelu, act["c_fc"])
+    dc_fc = BACKWARDS[name_of(form)](dgelu, act["c_fc"])
     dx, dc_fc = grad.linear_backward(dc_fc, act["ln_2"], **c_fc)
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj) | more
 
 
-def adapt(y, adapter, act, name):
-    """Add to what a layer puts out what a narrow feed-forward layer makes of it; see adapters.py."""
+def add_adapter(y, adapter, act, name):
+    """Add to the output of a layer what a narrow feed-forward layer makes of it; see finetune/adapters.py."""
     act[name] = dict(ln_2=y)  # where the way back looks for what a feed-forward layer took
     return y + gpt2.feed_forward(y, **adapter, act=act[name])
 
 
-def adapt_backward(dy, act, adapter):
+def add_adapter_backward(dy, act, adapter):
     """Back through an adapter, and past it. -> dx [B, T, C], gradients."""
     dx, grads = grad.feed_forward_backward(dy, act, **adapter)
     return dy + dx, grads

@@ -29,9 +29,9 @@ from picogpt.cli import choose_model
 from picogpt.evaluate import tasks
 from picogpt.evaluate.scoring import (
     block_windows,
-    cut,
     rolling_log_probs,
     rolling_windows,
+    rows_of,
     score,
     strided_windows,
 )
@@ -120,7 +120,7 @@ class Settings:
 
 
 def evaluate(c: Settings):
-    """Evaluate as the settings say."""
+    """Load the model, and print what `c` asks for."""
     check_flags(c)
     machine.set_threads(c.threads)
     c.model = choose_model(c.model, c.models_dir)
@@ -128,7 +128,8 @@ def evaluate(c: Settings):
         c.model, c.models_dir, c.source, c.offline, c.special
     )
     fill_in(c, hparams["n_ctx"], encoder)
-    report = sentence_report if c.file is None else text_report if c.task == "text" else task_report
+    what = "sentence" if c.file is None else c.task
+    report = dict(sentence=sentence_report, text=text_report).get(what, task_report)
     print(report(c, params, hparams["n_head"], encoder))
 
 
@@ -168,7 +169,7 @@ def text_report(c, params, n_head, encoder):
     parts = list(data.documents(text)) if encoder.eot is not None and data.END in text else [text]
     texts = text_ids(c, parts, encoder)
     windows = functools.partial(WINDOWS[c.protocol], window=c.window, stride=c.stride)
-    rows = [row for ids in texts for row in cut(ids, windows(len(ids)))]
+    rows = [row for ids in texts for row in rows_of(ids, windows(len(ids)))]
     if not rows:
         raise ValueError(f"{c.file} is too short: it has no token that this protocol scores")
     n_tokens = sum(len(ids) - len(c.start) for ids in texts)

@@ -69,10 +69,12 @@ def rolling_log_probs(params, n_head, ids, window=None, stride=None):
     The first id is what the text stands after, <|endoftext|> as a rule. Without a window it is the context.
     """
     windows = rolling_windows(len(ids), window or len(params["wpe"]), stride)
-    return np.concatenate([np.empty(0), *(scored for scored, _ in score(params, n_head, cut(ids, windows)))])
+    return np.concatenate(
+        [np.empty(0), *(scored for scored, _ in score(params, n_head, rows_of(ids, windows)))]
+    )
 
 
-def cut(ids, windows):
+def rows_of(ids, windows):
     """Return the rows for `score` of a text and its windows."""
     return [(ids[begin:end], end - first) for begin, first, end in windows]
 

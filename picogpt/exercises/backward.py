@@ -283,7 +283,12 @@ def block_cases():
 
 BLOCK_RUNG = Rung(
     "block_backward",
-    ["grad:self_attention_backward", "grad:feed_forward_backward", "grad:transformer_block_backward"],
+    [
+        "grad:attend_backward",
+        "grad:project_qkv_backward",
+        "grad:feed_forward_backward",
+        "grad:transformer_block_backward",
+    ],
     "Read the forward function from its last line up; each call becomes its _backward, with what it took,"
     " which is in `act` if your forward noted it there. Where the forward adds, dx goes both ways, and"
     " both come together by a sum. Gradients are nested like the parameters: dict(ln_1=, attn=, ln_2=,"
@@ -334,7 +339,7 @@ def gradient_cases():
         Case("gpt2_backward", backward, known | dict(dlogits=normal(2, 7, 17))),
         Case("gpt2_backward with dnormed", backward, known | by_features),
         Case("loss_and_grads", whole, known | dict(targets=TARGETS)),
-        Case("loss_and_grads with share=0.25", whole, known | dict(targets=TARGETS, share=0.25)),
+        Case("loss_and_grads with scale=0.25", whole, known | dict(targets=TARGETS, scale=0.25)),
         Case(
             "loss_and_grads for a target that is not in the vocabulary",
             refused,
@@ -363,7 +368,7 @@ GRADIENT = Rung(
     "Backwards through the head, ln_f, the blocks from the last to the first, the embeddings. wte is"
     " embedding and head: add both gradients. Row t of wpe is used by every sequence: sum over the batch;"
     " positions that were not used have gradient 0. loss_and_grads: gpt2 with acts, cross_entropy, both"
-    " times share, and back.",
+    " times scale, and back.",
     gradient_cases,
 )
 

@@ -76,9 +76,9 @@ def block_cases():
 
 BLOCK_RUNG = Rung(
     "block",
-    ["gpt2:self_attention", "gpt2:feed_forward", "gpt2:transformer_block"],
-    "self_attention: one linear makes q, k and v side by side, [B, T, 3C]; split into heads; with a cache,"
-    " k, v = cache.extend(layer, k, v); attention, merge, linear. feed_forward: linear, gelu, linear."
+    ["gpt2:project_qkv", "gpt2:attend", "gpt2:feed_forward", "gpt2:transformer_block"],
+    "project_qkv: one linear makes q, k and v side by side, [B, T, 3C]; split each into heads. attend: with a"
+    " cache k, v = cache.extend(layer, k, v); attention, merge, linear. feed_forward: linear, gelu, linear."
     " transformer_block: x = x + self_attention(layer_norm(x)), then the same with feed_forward. Note in"
     " `act`, under names of your choice, what your way back will need (ours: x, ln_1, q, k, v, heads, x_mid,"
     " ln_2, c_fc, gelu). Leave dropout, `draw`, aside.",

@@ -110,7 +110,9 @@ def status(dir, **_):
     passed = 0
     for rung, problems in examined(dir, list(LADDER)):
         passed += not problems
-        state = "passed" if not problems else "" if UNWRITTEN in " ".join(problems) else "not passed"
+        state = "not passed" if problems else "passed"
+        if UNWRITTEN in " ".join(problems):
+            state = ""
         print(f"{rung:24s}{state:12s}{places(LADDER[rung], dir)}", flush=True)
     print(f"{passed} of {len(LADDER)} rungs are passed")
 

@@ -5,13 +5,13 @@ import functools
 from pathlib import Path
 
 from picogpt.exercises import backward, forward, learning, operations
-from picogpt.system.files import atomic_write
+from picogpt.system.files import atomic_write, read_text
 
 SOURCES = Path(__file__).parents[1]
 LADDER = {rung.name: rung for part in (operations, forward, backward, learning) for rung in part.RUNGS}
 MODULES = list(dict.fromkeys(name.split(":")[0] for rung in LADDER.values() for name in rung.functions))
 RUNG_OF = {name: rung for rung in reversed(LADDER.values()) for name in rung.functions}  # the first to ask
-ASIDE = ("keep", "draw", "pad", "p_drop")  # arguments that no rung asks for, or only a later one
+ASIDE = ("keep", "draw", "pad", "p_drop", "dstream")  # arguments that no rung asks for, or only a later one
 PACKAGE = '''\
 """Your picogpt. What this folder does not have is taken from the one that is installed."""
 
@@ -29,7 +29,7 @@ def path_of(module):
 @functools.cache
 def source(module):
     """Return the text of one of picogpt's own files; `first` is made for the ladder."""
-    return (SOURCES / ("exercises/first.py" if module == "first" else path_of(module))).read_text("utf-8")
+    return read_text(SOURCES / ("exercises/first.py" if module == "first" else path_of(module)))
 
 
 parsed = functools.cache(ast.parse)
@@ -76,7 +76,7 @@ def place(function, folder):
     module, _, path = function.partition(":")
     file = Path(folder, "picogpt", path_of(module))
     try:
-        node = find(ast.parse(file.read_text(encoding="utf-8")), path)
+        node = find(ast.parse(read_text(file)), path)
     except (OSError, SyntaxError):
         node = None
     return f"picogpt/{path_of(module)}" + (f", line {node.lineno}" if node else "")

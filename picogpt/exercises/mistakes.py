@@ -17,13 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
+from picogpt.system.files import read_text
+
 SOLUTIONS = Path(__file__).with_name("solutions")
 
 
 @functools.cache
 def solution(rung):
     """Return the text of a rung's solution, without the mistakes."""
-    lines = SOLUTIONS.joinpath(f"{rung}.py").read_text(encoding="utf-8").splitlines()
+    lines = read_text(SOLUTIONS / f"{rung}.py").splitlines()
     kept, aside = [], False
     for line in lines:
         aside = line.strip().startswith("# wrong: ") or (aside and line.strip().startswith("# "))
@@ -34,7 +36,7 @@ def solution(rung):
 @functools.cache
 def mistakes(rung):
     """Return a rung's usual mistakes: the text of its solution with each of them, and what is said then."""
-    lines = SOLUTIONS.joinpath(f"{rung}.py").read_text(encoding="utf-8").splitlines()
+    lines = read_text(SOLUTIONS / f"{rung}.py").splitlines()
     found, right = [], 0
     for n, line in enumerate(lines):
         text = line.strip()

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from picogpt.descendants.parts import adapt, mask_with
+from picogpt.descendants.parts import add_adapter, mask_with
 from picogpt.gpt2 import feed_forward, merge_heads, split_heads, transformer_block
 from picogpt.ops import layer_norm, linear, row_dot, softmax
 
@@ -53,7 +53,7 @@ def contributions(params, acts, ids):
 def project(x, c_proj, adapter=None, **others):
     """Do what attention and the feed-forward layer end with: [.., C] or [.., 4C] -> [.., C]."""
     y = linear(x, **c_proj)
-    return y if adapter is None else adapt(y, adapter, {}, "adapter")
+    return y if adapter is None else add_adapter(y, adapter, {}, "adapter")
 
 
 def read_out(params, x):

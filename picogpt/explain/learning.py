@@ -16,8 +16,10 @@ from picogpt.explain.gather import pack
 from picogpt.explain.tokens import token_text
 from picogpt.gpt2 import gpt2
 from picogpt.params.tree import walk
+from picogpt.system import interrupt
 from picogpt.text import data
 from picogpt.train import journal, trainer
+from picogpt.train.parallel import ALONE
 
 log = logging.getLogger("picogpt")
 EVERY = 2.0  # seconds between looks at attention and text
@@ -110,8 +112,9 @@ class Learning:
     def save(self):
         """Evaluate, and save model and state, as a training does."""
         trainer.save_progress(
-            self.state, self.c, self.hparams, self.encoder, self.splits, self.folder, self.log
-        )
+            self.state, self.c, self.hparams, self.encoder, self.splits, self.folder, self.log, ALONE,
+            interrupt.StopRequest("", 0),
+        )  # fmt: skip
 
     def measure(self, grads):
         """Keep the lengths of the gradient of this very step."""

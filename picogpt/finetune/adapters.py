@@ -1,12 +1,12 @@
-"""Adapters: narrow feed-forward layers put into a trained model, to be trained in its stead.
+"""Adapters: narrow feed-forward layers put into a trained model, and trained in place of its own weights.
 
 One follows attention and one the feed-forward layer, in each block, before their output is added to the
 residual stream (Houlsby et al. 2019, figure 2):
 
     y = x + c_proj gelu(c_fc x)         x [.., C], inside [.., n], n far below C
 
-They stand in the tree as `attn.adapter` and `mlp.adapter`; `gpt2.adapt` is the forward, `grad.adapt_backward`
-the way back, and hparams.json says "adapter": n.
+They stand in the tree as `attn.adapter` and `mlp.adapter`; `parts.add_adapter` is the forward,
+`parts.add_adapter_backward` the way back, and hparams.json says "adapter": n.
 """
 
 from picogpt.params.checks import check_hparams
@@ -17,7 +17,7 @@ from picogpt.params.tree import flatten, nest
 def insert(params, hparams, n, rng, std=0.01):
     """Return the model with adapters of n channels, and its hparams; the other arrays are shared.
 
-    The matrices are so small at first that y is all but x (section 3.6 there): the model is what it was.
+    The matrices are so small at first that y is almost x (section 3.6 there).
     """
     if hparams.get("adapter"):
         raise ValueError("the model has adapters already: train these, with --train '*.adapter.*'")

@@ -1,6 +1,7 @@
 """Fine-tune a model to label texts, and count how often it is right where it has not seen the labels.
 
 usage: python -m picogpt.finetune.classify [FILE] [--test FILE] [--lora RANK | --adapters N | --train NAMES]
+       python -m picogpt.finetune.classify --predict TEXT [--out FOLDER]
 
 A head on the last token's state gives a score to each label. The model is trained with it, on the labels and,
 as GPT-1 was, on predicting the text besides. Leaves in FOLDER the model, head.safetensors, log.jsonl, and
@@ -8,8 +9,7 @@ result.json with the accuracy, beside that of the commonest label and of naive B
 
 {flags}
 
-It is a command beside finetune.py because its data, its loss and its result are others; what is trained, and
-how, is shared: tuning.py. Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """
 
 import collections
@@ -23,15 +23,13 @@ import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, examples, tuning
-from picogpt.system import command, flags
-from picogpt.system.signature import FREE, Section, Usual
+from picogpt.finetune import predict as prediction
+from picogpt.system import command, flags, machine
+from picogpt.system.signature import CALL, FREE, Section, Usual
 from picogpt.train import runs
 
 TEST = runs.DATA / "two_authors_test.jsonl"
-PROTOCOL = (
-    "passages of books that no training passage is from; the bundled model has read most of these passages,"
-    " without labels"
-)
+PROTOCOL = "passages of books that no training passage is from"
 PUBLISHED = {  # by LLMs-from-scratch, in the additional experiments of its chapter 6
     "accuracy": "not to be compared: 124M, spam or not, 0.95 by its last block, 0.9667 by LoRA"
 }
@@ -52,6 +50,13 @@ def classify(
     out: flags.Out = "runs/classify",
     resume: flags.Resume = False,
     overwrite: flags.Overwrite = False,
+    predict: Annotated[
+        str | None,
+        CALL,
+        "TEXT",
+        "train nothing: label TEXT, or with - each line of stdin, by what was trained in FOLDER; a line has"
+        " the labels and their probabilities, the likeliest first",
+    ] = None,
     special: flags.Special = False,
     train: Annotated[
         str | None,
@@ -75,6 +80,11 @@ def classify(
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
+    if predict is not None:
+        command.check(classify, locals())
+        machine.set_threads(threads)
+        prediction.predict(predict, out, special)
+        return
     run = runs.open_run(classify, locals())
     tuning.check_flags(run.settings)
     params, hparams, encoder = weights.load_with_encoder(model, special=special)
@@ -85,7 +95,7 @@ def classify(
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params[tuning.HEAD] = classifier.init_head(hparams["n_embd"], len(names), rng)
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
-    results = tuning.share(params, trained)
+    results = tuning.trained_share(params, trained)
     results["commonest label"] = accuracy(commonest(labels, len(test_labels)), test_labels)
     if not multi:
         results["naive Bayes"] = accuracy(naive_bayes(texts, labels, test_texts), test_labels)

@@ -1,4 +1,4 @@
-"""Fine-tune a model on a text, or on prompts and what is to follow them: all of it, or little.
+"""Fine-tune a model on a text, or on prompts and their completions: all of its parameters, or a few.
 
 usage: python -m picogpt.finetune [FILE] [--model NAME] [--lora RANK | --adapters N | --train NAMES]
 
@@ -88,7 +88,7 @@ def finetune(
     asked = encoder.encode(prompt or first, template=False)
     rng, n_head = np.random.default_rng(seed), hparams["n_head"]
     params, hparams, trained = tuning.begin(params, hparams, rng, train, lora, lora_on, adapters)
-    results = tuning.share(params, trained)
+    results = tuning.trained_share(params, trained)
 
     def evaluate():
         with tuning.in_use(params, trained):

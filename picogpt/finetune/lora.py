@@ -1,14 +1,14 @@
-"""LoRA: leave a model's matrices as they are, and learn for some of them a product of two narrow ones to add.
+"""LoRA: keep a model's matrices as they are, and learn an update of low rank for some of them.
 
     w' = w + a b        w [m, n], a [m, r], b [r, n], with a rank r far below m and n
 
-(Hu et al. 2021, section 4.1, whose B A is our a b, transposed. Their factor alpha / r is left out: to tune it
-is to tune the learning rate, they say.) The model knows nothing of it. w' is a matrix like w and is put into
-its place, which is called merging, and from the gradient of w' follow those of a and b.
+(Hu et al. 2021, section 4.1, whose B A is our a b, transposed. Their factor alpha / r is left out: they say
+that tuning it is like tuning the learning rate.) The model's own code does not change: w' is a matrix like w
+and takes its place, which is called merging. The gradients of a and b follow from that of w'.
 
-What is exact about it: before the first step b is 0, and w' equals w. `unmerge` brings back the very bits of
-w, because `merge` has kept them; to subtract a b again would leave rounding errors. And a merged model
-computes just what it would without LoRA, in the same time.
+Before the first step b is 0, and w' equals w. `unmerge` restores w bit for bit, because `merge` has kept a
+copy; subtracting a b would leave rounding errors. A merged model takes as long to compute as one without
+LoRA.
 """
 
 import contextlib
@@ -50,7 +50,7 @@ def unmerge(params, base):
 
 @contextlib.contextmanager
 def merged(params, low_rank):
-    """Let the model compute with its low-rank updates for a while: `with merged(params, low_rank): ...`"""
+    """Merge the low-rank updates for the length of a block: `with merged(params, low_rank): ...`"""
     base = merge(params, low_rank)
     try:
         yield

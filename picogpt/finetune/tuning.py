@@ -1,8 +1,8 @@
 """What a fine-tuning changes: the whole model, arrays chosen by name, low-rank updates, adapters.
 
-The trainer moves whatever stands in state["params"]. Here that is {path: array}, arrays of the model itself,
-which it changes in place, and {path: {"a": array, "b": array}} for a matrix with a low-rank update. Nothing
-else of the model is touched: it stays as it is, bit for bit, and the optimiser keeps no moments for it.
+The trainer updates what is in state["params"]. Here that is {path: array}, arrays of the model itself, which
+it changes in place, and {path: {"a": array, "b": array}} for a matrix with a low-rank update. The rest of
+the model stays as it is, bit for bit, and the optimiser keeps no moments for it.
 """
 
 import fnmatch
@@ -153,8 +153,8 @@ def recipe(flags, steps):
     return Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"])
 
 
-def share(params, trained):
-    """Return how much is trained, and what AdamW's moments, two numbers for each one trained, take."""
+def trained_share(params, trained):
+    """Return the numbers of parameters, trained and all, and the bytes of AdamW's two moments; log them."""
     n_trained = sum(array.size for _, array in walk(trained))
     n_all = sum(array.size for _, array in walk(params)) + sum(w.size for _, w in walk(low_rank_of(trained)))
     n_bytes = [2 * sum(array.nbytes for _, array in walk(tree)) for tree in (trained, params)]

@@ -53,6 +53,7 @@ def talk(
     model: tuning.Model = "tales",
     out: flags.Out = "runs/talk",
     resume: flags.Resume = False,
+    overwrite: flags.Overwrite = False,
     n_words: Annotated[flags.Count, "words that a story is asked to have"] = 3,
     n_test: Annotated[flags.Count, "stories that are written in the end, by each model"] = 50,
     steps: flags.Steps = 600,

@@ -1,24 +1,24 @@
 """Guess the next tokens, so that the model can check several in one call: speculative decoding.
 
-A step of generation takes as long as reading all weights from memory takes. A call on eight tokens reads
-them no more often, and takes two to three steps' time. So guesses pay if enough of them come true. The text
-stays the model's own: `Speculation` gives out the logits after each token as always, and a guess counts
-only if it is what was then chosen from them (Leviathan et al. 2023, with a choice that needs no rejection
-sampling, as guesses here are certain tokens and not distributions).
+A step of generation takes about as long as reading all weights from memory. A call on eight tokens reads them
+once too, and takes the time of two to three steps. So guesses save time if enough of them are right. The text
+does not change: `Speculation` returns the logits after each token as always, and a guess is accepted only if
+it is the token that is then chosen from them (Leviathan et al. 2023; no rejection sampling is needed, as a
+guess here is one token and not a distribution).
 """
 
 from picogpt.gpt2 import KVCache, gpt2
 
 N_GUESS = 7  # tokens to guess: with the one that is certain 8 in a call, and calls on fewer take as long
 MORE = 15  # the same after a call whose guesses all came true
-PAYS = 2  # right guesses of a call that make up for its time
+PAYS = 2  # right guesses that make up for the longer time of a call
 
 
 class Speculation:
-    """The logits of the next token, over and over, from calls that check guesses beside the last token."""
+    """The logits of one next token after another, from calls that run guesses behind the newest token."""
 
     def __init__(self, params, n_head, guesser):
-        """Check what `guesser` guesses of one text."""
+        """Begin a text whose next tokens `guesser` guesses."""
         self.params, self.n_head, self.guesser = params, n_head, guesser
         self.guesses, self.n_right = [], 0  # of the last call, and how many of them have been chosen since
 
@@ -63,12 +63,11 @@ class Guesser:
 
 
 class Lookup(Guesser):
-    """Guess that a text goes on as it did when its newest tokens last stood in it ("prompt lookup").
+    """Prompt lookup: guess that a text goes on as it did where its newest tokens stood before.
 
-    One object serves one text.
-
-    After a call that did not pay, three times as many tokens must agree before the next guess, until one
-    has paid twice over. So in a text that repeats itself only by chance, guesses soon end.
+    One object serves one text. After a call whose guesses did not save time, three times as many tokens must
+    match before the next guess, until a call has saved twice its cost. So in a text that repeats itself only
+    by chance, guessing soon stops.
     """
 
     def __init__(self, n_match=4):
@@ -78,7 +77,7 @@ class Lookup(Guesser):
         self.ends, self.n_known = {}, 0  # where each run of n_match tokens last ended, up to n_known
 
     def guess(self, row):
-        """Return `n_guess` ids that may follow the list of ids `row`; [] if nothing is to be expected."""
+        """Return `n_guess` ids that may follow the list of ids `row`; [] if there is no match."""
         n = self.n_match
         if len(row) < self.n_known:  # its beginning was cut off
             self.ends, self.n_known = {}, 0
@@ -88,7 +87,7 @@ class Lookup(Guesser):
         begin = self.ends.get(tuple(row[-n:]), 0)
         if begin < self.needed or row[begin - self.needed : begin] != row[-self.needed :]:
             return []
-        period = len(row) - begin  # a text that has come around to here may do so again and again
+        period = len(row) - begin  # a text that has repeated itself may go on repeating
         return [row[begin + i % period] for i in range(self.n_guess)]
 
     def learn(self, n_guessed, n_right):

@@ -1,8 +1,8 @@
 """The loss and the gradients of a batch from those of its parts, two at a time, each on half of the cores.
 
 The loss is a mean over tokens, and so is its gradient: parts of the batch give parts of it, which add up.
-A part of some hundred tokens is small enough to stay in the processor's own memory on its way from one
-operation to the next, and its activations are freed before the next part begins.
+The arrays of a part of some hundred tokens are small enough for the processor's cache, and its activations
+are freed before the next part begins.
 """
 
 import numpy as np
@@ -19,16 +19,15 @@ PART = 512  # tokens; the gradients of smaller parts take longer to add up than 
 def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, size=1):
     """Return what `loss_and_grads` returns, computed faster; with dropout the random draws differ.
 
-    If `size` processes share the work, each returns its summand of both: from every size-th part.
+    Of `size` processes, each takes every size-th part, from `rank` on, and returns its summands.
 
-    The parts depend on the batch alone, not on the machine, and are added in a fixed order. More than two
-    take less memory than the whole batch, unless the model is large beside it: there are up to four trees of
-    gradients at a time.
+    The parts depend on the batch alone, not on the machine, and are added in a fixed order. Up to four trees
+    of gradients exist at a time, so for a large model and a small batch this takes more memory than one call.
     """
     ids, targets, drops = np.asarray(ids), np.asarray(targets), np.any(p_drop)
     if ids.ndim != 2 or targets.shape != ids.shape or (drops and rng is None):
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)  # which says what is wrong
-    parts = cut(ids, size)
+    parts = part_rows(ids, size)
     n_counted = (targets != -1).sum()
     if n_counted == 0 or len(parts) == size == 1:
         return loss_and_grads(params, ids, targets, n_head, p_drop, rng)
@@ -43,7 +42,7 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, 
                 continue
             own_loss, grads = loss_and_grads(
                 params, ids[rows], targets[rows], n_head, p_drop, np.random.default_rng(seed),
-                share=float(counted / n_counted),
+                scale=float(counted / n_counted),
             )  # fmt: skip
             loss += own_loss
             total = add(total, grads)
@@ -55,16 +54,16 @@ def batch_gradients(params, ids, targets, n_head, p_drop=0.0, rng=None, rank=0, 
 
 
 def batch_loss(params, ids, targets, n_head):
-    """Return the mean cross-entropy of a batch all of whose targets count, found in the same parts."""
+    """Return the mean cross-entropy of a batch all of whose targets count, computed in the same parts."""
 
     def part_loss(rows):
         loss = cross_entropy(gpt2(ids[rows], params, n_head), targets[rows])
         return float(loss) * (rows.stop - rows.start) / len(ids)
 
-    return sum(spread(part_loss, cut(ids)))
+    return sum(spread(part_loss, part_rows(ids)))
 
 
-def cut(ids, size=1):
+def part_rows(ids, size=1):
     """Return the rows of each part of a batch, as slices; as many for each of `size` processes."""
     B, T = ids.shape
     return split(B, min(B, size * max(1, B * T // (PART * size))))

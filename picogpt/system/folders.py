@@ -13,7 +13,7 @@ import re
 import socket
 from pathlib import Path
 
-from picogpt.system.files import read_bytes, settle_folder, try_lock
+from picogpt.system.files import read_bytes, sync_folder, try_lock
 
 LOCK = "picogpt.lock"
 HELD = {}  # {folder, without links: (its lock, opened; the names of the files that make it whole)}
@@ -43,13 +43,21 @@ def clear(folder, names):
         Path(folder, name).unlink(missing_ok=True)
 
 
+def unmark(folder, whole):
+    """Delete the mark of a folder that is whole: a process was killed between the last file and this."""
+    lock = Path(folder, LOCK)
+    if is_begun(folder) and set(os.listdir(folder)) & set(whole) and (file := try_lock(lock)):
+        with file:
+            lock.unlink(missing_ok=True)
+
+
 def is_begun(folder):
     """Return whether a command has begun to fill a folder, and not come to what makes it whole."""
     return Path(folder, LOCK).is_file()
 
 
-def hold(folder, whole):
-    """Keep all other processes from filling `folder`, which is made if need be, until `let_go` or the end.
+def acquire(folder, whole):
+    """Keep all other processes from filling `folder`, which is made if need be, until `release` or the end.
 
     The names of files one of which makes it whole are `whole`. ValueError, which says who holds it, if
     another process does. On a file system without locks nobody is kept from anything.
@@ -66,7 +74,7 @@ def hold(folder, whole):
     file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
     file.flush()
     os.fsync(file.fileno())
-    settle_folder(folder)
+    sync_folder(folder)
     HELD[key] = file, whole
 
 
@@ -78,7 +86,7 @@ def holder(lock):
     return "another process"
 
 
-def let_go(folder):
+def release(folder):
     """Let others fill a folder again; a mark stays in it if it has been begun and is not whole."""
     file, whole = HELD.pop(os.path.realpath(folder), (None, ()))
     if file is None:
@@ -90,26 +98,26 @@ def let_go(folder):
 
 
 @contextlib.contextmanager
-def let_go_on_error(folder):
+def release_on_error(folder):
     """Let go of a folder, if it is held, when the block fails."""
     try:
         yield
     except BaseException:
-        let_go(folder)
+        release(folder)
         raise
 
 
 @contextlib.contextmanager
-def let_go_at_last(folder):
+def release_at_end(folder):
     """Let go of a folder, if it is held, when the block ends."""
     try:
         yield
     finally:
-        let_go(folder)
+        release(folder)
 
 
 @atexit.register
-def let_all_go():
+def release_all():
     """Let go of all folders when the process ends, unless it is killed."""
     for folder in list(HELD):
-        let_go(folder)
+        release(folder)

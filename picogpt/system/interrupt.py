@@ -2,7 +2,7 @@
 
     at_once   while a command starts or ends: there is nothing to lose
     raised    while it works: an exception, on which what is half written is removed
-    asked     while it trains: a wish, which is granted after the update; the second one is an exception
+    asked     while it trains: a request, which is granted after the update; the second one is an exception
 
 A signal that is ignored, as Ctrl-C is by what a script has put into the background, stays so.
 """
@@ -68,10 +68,10 @@ def quietly(main, *args):
         sys.exit(getattr(error, "code", 130))
 
 
-class Wish:
+class StopRequest:
     """Whether an interrupt has asked for the end: true once it has; then `number` is its signal."""
 
-    def __init__(self, remedy, patience):
+    def __init__(self, remedy="", patience=0.0):
         self.number, self.when, self.remedy, self.patience = 0, 0.0, remedy, patience
         self.broken = False
 
@@ -79,7 +79,7 @@ class Wish:
         return bool(self.number)
 
     def note(self, number, frame=None):
-        """Take a signal for a wish; the second, if it is no echo of the first, raises `Interrupted`."""
+        """Take a signal for a request; the second, if it is no echo of the first, raises `Interrupted`."""
         if not self.number:
             self.number, self.when = number, time.monotonic()
         elif time.monotonic() - self.when >= self.patience:
@@ -87,7 +87,7 @@ class Wish:
 
     @contextlib.contextmanager
     def breaks(self):
-        """Let the first wish end the block, which `broken` tells."""
+        """Let the first request end the block, which `broken` tells."""
 
         def end(number, frame=None):
             is_first = not self
@@ -106,7 +106,7 @@ class Wish:
 
 
 class Broken(BaseException):
-    """What ends a block that a wish may break."""
+    """What ends a block that a request may break."""
 
 
 @contextlib.contextmanager
@@ -115,6 +115,6 @@ def asked(remedy, patience=0.0):
 
     What comes within `patience` seconds of the first is the same, passed on twice. `remedy` is said.
     """
-    wish = Wish(remedy, patience)
-    with handled(wish.note):
-        yield wish
+    request = StopRequest(remedy, patience)
+    with handled(request.note):
+        yield request

@@ -14,7 +14,7 @@ import json
 import unicodedata
 from pathlib import Path
 
-from picogpt.system.files import atomic_write
+from picogpt.system.files import LARGE, atomic_write, read_bytes, read_json
 from picogpt.text import bpe, hf_files
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
@@ -135,7 +135,7 @@ def is_gpt1s(folder):
     path = Path(folder, ALL_IN_ONE)
     if not path.is_file():
         path = Path(folder, VOCAB)
-    return path.is_file() and f'{END}"' in path.read_text(encoding="utf-8", errors="replace")
+    return path.is_file() and f'{END}"' in read_bytes(path, LARGE).decode("utf-8", "replace")
 
 
 def load_encoder(folder):
@@ -154,7 +154,7 @@ def load_encoder(folder):
 
 def read_all_in_one(path):
     """Return (merges, {token: id}) of a tokenizer.json that does what is done here."""
-    whole = json.loads(path.read_text(encoding="utf-8"))
+    whole = read_json(path, LARGE)
     wrong = [key for key, expected in TOKENIZER_JSON.items() if whole.get(key) != expected]
     if hf_files.template_of(whole.get("post_processor")) != ((), ()):
         wrong.append("post_processor")

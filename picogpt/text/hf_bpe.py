@@ -4,6 +4,7 @@ hf_files.py reads the files and says what is in them. Of GPT-2's own tokenizer t
 vocab.bpe; such a one is a plain `bpe.Encoder`. Any other is a `NumberedEncoder`.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -149,18 +150,17 @@ def rules_of(encoder):
 def plain(rules, n_rows=None):
     """Return a `bpe.Encoder` that does the same as the rules, or None if there is none."""
     end = rules.numbers.get(bpe.EOT)
-    usual = hf_files.Rules(rules.merges, rules.numbers, rules.added, bos=end, eos=end, unk=rules.unk)
-    usual.fuse_unk = rules.fuse_unk  # which matter only where a byte has no token
-    others = [token for token in rules.added.values() if (token.content, token.special) != (bpe.EOT, True)]
-    if rules != usual or others or len(rules.numbers) != len(rules.merges) + 257:
-        return None
-    if [*rules.added.values()] != [AddedToken(bpe.EOT, special=True, normalized=rules.added[end].normalized)]:
+    only = AddedToken(bpe.EOT, special=True)  # unknown bytes do not matter: there are none
+    usual = hf_files.Rules([], {}, {end: only}, bos=end, eos=end, unk=rules.unk, fuse_unk=rules.fuse_unk)
+    added = {i: dataclasses.replace(token, normalized=False) for i, token in rules.added.items()}
+    others = dataclasses.replace(rules, merges=[], numbers={}, added=added) != usual
+    if others or len(rules.numbers) != len(rules.merges) + 257 or (n_rows is not None and n_rows <= end):
         return None
     try:
         encoder = bpe.Encoder(rules.merges)
     except ValueError:  # two merges that make one token, say
         return None
-    return encoder if encoder.encoder == rules.numbers and (n_rows or end + 1) > end else None
+    return encoder if encoder.encoder == rules.numbers else None
 
 
 def save(folder, encoder):

@@ -80,7 +80,7 @@ def number(rules, added, named, n_rows):
     named = {token.content: token for token in named.values()}
     added = [(i, dataclasses.replace(t, special=t.special or t.content in named)) for i, t in added]
     named = {content: token for content, token in named.items() if content not in contents}
-    if EOT in rules.numbers and EOT not in rules.made:
+    if EOT in rules.numbers and not rules.makes(EOT):
         named.setdefault(EOT, AddedToken(EOT, special=True))
     for i, token in [*added, *((None, token) for token in named.values())]:
         following = max([n_vocab, *(known + 1 for known in rules.added)])
@@ -104,8 +104,9 @@ def text_token(rules, config, model, side, n_rows):
     named, theirs = config.get(f"{side}_token"), model.get(f"{side}_token_id")
     content = added_token(named, CONFIG).content if is_token(named) else EOT
     theirs = theirs[0] if isinstance(theirs, list) and theirs else theirs
-    usual, token = rules.numbers.get(EOT), rules.token_of(theirs)
-    ordinary = theirs not in rules.added and token is not None and (len(token) == 1 or token in rules.made)
+    usual = rules.numbers.get(EOT)
+    token = EOT if theirs == usual else rules.token_of(theirs)
+    ordinary = theirs not in rules.added and token is not None and (len(token) == 1 or rules.makes(token))
     theirs = None if token is None else theirs
     choices = [
         rules.numbers.get(content) if content != EOT else None,

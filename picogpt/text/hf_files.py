@@ -9,7 +9,6 @@ hf_keys.py has every key of them.
 """
 
 import dataclasses
-import functools
 from pathlib import Path
 
 from picogpt.system import files
@@ -37,10 +36,9 @@ class Rules:
     bos: int | None = None  # what a new text is written after
     eos: int | None = None  # what stands after a text
 
-    @functools.cached_property
-    def made(self):
-        """The tokens that merges make."""
-        return {a + b for a, b in self.merges}
+    def makes(self, token):
+        """Return whether a merge makes the token."""
+        return any(a + b == token for a, b in self.merges if token.startswith(a))
 
     def token_of(self, i):
         """Return the token with the id `i`, or None."""
@@ -169,25 +167,24 @@ def read_two_files(folder):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: a tokenizer has {VOCAB} and {MERGES}")
     rules = Rules(merges=read_merges(folder / MERGES), numbers=dict(read_json(folder / VOCAB)))
-    for token in (
-        rules.numbers.keys() - rules.made
-    ):  # "<s>" may be one, but not what looks like two tokens in one
+    if len(rules.numbers) > len(rules.merges) + 257:  # the bytes, what merges make, and <|endoftext|>
+        check_all_made(rules)
+    return rules
+
+
+def check_all_made(rules):
+    """Raise ValueError for a token that looks like two in one, but that no merge makes; "<s>" is none."""
+    for token in rules.numbers.keys() - {a + b for a, b in rules.merges}:
         halves = ((token[:i], token[i:]) for i in range(1, len(token)))
         if any(a in rules.numbers and b in rules.numbers for a, b in halves):
             raise ValueError(f"{MERGES} lacks the merge that makes {token!r}: download it again")
-    return rules
 
 
 def read_merges(path):
     """Return the pairs in a merges.txt, which begins with "#version: 0.2" or does not."""
-    lines = read_text(path).split("\n")
-    numbered = [(n, line.removesuffix("\r")) for n, line in enumerate(lines, 1)]
-    pairs = [(n, tuple(line.split(" "))) for n, line in numbered if not line.startswith("#version")]
-    while pairs and pairs[-1][1] == ("",):
-        pairs.pop()  # after the last line end
-    for n, pair in pairs:
-        if len(pair) != 2:
-            raise ValueError(
-                f"{path.name}, line {n}, is not two tokens with a space between: download it again"
-            )
-    return [pair for _, pair in pairs]
+    lines = read_text(path).rstrip("\n").split("\n")
+    pairs = [tuple(line.split(" ")) for line in lines if line[:8] != "#version"]
+    if any(len(pair) != 2 for pair in pairs):
+        n = next(n for n, line in enumerate(lines, 1) if line[:8] != "#version" and line.count(" ") != 1)
+        raise ValueError(f"{path.name}, line {n}, is not two tokens with a space between: download it again")
+    return pairs

@@ -32,7 +32,7 @@ log = logging.getLogger("picogpt")
 
 def train(settings: Settings):
     """Train as the settings say: they are the flags of the command."""
-    with parallel.together() as comm, folders.let_go_at_last(settings.out):
+    with parallel.together() as comm, folders.release_at_end(settings.out):
         c = settings.completed()
         if c.batch_size < comm.size:
             command.usage_error(
@@ -46,7 +46,7 @@ def train(settings: Settings):
             if not c.eval_only and not (c.resume and (folder / STATE).is_file()):
                 save_beginning(folder, settings.given(), state, c, hparams, encoder)
             begun = c, state, hparams, splits
-        c, state, hparams, splits = parallel.share(comm, begun)
+        c, state, hparams, splits = parallel.broadcast(comm, begun)
         if c.eval_only:
             losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm)
             log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)

@@ -61,7 +61,7 @@ def write(file, record):
             rest = rest[file.write(rest) :]
 
 
-def settle(file):
+def sync(file):
     """Return once all of the log is on the disk: before a state that counts on it is saved."""
     with naming(file.name):
         os.fsync(file.fileno())

@@ -66,7 +66,9 @@ def exit_code(error, rank):
     if isinstance(error, SystemExit):
         return error.code
     if isinstance(error, KeyboardInterrupt):
-        return 130
+        if not rank:
+            log.error("%s", str(error) or "interrupted")
+        return getattr(error, "code", 130)
     if isinstance(error, (ValueError, OSError, MemoryError)):
         log.error("%s%s", f"rank {rank}: " if rank else "", command.sentence(error))
     else:
@@ -74,7 +76,7 @@ def exit_code(error, rank):
     return 1
 
 
-def share(comm, value):
+def broadcast(comm, value):
     """Return rank 0's value; what the others give does not count."""
     return value if comm is ALONE else comm.bcast(value)
 

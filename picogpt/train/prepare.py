@@ -28,8 +28,12 @@ from picogpt.train.state import STATE, load_state, save_state
 log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
-MADE = f"{SETTINGS} {LOG} {STATE} {weights.WEIGHTS} hparams.json chars.json vocab.bpe vocab.json merges.txt"
-MADE += " added_tokens.json result.json lora.safetensors head.safetensors images.png"  # whoever trained there
+MADE = [  # every file that a training, a project or a fine-tuning may have written into its folder
+    *(SETTINGS, LOG, STATE, weights.WEIGHTS, "hparams.json", "result.json", "images.png"),
+    *("chars.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"),
+    *("added_tokens.json", "special_tokens_map.json", "lora.safetensors", "head.safetensors"),
+    *("adapter_config.json", "adapter_model.safetensors"),
+]
 
 
 def prepare(c, folder):
@@ -37,7 +41,7 @@ def prepare(c, folder):
     if c.resume or not c.eval_only:
         check_folder(folder, c.resume, c.overwrite)
         if c.resume and (folder / STATE).is_file() and not c.eval_only:
-            folders.hold(folder, [STATE])
+            folders.acquire(folder, [STATE])
     if c.resume and not Path(c.file).exists():
         raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
     text = data.read_text(c.file)
@@ -86,9 +90,9 @@ def check_folder(folder, resume, overwrite=False):
 
 def begin_in(folder, resume, overwrite, settings):
     """Hold a folder, see folders.py, clear it of what an earlier training left, and write the flags there."""
-    folders.hold(folder, [STATE])
+    folders.acquire(folder, [STATE])
     check_folder(folder, resume, overwrite)  # nobody else has come first
-    folders.clear(folder, MADE.split())
+    folders.clear(folder, MADE)
     with atomic_write(folder / SETTINGS) as file:
         file.write(json.dumps(settings, indent=2).encode() + b"\n")
 
@@ -101,7 +105,7 @@ def new_model(c, text):
     hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
-    return init_params(hparams, np.random.default_rng(c.seed)), hparams, encoder
+    return init_params(hparams, np.random.default_rng(c.seed), initial=c.initial), hparams, encoder
 
 
 def byte_pairs(tokenizer, n_vocab):

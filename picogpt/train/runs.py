@@ -64,7 +64,7 @@ def open_run(project, flags):
         raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
     check_folder(folder, resume, overwrite)
     if resume := resume and (folder / STATE).is_file():  # else it is begun again, by its flags
-        folders.hold(folder, [STATE])
+        folders.acquire(folder, [STATE])
     for name, flag in (("file", "FILE"), ("test", "--test")):
         path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
@@ -106,7 +106,7 @@ def start(run, params, c):
     state = trainer.begin(params, run.settings["seed"])
     if not run.resume:
         return state
-    with folders.let_go_on_error(run.folder):
+    with folders.release_on_error(run.folder):
         saved = load_state(run.folder / STATE, fixed(run))
         arrays = dict(params=state["params"], moments=state["moments"])
         saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
@@ -135,13 +135,13 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
         flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
-        folders.let_go_on_error(run.folder),
+        folders.release_on_error(run.folder),
         progress.shown(c.steps, state["step"], "step") as bar,
         journal.open_log(run.folder, state["step"]) as file,
-        interrupt.asked(f"go on with: {command_to_go_on(run)}") as wish,
+        interrupt.asked(f"go on with: {command_to_go_on(run)}") as request,
     ):
         next_save = save(run, state, file)
-        wish.end(wish.number, state["step"], c.steps)
+        request.end(request.number, state["step"], c.steps)
         for record in trainer.updates(state, c, draw, gradients):
             if found := look(record["step"]):
                 said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
@@ -151,9 +151,9 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
             bar.show(record["step"], f"step {record['step']}, {shown}")
             if time.monotonic() >= end:
                 break
-            if wish or time.monotonic() >= next_save:
+            if request or time.monotonic() >= next_save:
                 next_save = save(run, state, file)
-                wish.end(wish.number, state["step"], c.steps)
+                request.end(request.number, state["step"], c.steps)
         save(run, state, file)
     return journal.read_log(run.folder / journal.LOG)
 
@@ -192,7 +192,7 @@ def finish(run, results, published):
     )
     with atomic_write(run.folder / "result.json") as file:
         file.write(json.dumps(record, indent=2, ensure_ascii=False).encode() + b"\n")
-    folders.let_go(run.folder)
+    folders.release(run.folder)
     for what, result in results.items():
         print(*lines(what, result), sep="\n")
         if what in published:

@@ -10,6 +10,7 @@ import dataclasses
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated
 
+from picogpt.descendants.initial import DEVIATIONS
 from picogpt.params.options import Options
 from picogpt.sizing.presets import preset
 from picogpt.system import command, flags
@@ -139,6 +140,13 @@ class Settings(Options, Recipe):
     n_head: Annotated[flags.Heads | None, Usual(4)] = None
     n_embd: Annotated[flags.Channels | None, Usual(128)] = None
     n_ctx: Annotated[flags.Context | None, Usual(64)] = None
+    initial: Annotated[
+        str | None,
+        OneOf("gpt2", *DEVIATIONS),
+        Usual("gpt2"),
+        "how large the random numbers are that it starts from: gpt2's; igpt's, by width and depth, with a"
+        " head of zeros (needs --tied false); or small, GPT-NeoX's",
+    ] = None
     preset: Annotated[
         str,
         "sizes and options of a published model, for those of these flags that are not given: gpt-nano, gpt2,"
@@ -175,13 +183,15 @@ class Settings(Options, Recipe):
             command.usage_error("--ramp_tokens has no effect without --accumulate")
         if c.n_embd % c.n_head:
             command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
+        if c.initial == "igpt" and c.tied:
+            command.usage_error("--initial igpt has a head of zeros, which needs --tied false")
         if c.lowest_lr > c.lr:
             command.usage_error(f"--min_lr {c.min_lr} is more than --lr {c.lr}")
         return c
 
     def hparams(self, n_vocab):
         """Return the hyper-parameters of the model, for a vocabulary of n_vocab tokens."""
-        names = [name for name in NEW if name not in ("tokenizer", "n_vocab")]
+        names = [name for name in NEW if name not in ("tokenizer", "n_vocab", "initial")]
         return dict(n_vocab=n_vocab) | {name: getattr(self, name) for name in names}
 
     def fixed(self):

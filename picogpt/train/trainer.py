@@ -44,29 +44,31 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     with (
         progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
         journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
-        interrupt.asked(f"go on with: {command_line(folder)}", patience=float(comm.size > 1)) as wish,
+        interrupt.asked(f"go on with: {command_line(folder)}", patience=float(comm.size > 1)) as request,
     ):
-        look = functools.partial(save_progress, state, c, hparams, encoder, splits, folder, file, comm, wish)
+        look = functools.partial(
+            save_progress, state, c, hparams, encoder, splits, folder, file, comm, request
+        )
         next_save = look() if is_due(state["step"], c) else time.monotonic() + SAVE_EVERY
-        wish.end(parallel.share(comm, wish.number), state["step"], c.steps)
+        request.end(parallel.broadcast(comm, request.number), state["step"], c.steps)
         for record in updates(state, c, draw, gradients, comm):
             step = record["step"]
             if first:
                 journal.write(file, record)
                 shown = f"step {step}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
                 bar.show(state["tokens"], shown)
-            if first and c.sample_every and step % c.sample_every == 0 and not wish:
+            if first and c.sample_every and step % c.sample_every == 0 and not request:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
-            stop = parallel.share(comm, wish.number)
+            stop = parallel.broadcast(comm, request.number)
             if is_due(step, c):
                 next_save = look()
             elif first and (stop or time.monotonic() >= next_save):
                 next_save = save(folder, state, c.fixed(), file)
-            if stop or wish.broken:
-                parallel.share(comm, None)  # the others wait until the first one has saved the state
-                wish.end(stop or wish.number, step, c.steps)
+            if stop or request.broken:
+                parallel.broadcast(comm, None)  # the others wait until the first one has saved the state
+                request.end(stop or request.number, step, c.steps)
             time_is_up = c.max_minutes and time.monotonic() - started >= 60 * c.max_minutes
-            if is_due(step, c) and parallel.share(comm, time_is_up) and step < c.steps:
+            if is_due(step, c) and parallel.broadcast(comm, time_is_up) and step < c.steps:
                 log.info("the time is up: --resume goes on from step %d", step)
                 break
 
@@ -157,25 +159,26 @@ def evaluate_splits(params, c, hparams, splits, comm=ALONE):
     ]
 
 
-def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm, wish):
+def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, comm=ALONE, request=None):
     """Evaluate; keep the model if it is the best so far, or is to be kept anyway; then save the state.
 
     In this order, so that a training killed in between does the missing part again when it resumes; so does
-    one that is interrupted amid the evaluation. Return when to save the next time.
+    one that is interrupted amid the evaluation, see `interrupt.asked`. Return when to save the next time.
     """
-    if wish and comm is ALONE:
-        wish.broken = True
+    request = interrupt.StopRequest() if request is None else request
+    if request and comm is ALONE:
+        request.broken = True
         return save(folder, state, c.fixed(), file)
-    with wish.breaks() if comm is ALONE else contextlib.nullcontext():
+    with request.breaks() if comm is ALONE else contextlib.nullcontext():
         train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
     if comm.rank:
         return math.inf
-    if wish.broken:
+    if request.broken:
         return save(folder, state, c.fixed(), file)
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
     journal.write(file, dict(step=state["step"], train_loss=train_loss, val_loss=val_loss))
     if c.keep == "last" or not val_loss >= state["best"]:  # also without held-out text, where it is NaN
-        weights.save(folder, state["params"], hparams, encoder, None if c.init else state["step"])
+        weights.save(folder, state["params"], hparams, encoder, step=None if c.init else state["step"])
     state["best"] = min(state["best"], val_loss)
     return save(folder, state, c.fixed(), file)
 
@@ -186,7 +189,7 @@ def save(folder, state, settings, file):
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """
     began = time.monotonic()
-    journal.settle(file)
+    journal.sync(file)
     save_state(Path(folder, STATE), state, settings)
     ended = time.monotonic()
     return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))

@@ -321,3 +321,21 @@ def test_the_index_made_by_hand_above_is_a_good_one(tmp_path):
     (tmp_path / INDEX).write_bytes(index_of(field(1, 1), value))
     (tmp_path / DATA).write_bytes(bytes(4))
     assert bundle.read(tmp_path)["a"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [None, r'model_checkpoint_path: "C:\Users\me\models\124M\model.ckpt"', 'model_checkpoint_path: "gone-7"'],
+)
+def test_the_only_checkpoint_of_a_folder_is_taken(tmp_path, note):
+    for path in TENSORFLOW.glob("model.ckpt.*"):
+        shutil.copy(path, tmp_path / path.name.replace("model.ckpt", "model-50"))
+    if note:
+        (tmp_path / "checkpoint").write_text(note)
+    assert bundle.find_prefix(tmp_path) == tmp_path / "model-50"
+    read, expected = bundle.read(tmp_path), bundle.read(TENSORFLOW)
+    assert all(np.array_equal(array, expected[name]) for name, array in read.items())
+    for path in TENSORFLOW.glob("model.ckpt.*"):
+        shutil.copy(path, tmp_path)
+    wanted = "gone-7" if note and "gone" in note else "model.ckpt"
+    assert bundle.find_prefix(tmp_path) == tmp_path / wanted  # of two, the one that is named

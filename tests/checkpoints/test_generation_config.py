@@ -180,7 +180,7 @@ def test_verbose_names_what_it_says(picogpt):
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (dict(repetition_penalty=1.2), "repetition_penalty is 1.2, and picogpt computes nothing of the kind"),
+        (dict(penalty_alpha=0.6), "penalty_alpha is 0.6, and picogpt computes nothing of the kind"),
         (dict(num_beams=4), "num_beams is 4"),
         (dict(bad_words_ids=[[1]]), "bad_words_ids is [[1]]"),
         (dict(max_new_tokens=0), "max_new_tokens is 0, but must be from 1 to"),

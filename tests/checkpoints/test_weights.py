@@ -128,6 +128,36 @@ def test_a_tensorflow_checkpoint_is_loaded_with_the_convolutions_axis_dropped():
     assert (hparams, encoder) == (HPARAMS, None)
 
 
+def test_what_is_not_of_the_model_is_left_out():
+    names = [
+        "model/wte",
+        "global_step",
+        "beta1_power",
+        "beta2_power_1",
+        "model/wte/Adam",
+        "model/h0/mlp/c_fc/w/Adam_1",
+    ]
+    assert list(weights.from_checkpoint_names({name: np.ones((2, 2)) for name in names})) == ["wte"]
+
+
+@pytest.mark.parametrize(
+    ("files", "complete"),
+    [
+        ("hparams.json vocab.bpe model.safetensors", True),
+        ("config.json model.safetensors vocab.json merges.txt", True),
+        ("config.json model.safetensors tokenizer.json", True),  # as transformers 5 saves
+        ("config.json model.safetensors.index.json tokenizer.json", True),
+        ("config.json model.safetensors vocab.json", False),
+        ("config.json tokenizer.json", False),
+        ("model.safetensors tokenizer.json", False),
+    ],
+)
+def test_a_folder_is_complete_in_each_of_its_kinds(tmp_path, files, complete):
+    for name in files.split():
+        (tmp_path / name).touch()
+    assert weights.is_complete(tmp_path) == complete
+
+
 def test_only_the_first_axis_of_three_is_dropped():
     tensors = {
         "model/h10/attn/c_attn/w": np.ones((1, 1, 3)),

@@ -1,6 +1,7 @@
 """The command line as its users meet it: `python -m picogpt PROMPT`."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -14,7 +15,8 @@ from processes import run_python
 
 from picogpt import cli
 from picogpt.checkpoints import weights
-from picogpt.generate import Choice, generate
+from picogpt.choose.beams import beam_search
+from picogpt.generate import Choice, generate, stream
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map
 from picogpt.system import command
@@ -433,3 +435,67 @@ def test_text_streams_while_it_is_made(folder):
     with start(*argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as process:
         assert process.stdout.read(100)  # though the text is never finished
         process.kill()
+
+
+# How tokens are chosen, and lines of JSON
+
+
+def test_preferences_are_those_of_the_library(picogpt, expected, encoder):
+    flags = [
+        "--repetition_penalty",
+        "1.5",
+        "--no_repeat_ngram_size",
+        "2",
+        "--min_p",
+        "0.05",
+        "--typical_p",
+        "0.9",
+        "--seed",
+        "3",
+    ]
+    [the] = encoder.encode(" the")
+    done = picogpt("Once", "--n", "9", *flags, "--logit_bias", f"{the}=-inf", "--logit_bias", "e=2")
+    choice = dict(repetition_penalty=1.5, no_repeat_ngram_size=2, min_p=0.05, typical_p=0.9, seed=3)
+    bias = {the: -np.inf, encoder.encode("e")[0]: 2.0}
+    assert done.out == expected("Once", 9, temperature=1.0, logit_bias=bias, **choice)
+
+
+def test_a_line_of_json_tells_ids_text_log_probabilities_and_why_it_ended(picogpt, params, encoder):
+    done = picogpt("Once", "--n", "6", "--json", "--n_samples", "2", "--seed", "1")
+    choice, found = Choice(temperature=1.0, seed=1), []
+    rows = [encoder.encode("Once")] * 2
+    taken = list(stream(params, HPARAMS["n_head"], rows, 6, choice, log_probs=found))
+    for b, line in enumerate(map(json.loads, done.out.splitlines())):
+        assert line["ids"] == [step[b] for step in taken]
+        assert line["text"] == encoder.decode(line["ids"])
+        assert line["log_probs"] == [numbers[b] for numbers in found]
+        assert line["ended"] == "length"
+    text = json.loads(picogpt("Once", "--n", "6", "--json").out)["text"]
+    stopped = json.loads(picogpt("Once", "--n", "6", "--json", "--stop", text[3:5]).out)
+    assert (stopped["text"], stopped["ended"]) == (text[: text.index(text[3:5])], "stop")
+
+
+def test_beams_are_written_best_first(picogpt, params, encoder):
+    found = beam_search(params, HPARAMS["n_head"], encoder.encode("Once"), 5, 4, 0.5)
+    done = picogpt("Once", "--n", "5", "--beams", "4", "--n_samples", "2", "--length_penalty", "0.5")
+    assert done.out == "".join(encoder.decode(ids) + "\n" for ids, _ in found[:2])
+    assert f"beam 1 of 2, score {found[0][1]:.4f}" in done.err
+    line = json.loads(picogpt("Once", "--n", "5", "--beams", "4", "--length_penalty", "0.5", "--json").out)
+    assert (line["ids"], line["score"]) == found[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--logit_bias", "two words=1"], "--logit_bias takes one token, = and a number, not 'two words=1'"),
+        (["--logit_bias", "262"], "--logit_bias takes one token, = and a number, not '262'"),
+        (["--min_p", "2"], "--min_p must be from 0 to 1, not 2.0"),
+        (["--beams", "3", "--top_k", "5"], "--top_k has no effect with --beams"),
+        (["--beams", "3", "--n_samples", "5"], "--n_samples 5 is more than --beams 3 find"),
+        (["--length_penalty", "2"], "--length_penalty has no effect without --beams"),
+    ],
+)
+def test_choices_that_mean_nothing_are_wrong_usage(flags, says, picogpt):
+    done = picogpt("Once", "--n", "3", *flags)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err

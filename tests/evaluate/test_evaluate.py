@@ -14,7 +14,7 @@ from picogpt.checkpoints import huggingface, weights
 from picogpt.checkpoints.weights import shipped
 from picogpt.evaluate import cli as evaluate
 from picogpt.evaluate import tasks
-from picogpt.evaluate.scoring import block_windows, cut, rolling_log_probs, score, strided_windows
+from picogpt.evaluate.scoring import block_windows, rolling_log_probs, rows_of, score, strided_windows
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
 from picogpt.params.init import init_params
@@ -111,13 +111,21 @@ def test_each_protocol_is_that_of_its_windows(measure, params, encoder):
     for flags, log_probs, protocol in (
         ([], [(rolling_log_probs(*model, ids), 0)], "windows of 16, rolling, stride 16"),
         (["--window=7", "--stride=2"], [(rolling_log_probs(*model, ids, 7, 2), 0)], "7, rolling, stride 2"),
-        (["--protocol=strided"], score(*model, cut(ids, strided_windows(n, 16))), "strided, stride 16"),
+        (
+            ["--protocol=strided"],
+            score(*model, rows_of(ids, strided_windows(n, 16))),
+            "strided, stride 16",
+        ),
         (
             ["--protocol=strided", "--stride=3"],
-            score(*model, cut(ids, strided_windows(n, 16, 3))),
+            score(*model, rows_of(ids, strided_windows(n, 16, 3))),
             "stride 3",
         ),
-        (["--protocol=blocks", "--window=5"], score(*model, cut(ids, block_windows(n, 5))), "of 5, blocks"),
+        (
+            ["--protocol=blocks", "--window=5"],
+            score(*model, rows_of(ids, block_windows(n, 5))),
+            "of 5, blocks",
+        ),
     ):
         said, scored = measure(TEXT, *flags), np.concatenate([each for each, _ in log_probs])
         assert said.loss == near(-scored.mean())
@@ -352,7 +360,7 @@ def test_the_bundled_model_s_windows_have_hugging_face_s_losses(tales):
     params, n_head, encoder, theirs = tales
     text = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")[:4000]
     ids = encoder.encode(text)
-    rows = cut(ids, strided_windows(len(ids), 256, 100))
+    rows = rows_of(ids, strided_windows(len(ids), 256, 100))
     for (row, n), (log_probs, _) in zip(rows, score(params, n_head, rows), strict=True):
         assert abs(-log_probs.mean() - their_loss(theirs, row, n)) < 1e-4
 

@@ -10,9 +10,9 @@ from picogpt.checkpoints import weights
 from picogpt.evaluate import scoring
 from picogpt.evaluate.scoring import (
     block_windows,
-    cut,
     rolling_log_probs,
     rolling_windows,
+    rows_of,
     score,
     strided_windows,
 )
@@ -86,7 +86,7 @@ def test_without_a_window_the_context_is_the_window(model):
 def test_strided_losses_are_those_of_hugging_face_s_procedure(model):
     ids = RECORD["ids"]
     for max_length, stride, theirs in RECORD["strided"]:
-        scored = score(*model, cut(ids, strided_windows(len(ids), max_length, stride)))
+        scored = score(*model, rows_of(ids, strided_windows(len(ids), max_length, stride)))
         losses = [[-log_probs.mean(), len(log_probs)] for log_probs, _ in scored]
         np.testing.assert_allclose(losses, theirs, atol=1e-4)
 
@@ -95,7 +95,7 @@ def test_blocks_give_the_mean_loss_over_batches_of_windows(model):
     params, n_head = model
     ids = np.array(RECORD["ids"])  # 41 of them: four windows of 9, and what follows each id
     x, y = ids[:36].reshape(4, 9), ids[1:37].reshape(4, 9)
-    scored = score(params, n_head, cut(ids, block_windows(len(ids), 9)))
+    scored = score(params, n_head, rows_of(ids, block_windows(len(ids), 9)))
     loss = -np.concatenate([log_probs for log_probs, _ in scored]).mean()
     assert abs(loss - cross_entropy(gpt2(x, params, n_head), y)) < 1e-5
 
@@ -132,7 +132,7 @@ def test_all_arithmetic_keeps_the_models_dtype(model):
 
 def test_progress_is_told(model):
     seen = []
-    score(*model, cut(RECORD["ids"], strided_windows(41, 5)), seen.append)
+    score(*model, rows_of(RECORD["ids"], strided_windows(41, 5)), seen.append)
     assert sum(seen) == 40  # the last window has one id, which has nothing before it: no row
 
 

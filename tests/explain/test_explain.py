@@ -199,7 +199,7 @@ def test_heads_off_is_the_model_with_these_rows_of_c_proj_zero(made):
 
 def test_a_page_is_under_2_megabytes_for_32_tokens_of_12_layers_of_12_heads():
     """As many numbers as 124M's, and as many texts of the longest kind as there could be."""
-    hparams = dict(n_vocab=2880, n_ctx=32, n_embd=24, n_head=12, n_layer=12)
+    hparams = dict(n_vocab=2880, n_ctx=32, n_embd=72, n_head=12, n_layer=12)
     params = init_params(hparams, np.random.default_rng(0))
     encoder = weights.read_encoder(weights.shipped("tales"), hparams)
     ids = np.random.default_rng(0).integers(2880, size=32).tolist()
@@ -265,7 +265,8 @@ def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(mad
         (["a", "--n", "-1"], 2, "--n must be at least 0 and less than 2**31, not -1"),
         (["a", "--n", "300"], 1, "tokens of the prompt and 300 new ones are more than the 128 that a page"),
         (["a", "--model", "nothing"], 1, "nothing is neither a folder nor a size of GPT-2"),
-        (["a", "--out", "no/such/folder.html"], 1, "No such file or directory"),
+        (["a", "--out", "no/such/folder.html"], 1, "no/such is missing: make the folder that --out names"),
+        (["a", "--out", "."], 1, ". is a folder: --out names the file that is written"),
         (["a", "--threads", "-1"], 2, "--threads must be at least 0 and less than 2**16, not -1"),
     ],
     ids=str,

@@ -16,13 +16,15 @@ import pytest
 
 from picogpt.checkpoints import weights
 from picogpt.explain import cli
+from picogpt.explain.learning import Learning
 from picogpt.explain.live import Asked, Live, serve
+from picogpt.explain.prompts import OTHERS
 from picogpt.generate import Choice, generate
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
 from picogpt.train.journal import read_log
 
-PROMPT = "The king"
+PROMPT = OTHERS[0]
 HOSTILE = '</script><img src=x onerror="hit = 1">\n& "q" é \\u003c {{data}} <!-- <svg onload=alert(1)>'
 TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
 
@@ -168,6 +170,16 @@ def tell(served, **what):
     return answer.code, json.loads(answer.content)
 
 
+def test_nothing_is_written_before_the_first_step(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(TEXT)
+    learning = cli.begin_learning(str(text), str(tmp_path / "run"))
+    assert isinstance(learning, Learning)
+    assert not (tmp_path / "run").exists()
+    learning.end()
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_step_is_made_when_it_is_asked_for_and_its_gradient_is_reported(served):
     before = json.loads(ask(served, served.path + "learning").content)
     code, after = tell(served, what="step")
@@ -250,12 +262,12 @@ def page(browser, served):
     assert wrong == []
 
 
-def test_a_prompt_that_is_typed_shows_its_page_whatever_it_holds(page):
+def test_a_prompt_that_is_typed_shows_its_page_whatever_it_holds(page, served):
     page.locator("#prompt").fill(HOSTILE)
     page.locator("#ask-n").fill("0")
     with page.expect_navigation():
         page.locator("#prompt").press("Enter")
-    assert page.evaluate("data.ids.map(text).join('')") == HOSTILE
+    assert page.evaluate("data.ids") == served.live.encoder.encode(HOSTILE)
     assert page.locator("#prompt").input_value() == HOSTILE
     assert page.evaluate("window.hit") is None
 

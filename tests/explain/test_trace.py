@@ -49,8 +49,14 @@ def test_a_loop_is_followed_once_and_counted():
 
 def test_calls_stand_inside_the_line_that_calls():
     depths = {(step["function"], step["depth"]) for step in steps_of()}
-    assert {("gpt2", 0), ("transformer_block", 1), ("self_attention", 2), ("attention", 3)} <= depths
-    assert ("attention_weights", 4) in depths
+    assert {
+        ("gpt2", 0),
+        ("transformer_block", 1),
+        ("self_attention", 2),
+        ("attend", 3),
+        ("attention", 4),
+    } <= depths
+    assert ("attention_weights", 5) in depths
 
 
 def test_what_only_passes_an_array_on_is_no_step():

@@ -49,6 +49,16 @@ def test_the_loss_is_the_mean_over_the_learned_tokens_alone(tiny):
     assert all(np.allclose(dx, flatten(others)[path]) for path, dx in walk(grads))
 
 
+@pytest.mark.parametrize("char", "\u2028\u2029\u0085\x0b\x0c")
+def test_a_record_ends_with_a_line_feed_alone(tmp_path, char):
+    path = tmp_path / "examples.jsonl"
+    records = [{"prompt": f"a{char}b", "completion": "c"}, {"prompt": "d", "completion": f"{char}"}]
+    path.write_text("\n".join(json.dumps(record, ensure_ascii=False) for record in records), encoding="utf-8")
+    if char in "\u2028\u2029\u0085":  # the others must be escaped in JSON, and are
+        assert char in path.read_text(encoding="utf-8")
+    assert examples.read_records(path, "prompt") == {1: records[0], 2: records[1]}
+
+
 def test_what_a_completion_is_changes_the_loss_and_what_follows_the_prompt_does_not(tiny):
     def loss(prompt, completion, more=()):
         rows = examples.encode([(prompt, completion)], ENCODER, 11)

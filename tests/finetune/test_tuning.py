@@ -58,7 +58,7 @@ def test_each_way_lowers_the_loss(way, tiny32):
 def test_the_memory_that_is_told_is_that_of_the_moments(way, tiny32, caplog):
     caplog.set_level("INFO", "picogpt")
     _, params, _, trained, state, _ = tune(tiny32, way, steps=1)
-    told = tuning.share(params, trained)
+    told = tuning.trained_share(params, trained)
     assert told["bytes of optimiser state"] == sum(m.nbytes for _, m in walk(state["moments"]))
     assert told["trained parameters"] == sum(w.size for _, w in walk(trained))
     n_new = sum(leaf.size for _, leaf in walk(tuning.low_rank_of(trained)))

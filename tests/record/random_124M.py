@@ -30,7 +30,11 @@ def weights():
     rng = np.random.default_rng(0)
     drawn = {}
     for path, shape in walk(param_shapes(**SIZES["124M"])):
-        scale = 0.1 if path.endswith((".g", ".b")) else 0.08 if path.endswith(".w") else 0.04
+        scale = 0.04  # of the embeddings
+        if path.endswith((".g", ".b")):
+            scale = 0.1
+        elif path.endswith(".w"):
+            scale = 0.08
         drawn[path] = rng.standard_normal(shape, np.float32)
         drawn[path] *= scale
         drawn[path] += path.endswith(".g")

@@ -1,11 +1,11 @@
 """The architecture, held: which file may import which, what each may need, and how long it may be."""
 
 import ast
-import re
 import sys
 from pathlib import Path
 
 import pytest
+from docs.files import DESCENDANTS
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "picogpt"
@@ -16,42 +16,44 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        files=255, terminal=75, interrupt=120, signature=200, flags=60, command=220, machine=95, folders=120,
-        progress=70,
+        signature=200, flags=125, files=260, folders=140, interrupt=135, terminal=75, progress=80,
+        command=240, machine=95,
     ),
     __init__=30,
     ops=195,
     seam=35,
     gpt2=225,
     grad=230,
-    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, parts=175),
-    params=dict(tree=60, options=95, shapes=110, init=30, checks=110),
+    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
+    params=dict(tree=60, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=170, gpt1_bpe=165, bpe_train=105, stop=45,
+        hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
+        output=110,
     ),
     checkpoints=dict(
-        names=50, safetensors=165, bundle=230, download=170, released=140, config_keys=155, huggingface=175,
-        peft=190, generation_config=135, weights=300,
+        safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
+        peft=190, generation_config=140, weights=300,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
-    generate=275,
+    choose=dict(preferences=130, beams=100),
+    generate=285,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=310,
+    cli=375,
     __main__=25,
-    evaluate=dict(tasks=105, scoring=150, cli=230, __main__=10),
-    model=90,
+    evaluate=dict(tasks=105, scoring=155, cli=230, __main__=10),
     train=dict(
-        optim=110, settings=200, schedule=40, state=80, journal=75, parallel=115, trainer=205, prepare=130,
-        cli=70, runs=250, __main__=10,
+        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
+        cli=70, runs=270, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
-        page=60, learning=190, live=200, cli=150, __main__=10,
+        page=60, learning=190, live=200, cli=155, __main__=10,
     ),
-    chat=dict(templates=165, talk=110, session=115, cli=60, __main__=10),
+    chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     finetune=dict(
-        examples=115, lora=85, adapters=35, classifier=110, tuning=165, cli=150, classify=210, __main__=10
+        examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
+        classify=225, __main__=10,
     ),
     projects=dict(
         adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
@@ -81,11 +83,6 @@ GUESTS = dict(
     matplotlib={"projects.images"},
     sklearn={"projects.images"},
 )
-DESCENDANTS = re.compile(
-    r"\b(descendants?|adapters?|band(ed)?|gelu_(erf|quick)|relu|silu|rotary|alibi|time_\w+|tricks?"
-    r"|halves|recall|around)\b",
-    re.IGNORECASE,
-)
 SOLUTIONS = PACKAGE / "exercises" / "solutions"  # which are read, not imported
 FILES = sorted(path for path in PACKAGE.glob("**/*.py") if path.parent != SOLUTIONS)
 
@@ -109,7 +106,7 @@ def imports(path):
 
 def test_every_file_has_its_place():
     assert {name_of(path) for path in FILES} == set(BUDGET)
-    entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    entries = [path for path in PACKAGE.iterdir() if path.name not in ("__pycache__", "py.typed")]
     assert len(entries) <= 24
 
 
@@ -177,25 +174,52 @@ def test_every_module_is_tested_by_name():
     named = {path.stem.removeprefix("test_") for path in tests}
     imported = {name.removeprefix("picogpt.") for path in tests for name in imports(path)}
     through_others = [
-        "seam",
+        "chat.model",
+        "chat.session",
+        "chat.templates",
         "checkpoints.names",
-        "system.flags",
         "descendants.activations",
         "descendants.parts",
         "descendants.post_norm",
-        "text.hf_control",
-        "text.hf_files",
-        "text.hf_keys",
-        "text.hf_write",
         "exercises.backward",
         "exercises.cases",
         "exercises.first",
         "exercises.forward",
         "exercises.operations",
+        "explain.learning",
+        "explain.prompts",
+        "seam",
+        "system.flags",
+        "text.hf_control",
+        "text.hf_files",
+        "text.hf_keys",
+        "text.hf_write",
     ]
     named |= {"__init__", "__main__"}
     untested = {name for name in BUDGET if name.rpartition(".")[2] not in named and name not in imported}
     assert untested - set(through_others) == set()
+
+
+OPENING = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "fromfile", "tofile"}
+OPENERS = {  # and why they may
+    "system.files": "the one place that opens files",
+    "system.terminal": "/dev/null",
+    "exercises.examine": "a pipe",
+    "pico": "a reader's first file, which needs nothing else",
+}
+
+
+@pytest.mark.parametrize("path", [*FILES, REPOSITORY / "tools" / "convert.py"], ids=lambda path: path.stem)
+def test_files_are_opened_in_one_place(path):
+    """There it is seen to that they are regular, and written through no link; see SECURITY.md."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    opens = [f.id for f in calls if isinstance(f, ast.Name) and f.id == "open"]
+    methods = [f for f in calls if isinstance(f, ast.Attribute) and f.attr in OPENING]
+    ours = {"data", "files", "webbrowser"}  # text.data and system.files, under their own names
+    opens += [f.attr for f in methods if getattr(f.value, "id", "") not in ours]
+    inside = name_of(path) if path.is_relative_to(PACKAGE) else ""
+    assert opens == [] or inside in OPENERS, opens
 
 
 def test_the_bundled_model_is_at_most_16_megabytes():

@@ -11,17 +11,16 @@ from processes import run_python
 
 from docs import files
 from picogpt import cli
-from picogpt.checkpoints import weights
 from picogpt.evaluate import cli as evaluate
 from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
-from picogpt.generate import Choice, generate
 from picogpt.projects import adder, chars, sorter, talk, words
 from picogpt.sizing import cli as sizing
 from picogpt.system import command
 from picogpt.text.bpe import load_encoder
 from picogpt.train import cli as train
+from picogpt.train import journal
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -93,7 +92,7 @@ def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
     """Of another text, as this one is not in the repository."""
     monkeypatch.chdir(tmp_path)
     text = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")
-    Path("tales.txt").write_text(text, encoding="utf-8")
+    Path("stories.txt").write_text(text, encoding="utf-8")
     [block] = blocks(CARD, "python")
     exec(block, {})
     assert (
@@ -101,14 +100,24 @@ def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
     )
 
 
-def test_the_cards_samples_are_the_models():
-    params, hparams, encoder = weights.load(TALES)
-    rows = re.findall(r"^\| (.+?) \| .+ \| (.+) \|$", CARD.partition("| prompt |")[2], re.MULTILINE)
-    assert len(rows) == 10
-    for prompt, shown in rows:
-        ids = encoder.encode(prompt)
-        [new] = generate(params, hparams["n_head"], [ids], 53, Choice(temperature=0.6, top_k=40, seed=1))
-        assert encoder.decode(new).strip("\n").replace("\n", "<br>") == shown.replace("\\|", "|"), prompt
+def test_the_cards_losses_are_those_of_the_log():
+    evaluations = [record for record in journal.read_log(TALES / "log.jsonl") if "val_loss" in record]
+    rows = {
+        name: [cell.strip() for cell in cells.split("|")]
+        for name, cells in re.findall(
+            r"^\| (update|training|held-out) \| ([\d., |]+) \|$", CARD, re.MULTILINE
+        )
+    }
+    shown = {
+        int(step.replace(",", "")): pair
+        for step, *pair in zip(rows["update"], rows["training"], rows["held-out"], strict=True)
+    }
+    assert len(shown) > 5
+    for record in evaluations:
+        if record["step"] in shown:
+            pair = shown.pop(record["step"])
+            assert pair == [f"{record[key]:.2f}" for key in ("train_loss", "val_loss")]
+    assert shown == {}
 
 
 def test_the_python_examples_run(monkeypatch):

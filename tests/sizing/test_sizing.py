@@ -135,6 +135,8 @@ def test_the_command_lists_all_names():
         (["nothing"], 1, "'nothing' is neither a folder nor a model's name; the names are openai-gpt, gpt2,"),
         (["117M"], 1, "OpenAI's 117M is now called 124M: ask for that"),
         (["gpt2", "--n_head=7"], 1, "n_embd 768 does not split into n_head 7 equal heads"),
+        (["gpt2", f"--n_vocab={10**400}"], 2, "--n_vocab must be at least 1 and less than 2**31, not 1000"),
+        (["gpt2", "--flops=5e-324", "--mfu=1e-9"], 1, "a number is too large or too small"),
         (["gpt2", "--mfu=0"], 2, "--mfu must be more than 0"),
         (["gpt2", "--tokens=0"], 2, "--tokens must be more than 0"),
         (

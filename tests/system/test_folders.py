@@ -13,7 +13,7 @@ from picogpt.system import folders
 HOLD = """
 import sys
 from picogpt.system import folders
-folders.hold(sys.argv[1], ["whole"])
+folders.acquire(sys.argv[1], ["whole"])
 print("held", flush=True)
 input()
 """
@@ -37,11 +37,11 @@ def names(folder):
 def test_the_second_is_told_who_holds_a_folder(holder, tmp_path):
     said = rf"mine is in use by process {holder.pid} on .*: wait for it, or use another --out"
     with pytest.raises(ValueError, match=said):
-        folders.hold(tmp_path / "mine", ["whole"])
+        folders.acquire(tmp_path / "mine", ["whole"])
     holder.kill()
     holder.wait()
-    folders.hold(tmp_path / "mine", ["whole"])  # a lock ends with its process
-    folders.let_go(tmp_path / "mine")
+    folders.acquire(tmp_path / "mine", ["whole"])  # a lock ends with its process
+    folders.release(tmp_path / "mine")
     assert names(tmp_path / "mine") == []
 
 
@@ -50,7 +50,7 @@ def test_a_folder_is_held_under_any_name(holder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "mine")
     for name in (".", "../mine", "../link", str(tmp_path / "mine")):
         with pytest.raises(ValueError, match="is in use by process"):
-            folders.hold(name, ["whole"])
+            folders.acquire(name, ["whole"])
 
 
 def test_what_a_process_has_begun_another_may_begin_again(holder, tmp_path):
@@ -68,9 +68,9 @@ def test_what_a_process_has_begun_another_may_begin_again(holder, tmp_path):
 
 @pytest.mark.parametrize(("there", "stays"), [([], False), (["half"], True), (["half", "whole"], False)])
 def test_the_mark_goes_when_the_folder_is_whole_or_empty(tmp_path, there, stays):
-    with folders.let_go_at_last(tmp_path / "a"):
-        folders.hold(tmp_path / "a", ["whole"])
-        folders.hold(tmp_path / "a", ["whole"])  # once more does nothing
+    with folders.release_at_end(tmp_path / "a"):
+        folders.acquire(tmp_path / "a", ["whole"])
+        folders.acquire(tmp_path / "a", ["whole"])  # once more does nothing
         for name in there:
             (tmp_path / "a" / name).touch()
     assert folders.is_begun(tmp_path / "a") == stays
@@ -84,6 +84,18 @@ def test_a_process_that_ends_lets_go_of_its_folders(tmp_path):
     done = subprocess.run(words, env=environment, capture_output=True, check=False)
     assert done.returncode == 1
     assert names(tmp_path / "mine") == []
+
+
+def test_the_mark_of_a_whole_folder_is_deleted_and_no_other(holder, tmp_path):
+    (tmp_path / "mine" / "whole").touch()
+    folders.unmark(tmp_path / "mine", ["whole"])
+    assert folders.is_begun(tmp_path / "mine")  # it is held
+    holder.kill()
+    holder.wait()
+    folders.unmark(tmp_path / "mine", ["other"])
+    assert folders.is_begun(tmp_path / "mine")
+    folders.unmark(tmp_path / "mine", ["whole"])
+    assert names(tmp_path / "mine") == ["whole"]
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "settings.json", "log.jsonl", ".git", "model.ckpt.index"])
@@ -143,7 +155,7 @@ def test_a_lock_that_is_none_is_refused(tmp_path, kind):
         kind, lambda: os.link(victim, lock)
     )()
     with pytest.raises(OSError, match="is a link, a pipe or a device, through which nothing is written"):
-        folders.hold(folder, ["whole"])
+        folders.acquire(folder, ["whole"])
     assert victim.read_text() == "mine"
 
 

@@ -1,11 +1,57 @@
-"""How far a long work has come is said in lines where there is no terminal: now and then, and at the end."""
+"""A bar on a terminal, whatever its width; elsewhere lines now and then, and never one endless line."""
 
 import io
+import logging
+import os
 import sys
+import types
 
 import pytest
 
 from picogpt.system import progress
+
+KNOWN, UNKNOWN = dict(dynamic_ncols=True), dict(ncols=80)
+
+
+@pytest.mark.parametrize(("columns", "how"), [(120, KNOWN), (0, UNKNOWN), (None, UNKNOWN)])
+def test_a_bar_has_a_width_also_where_the_terminal_tells_none(columns, how, monkeypatch):
+    def size(_):
+        if columns is None:
+            raise OSError
+        return os.terminal_size((columns, 24))
+
+    given = {}
+    monkeypatch.setattr(progress.os, "get_terminal_size", size)
+    monkeypatch.setattr("sys.stderr", types.SimpleNamespace(fileno=lambda: 2))
+    monkeypatch.setattr(progress, "tqdm", lambda *args, **how: given.update(how))
+    progress.bar(range(3))
+    assert given == dict(disable=None) | how
+
+
+def shown(monkeypatch, caplog, seconds, **how):
+    """Show a work of 100 units, each of so many seconds, where there is no terminal; return the lines."""
+    now, err = [0.0], io.StringIO()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr", err)
+    caplog.set_level(logging.INFO)
+    with progress.shown(100, 0, "step", **how) as bar:
+        for n in range(1, 101):
+            now[0] += seconds
+            bar.show(n, f"loss {n}")
+    assert "\r" not in err.getvalue()
+    return [message for message in caplog.messages if "step/s" in message]
+
+
+def test_in_a_file_there_is_a_line_every_half_minute_and_at_the_end(monkeypatch, caplog):
+    lines = shown(monkeypatch, caplog, 1.0)
+    assert len(lines) == 4
+    assert lines[0] == "loss 30; 30 of 100 step, 1 step/s"
+    assert lines[-1] == "loss 100; 100 of 100 step, 1 step/s"
+
+
+@pytest.mark.parametrize(("how", "n"), [({}, 1), (dict(at_end=False), 0), (dict(hidden=True), 0)])
+def test_what_is_soon_done_has_one_line_or_none(how, n, monkeypatch, caplog):
+    assert len(shown(monkeypatch, caplog, 0.01, **how)) == n
 
 
 @pytest.fixture

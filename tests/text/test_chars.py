@@ -5,6 +5,7 @@ import json
 import pytest
 from record.bpe import tinyshakespeare
 
+from picogpt.text import chars
 from picogpt.text.chars import CharEncoder
 
 
@@ -83,3 +84,20 @@ def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "chars.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=r"chars\.json is damaged"):
         CharEncoder.load(tmp_path)
+
+
+def test_a_file_of_more_characters_than_there_are_is_refused_shortly(tmp_path):
+    (tmp_path / "chars.json").write_bytes(b'"' + b"a" * (chars.MOST + 1) + b'"')
+    with pytest.raises(ValueError, match=r"chars\.json is damaged \(it has more than 8,388,608 bytes\)"):
+        CharEncoder.load(tmp_path)
+    (tmp_path / "chars.json").write_bytes(b'"' + b"ab" * 1_000_000 + b'"')
+    with pytest.raises(ValueError, match="a character occurs twice") as error:
+        CharEncoder.load(tmp_path)
+    assert len(str(error.value)) < 500
+
+
+def test_of_many_characters_some_are_quoted():
+    encoder = CharEncoder("".join(map(chr, range(0x4E00, 0x9FFF))))
+    with pytest.raises(ValueError, match="the model does not know 'a', only the characters") as error:
+        encoder.encode("a")
+    assert len(str(error.value)) < 500

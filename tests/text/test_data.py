@@ -38,6 +38,21 @@ def test_endoftext_lines_become_the_id_before_each_document():
     assert ids.tolist().count(encoder.eot) == 2
 
 
+def test_lines_end_as_in_any_text_that_python_opens(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"one\r\ntwo\rthree\nfour\r\r\n")
+    assert data.read_text(path) == path.read_text(encoding="utf-8") == "one\ntwo\nthree\nfour\n\n"
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_control_tokens_in_a_text_are_ids_only_where_the_caller_says_so(special):
+    encoder = load_encoder(shipped("gpt2-bpe"))
+    encoder.special = special
+    ids = data.encode("a<|endoftext|>b", encoder).tolist()
+    assert ids == ([50256, 64, 50256, 65] if special else [50256, *encoder.encode("a<|endoftext|>b", False)])
+    assert encoder.encode("a<|endoftext|>b", allow_eot=False) == ids[1:] or special
+
+
 def test_a_batch_is_made_of_windows_and_what_follows_them():
     ids = np.arange(1000, 1020, dtype=np.uint16)
     x, y = data.random_batch(ids, batch_size=500, n_ctx=4, rng=np.random.default_rng(0))

@@ -3,12 +3,14 @@ import os
 import shutil
 from pathlib import Path
 
+import convert as tool
 import numpy as np
 import pytest
 from processes import run_python
 
 from picogpt.checkpoints import safetensors, weights
 from picogpt.params.tree import flatten
+from picogpt.system import files
 from picogpt.text import chars
 
 REPOSITORY = Path(__file__).parents[2]
@@ -172,3 +174,40 @@ def test_after_a_full_disk_the_same_call_succeeds(kind, tmp_path):
     assert (full.code, full.err.count("\n")) == (1, 1)
     assert "make room" in full.err
     assert run_python(*words).code == 0
+
+
+KINDS = {"picogpt": "hparams.json", "hf": "config.json", "tf": "hparams.json", "llmc": "model.bin"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conversion_that_ends_before_or_after_any_write_is_repeated(
+    kind, checkpoint, tmp_path, monkeypatch, call_command
+):
+    """What makes a folder whole is written last: until then the same call begins again."""
+    words = [checkpoint, f"--to={kind}", f"--out={tmp_path / 'out'}"]
+    assert call_command(tool.convert, *words).code == 0
+    right = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    move = files.move_into_place
+    for k in range(20):
+        for before in (True, False):
+            shutil.rmtree(tmp_path / "out")
+            n_moves = 0
+
+            def move_or_die(*args, k=k, before=before):
+                nonlocal n_moves
+                n_moves += 1
+                if not (n_moves == k + 1 and before):
+                    move(*args)
+                if n_moves == k + 1:
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(files, "move_into_place", move_or_die)
+            code = call_command(tool.convert, *words).code
+            monkeypatch.setattr(files, "move_into_place", move)
+            if code and not (tmp_path / "out" / KINDS[kind]).exists():
+                assert call_command(tool.convert, *words).code == 0
+            found = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+            assert found == right
+        if n_moves < k + 1:  # there are no more files to die at
+            break
+    assert k >= 1

@@ -34,11 +34,16 @@ def test_a_picture_shows_several_runs(tmp_path):
     for name, n, more in (("long", 200, dict(ratio=0.01)), ("short", 3, dict(ratio=0.01)), ("other", 60, {})):
         write_run(tmp_path / name, n, **more)
     code, said = plot("long", "short", "other/log.jsonl", "--out", "p.svg", folder=tmp_path)
-    assert (code, said) == (0, "")
+    assert (code, said) == (
+        0,
+        "plot: p.svg is written: long, 200 updates, loss 0.020, held-out loss 0.200 at best;"
+        " short, 3 updates, loss 1.333, held-out loss 0.200 at best;"
+        " other/log.jsonl, 60 updates, loss 0.067, held-out loss 0.200 at best\n",
+    )
     picture = (tmp_path / "p.svg").read_text()
     for text in ("long", "short", "other/log.jsonl", "learning rate", "held-out text"):
         assert f"<!-- {text} -->" in picture
-    assert plot("long", "--out", "p.png", folder=tmp_path) == (0, "")
+    assert plot("long", "--out", "p.png", folder=tmp_path)[0] == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -47,7 +52,8 @@ def test_what_a_log_does_not_tell_is_not_drawn(tmp_path):
     pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
     lines = [json.dumps(dict(step=step, loss=1 / step)) for step in range(1, 9)]
     (tmp_path / "log").write_text("\n".join([*lines, '{"step": 8, "train_loss": 0.1}']))
-    assert plot("log", "--out", "p.svg", folder=tmp_path) == (0, "")
+    said = "plot: p.svg is written: log, 8 updates, loss 0.125\n"
+    assert plot("log", "--out", "p.svg", folder=tmp_path) == (0, said)
     picture = (tmp_path / "p.svg").read_text()
     assert "<!-- log -->" in picture and "<!-- held-out text -->" not in picture
 
@@ -73,7 +79,13 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
     [
         (["--out=p.png"], 2, "plot: RUN is missing: the folder of a training"),
         (["run", "--out=p.txt"], 2, "plot: --out names a .png, .svg or .pdf, not 'p.txt'"),
-        (["run"], 2, "plot: --out names a .png, .svg or .pdf, not ''"),
+        (["run"], 2, "plot: --out is missing: the picture, a .png, .svg or .pdf"),
+        (["run", "--out=no/p.png"], 1, "plot: no is missing: make the folder that --out names"),
+        (
+            ["run", "--out=folder.svg"],
+            1,
+            "plot: folder.svg is a folder: --out names the file that is written",
+        ),
         (["nowhere", "--out=p.png"], 1, "plot: nowhere is missing: it is the log of a training"),
         (["empty", "--out=p.png"], 1, "empty/log.jsonl tells of no update: there is nothing to draw"),
         (["words", "--out=p.png"], 1, "words/log.jsonl gives 'high' as norm: give the log of a training"),
@@ -82,6 +94,7 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
 )
 def test_what_cannot_be_drawn_is_told(tmp_path, argv, code, said):
     pytest.importorskip("matplotlib", reason='tools/plot.py needs matplotlib: pip install -e ".[plot]"')
+    (tmp_path / "folder.svg").mkdir()
     write_run(tmp_path / "run")
     write_run(tmp_path / "empty", 0)
     write_run(tmp_path / "words", 3)
@@ -96,8 +109,8 @@ def test_without_matplotlib_the_remedy_is_told(tmp_path):
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
     code, said = plot("run", "--out=p.png", folder=tmp_path, PYTHONPATH=path)
     assert (code, said) == (
-        2,
-        'plot: this needs matplotlib: pip install -e ".[plot]" (--help shows all flags)\n',
+        1,
+        'plot: this needs matplotlib, which is not installed: pip install -e ".[plot]"\n',
     )
 
 

@@ -479,3 +479,26 @@ def test_what_a_report_quotes_cannot_break_it():
     found = [("6 texts", "It proves.", [row])]
     assert Tags(verify_report.to_html("<tales>", found)).open == []
     assert r"| a\|b | \<\|endoftext\|> |" in verify_report.to_markdown("tales", found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_fits_a_phone_and_can_be_read_in_the_dark(tmp_path, scheme):
+    api = pytest.importorskip("playwright.sync_api", reason='needs playwright: pip install -e ".[browser]"')
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("needs an installed Chromium: apt install chromium")
+    long = "a_name_of_a_file_that_is_long_and_has_no_place_to_break/" * 3
+    rows = [verify_report.within("9 operations", "finite differences", {"gelu": 1e-9}, 1e-6)]
+    rows.append(verify_report.failed("texts", long, long))
+    path = tmp_path / "report.html"
+    verify_report.write(path, "tales", [("1 gradients", "It proves.", rows)])
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        page = browser.new_page(viewport=dict(width=390, height=844), color_scheme=scheme)
+        page.set_default_timeout(150_000)
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert colour == dict(light="rgb(255, 255, 255)", dark="rgb(20, 24, 28)")[scheme]
+        assert page.locator("td[data-name=figure]").first.inner_text() == "1.0e-09"
+        browser.close()

@@ -209,7 +209,7 @@ def test_overwrite_and_resume_are_not_given_together(function, call_command):
 HOLD = """
 import sys
 from picogpt.system import folders
-folders.hold("out", ["state.safetensors"])
+folders.acquire("out", ["state.safetensors"])
 print("held", flush=True)
 input()
 """

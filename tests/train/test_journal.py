@@ -20,7 +20,7 @@ def written(folder, records, step=0):
     with journal.open_log(folder, step) as file:
         for record in records:
             journal.write(file, record)
-        journal.settle(file)
+        journal.sync(file)
     return journal.read_log(folder / journal.LOG)
 
 

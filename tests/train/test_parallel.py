@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,7 @@ def test_a_training_resumes_with_another_number_of_processes(text, tmp_path):
 def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_path, signal_):
     note = tmp_path / "note.py"  # each process writes down who it is
     note.write_text(
-        "import os; from picogpt import command, train\n"
+        "import os; from picogpt.system import command; from picogpt.train import cli as train\n"
         "open('pid' + os.environ['PMI_RANK'], 'w').write(str(os.getpid()))\n"
         "command.run(train.train)"
     )
@@ -121,6 +122,10 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert b"Traceback" not in said
     if signal_ == signal.SIGKILL:
         assert b"Killed (signal 9)" in said
+    else:
+        assert re.search(
+            rb"stopped at step \d+ of 1000000; go on with: python -m picogpt.train --resume", said
+        )
     deadline = time.monotonic() + 10
     while any(map(is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -168,7 +173,7 @@ def test_without_mpiexec_a_process_is_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)  # cannot be imported
     with parallel.together() as comm:
         assert (comm.rank, comm.size) == (0, 1)
-        assert parallel.share(comm, 5) == 5
+        assert parallel.broadcast(comm, 5) == 5
         assert parallel.total_gradients(comm, 2.0, "grads") == (2.0, "grads")
     with pytest.raises(KeyError), parallel.together():
         raise KeyError

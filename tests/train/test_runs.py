@@ -150,9 +150,7 @@ def test_a_run_resumes_by_the_flags_that_it_began_with(way, call_command):
     done = call_command(project, "--resume", "--out=run", "--seed=1", config=config)
     assert done.code == 1 and "run was trained with --seed 1337: resume with that" in done.err
     done = call_command(adder.adder, "--resume", "--out=run", config=runs.flags_file(adder.adder))
-    assert done.code == 1 and f"written by picogpt.projects.{way}" in done.err.replace(
-        "picogpt.finetune", "picogpt.projects"
-    )
+    assert done.code == 1 and "settings.json was written by picogpt." in done.err
 
 
 @pytest.mark.parametrize("way", WAYS)

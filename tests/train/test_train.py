@@ -271,11 +271,11 @@ def test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first(tmp_p
     monkeypatch.setattr(trainer, "evaluate_splits", lambda *_: next(losses))
     monkeypatch.setattr(trainer.weights, "save", lambda *args: saved.append(args[-1]))
     monkeypatch.setattr(trainer, "save_state", lambda *_: None)
-    c, state, wish = Settings("text").completed(), trainer.begin({}, 1), interrupt.Wish("", 0)
+    c, state, request = Settings("text").completed(), trainer.begin({}, 1), interrupt.StopRequest("", 0)
     with open(tmp_path / "log", "ab", buffering=0) as file:
         for step in range(6):
             state["step"] = step
-            trainer.save_progress(state, c, {}, None, None, tmp_path, file, ALONE, wish)
+            trainer.save_progress(state, c, {}, None, None, tmp_path, file, ALONE, request)
     assert saved == [0, 1, 4, 5]
     assert state["best"] == 1.0
 

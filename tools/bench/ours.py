@@ -102,7 +102,8 @@ class PicoGPT(Engine):
         encoder = bpe.load_encoder(weights.shipped("gpt2-bpe"))
         params = init_params(hparams, np.random.default_rng(0))
         for path, w in walk(params):
-            w *= 1 if w.ndim == 1 else 4 if path.endswith(".w") else 2
+            if w.ndim > 1:
+                w *= 4 if path.endswith(".w") else 2
         weights.save(folder, params, hparams, encoder if encoder.n_vocab == hparams["n_vocab"] else None)
 
     def load(self, folder):

@@ -1,4 +1,4 @@
-"""What book.py takes from the repository: functions, the lines that chapters quote, tests, and examples.
+"""What the book takes from the repository: functions, the lines that chapters quote, tests, and examples.
 
 Nothing here needs more than Python and NumPy: the tests hold the chapters to the sources without the extra.
 """
@@ -28,6 +28,11 @@ def read(path):
     return file.read_text(encoding="utf-8")
 
 
+def is_text(path):
+    """Return whether there is such a file in the repository, and it has a page: code, or a document."""
+    return (REPOSITORY / path).is_file() and Path(path).suffix in (".py", ".md", ".toml", ".yml", "")
+
+
 @functools.cache
 def functions(path):
     """Return {name: its syntax tree} of a file's functions and classes; a method is Class.method."""
@@ -52,6 +57,7 @@ def module(name):
     return next((path for path in modules() if path.endswith(f"/{name.replace('.', '/')}.py")), None)
 
 
+@functools.cache
 def chapters():
     """Return {name: text} of the chapters that are written, as docs/book holds them."""
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(CHAPTERS.glob("*.md"))}

@@ -60,14 +60,15 @@ def picture_book(page, folder):
 
 
 def picture_rebuild(page, folder):
-    """Picture what the first rung of the exercises says of a usual mistake, and then of a right answer."""
+    """Picture what a rung of the exercises says of a usual mistake, and then of a right answer."""
     said = [terminal(folder, "start", "mine")]
     path = Path(folder, "mine", "picogpt", "ops.py")
     empty = path.read_text(encoding="utf-8")
     for answer in ANSWERS:
         written = re.sub(r"    raise .*softmax is not written.*", answer, empty, count=1)
         path.write_text(written, encoding="utf-8")
-        said.append(f"\n  ...{answer.rpartition(chr(10))[2]}\n\n" + terminal(path.parents[1], "check"))
+        said.append(f"\n  ...{answer.rpartition(chr(10))[2]}\n\n")
+        said.append(terminal(path.parents[1], "check", "softmax"))
     page.set_viewport_size(dict(width=760, height=760))
     page.set_content(TERMINAL.format(html.escape("".join(said))))
     page.locator("pre").screenshot(path=target("rebuild"))

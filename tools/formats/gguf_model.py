@@ -6,6 +6,7 @@ llama-model.cpp in github.com/ggml-org/llama.cpp.
 """
 
 import re
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from picogpt.checkpoints import huggingface
 from picogpt.params.checks import check_hparams
 from picogpt.params.tree import flatten
-from picogpt.system.files import move_into_place
+from picogpt.system.files import move_into_place, open_file
 from picogpt.text import bpe, hf_bpe
 from picogpt.text.added_tokens import AddedToken
 from picogpt.text.hf_files import Rules
@@ -52,7 +53,7 @@ def package():
 
 def is_model(path):
     """Return whether a file begins as GGUF files do."""
-    with open(path, "rb") as file:
+    with open_file(path) as file:
         return file.read(4) == b"GGUF"
 
 
@@ -79,7 +80,8 @@ def our_path(name):
         return PATHS[name]
     block, module, kind = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(weight|bias)", name).groups()
     path = PATHS[module]
-    leaf = "b" if kind == "bias" else "g" if "ln_" in path else "w"
+    weight = "g" if "ln_" in path else "w"
+    leaf = "b" if kind == "bias" else weight
     return f"blocks.{block}.{path}.{leaf}" if block else f"{path}.{leaf}"
 
 
@@ -157,7 +159,7 @@ def write(folder, params, hparams, encoder=None, dtype="f32"):
     """Write model.gguf, matrices in `dtype`, all else in float32; return its path."""
     gguf = package()
     path = Path(folder, "model.gguf")
-    temporary = path.with_name("model.gguf.part")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")  # as files.atomic_write names it
     writer = gguf.GGUFWriter(temporary, "gpt2")
     try:
         for name, theirs in HPARAMS.items():

@@ -24,13 +24,23 @@ INTRODUCTION = (
     " the bound says what was asked of it."
 )
 STYLE = """
-body { max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 Georgia, serif; color: #222 }
+:root { color-scheme: light dark; --paper: #fff; --ink: #222; --soft: #666; --line: #ddd; --good: #17692f; --bad: #b00020 }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #14181c; --ink: #e4e8ec; --soft: #9ba7b3; --line: #343c44; --good: #6fce8b; --bad: #ff8a94 }
+}
+body { max-width: 58rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 Georgia, serif; color: var(--ink); background: var(--paper) }
 table { border-collapse: collapse; width: 100%; font: .85rem/1.4 system-ui, sans-serif }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere }
 h1, h2 { font-weight: normal; margin: 2rem 0 .5rem }
-.passed { color: #17692f } .FAILED { color: #b00020; font-weight: bold } .skipped, .reported { color: #666 }
+.passed { color: var(--good) } .FAILED { color: var(--bad); font-weight: bold } .skipped, .reported { color: var(--soft) }
+@media (max-width: 44rem) { /* a row is a card, its cells named at their left */
+  tr:first-child { display: none }
+  tr { display: block; padding: .6rem 0; border-bottom: 1px solid var(--line) }
+  td { display: grid; grid-template-columns: 8rem 1fr; padding: .1rem 0; border: 0 }
+  td::before { content: attr(data-name); color: var(--soft); font-weight: normal } td:empty { display: none }
+}
 @media print { body { margin: 0; max-width: none } h2, tr { break-inside: avoid } }
-"""
+"""  # noqa: E501
 
 
 class Row(NamedTuple):
@@ -61,7 +71,9 @@ def equal(what, against, n, faults, gating=True):
     >>> equal("3 texts", "the published", 3, ["one differs"])[2:]
     ('2 of 3', 'all', 'FAILED', 'one differs')
     """
-    verdict = REPORTED if not gating else FAILED if faults else PASSED
+    verdict = FAILED if faults else PASSED
+    if not gating:
+        verdict = REPORTED
     return Row(what, against, f"{n - len(faults)} of {n}", "all" if gating else "", verdict, some(faults))
 
 
@@ -159,10 +171,12 @@ def to_html(model, found):
         ]
         for row in rows:
             *cells, verdict = map(html.escape, five(row))
-            tds = "".join(f"<td>{cell}</td>" for cell in cells)
-            parts.append(f'<tr>{tds}<td class="{row.verdict}">{verdict}</td></tr>')
+            named = zip(HEADER, cells, strict=False)
+            tds = "".join(f'<td data-name="{name}">{cell}</td>' for name, cell in named)
+            parts.append(f'<tr>{tds}<td class="{row.verdict}" data-name="verdict">{verdict}</td></tr>')
         parts.append("</table>")
     versions = "".join(f"<li>{name}: {html.escape(value)}</li>" for name, value in made_with().items())
     parts += ["<h2>Made with</h2>", f"<ul>{versions}</ul>"]
-    head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>{STYLE}</style>'
+    view = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f'<meta charset="utf-8">\n{view}\n<title>{title}</title>\n<style>{STYLE}</style>'
     return f'<!DOCTYPE html>\n<html lang="en">\n{head}\n' + "\n".join(parts) + "\n</html>\n"

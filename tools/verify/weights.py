@@ -60,7 +60,8 @@ def find_subject(model, models_dir="models", goldens=None):
 def read_goldens(name, folder=None):
     """Return {file: its content} of what is known of a model: in `folder`, or in tests/references."""
     own = TESTS / "references" / name
-    folder = Path(folder) if folder else own if own.is_dir() else own.with_name("published")
+    known = own if own.is_dir() else own.with_name("published")
+    folder = Path(folder) if folder else known
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder} is missing: --goldens is a folder with golden_greedy.json and the like"

@@ -4,9 +4,8 @@ from picogpt.gpt2 import merge_heads, split_heads
 from picogpt.ops import attention, gelu, layer_norm, linear
 
 
-def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, draw=None, act=None):
-    act, C = {} if act is None else act, x.shape[-1]
-    qkv = linear(x, **c_attn)  # [B, T, 3C]
+def project_qkv(x, c_attn, n_head):
+    qkv, C = linear(x, **c_attn), x.shape[-1]  # [B, T, 3C]
     q, k, v = (split_heads(qkv[..., i * C : (i + 1) * C], n_head) for i in range(3))  # [B, H, T, D]
     # wrong: k, q, v = (split_heads(qkv[..., i * C : (i + 1) * C], n_head) for i in range(3))
     # q and k are swapped: q, k, v stand in c_attn's columns in this order.
@@ -18,6 +17,11 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, dr
     # q, k and v alternate from head to head; they are the thirds of c_attn's columns.
     # wrong: q, k, v = (split_heads(qkv[..., i::3], n_head) for i in range(3))
     # q, k and v alternate from channel to channel; they are the thirds of c_attn's columns.
+    return q, k, v
+
+
+def attend(q, k, v, c_proj, mask=None, cache=None, layer=0, draw=None, act=None):
+    act = {} if act is None else act
     if cache:
         k, v = cache.extend(layer, k, v)  # [B, H, S, D]
         # wrong: pass
@@ -31,6 +35,11 @@ def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, dr
     return linear(act["heads"], **c_proj)
     # wrong: return act["heads"]
     # The projection c_proj is forgotten.
+
+
+def self_attention(x, c_attn, c_proj, n_head, mask=None, cache=None, layer=0, draw=None, act=None):
+    q, k, v = project_qkv(x, c_attn, n_head)
+    return attend(q, k, v, c_proj, mask, cache, layer, draw, act)
 
 
 def feed_forward(x, c_fc, c_proj, act=None):

@@ -6,21 +6,32 @@ from picogpt.gpt2 import merge_heads, split_heads
 from picogpt.grad import attention_backward, gelu_backward, layer_norm_backward, linear_backward
 
 
-def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
+def attend_backward(dy, act, c_proj, n_head, mask=None):
     d, dc_proj = linear_backward(dy, act["heads"], **c_proj)
-    dqkv = attention_backward(split_heads(d, n_head), act["q"], act["k"], act["v"], mask)
-    # wrong: dqkv = attention_backward(split_heads(d, n_head), act["q"], act["k"], act["v"])
+    dq, dk, dv = attention_backward(split_heads(d, n_head), act["q"], act["k"], act["v"], mask)
+    # wrong: dq, dk, dv = attention_backward(split_heads(d, n_head), act["q"], act["k"], act["v"])
     # The mask is not handed on to attention_backward.
-    d = np.concatenate([merge_heads(each) for each in dqkv], axis=-1)
-    # wrong: d = np.concatenate([merge_heads(dqkv[i]) for i in (1, 0, 2)], axis=-1)
+    # wrong: dq, dk, dv = attention_backward(d, act["q"], act["k"], act["v"], mask)
+    # The gradient by the heads' output is to be split into heads, as the forward merged them.
+    return dq, dk, dv, dc_proj
+
+
+def project_qkv_backward(dq, dk, dv, x, c_attn):
+    d = np.concatenate([merge_heads(each) for each in (dq, dk, dv)], axis=-1)
+    # wrong: d = np.concatenate([merge_heads(each) for each in (dk, dq, dv)], axis=-1)
     # dq and dk are swapped: the columns of c_attn are q, k, v.
-    # wrong: d = np.concatenate([merge_heads(dqkv[i]) for i in (2, 1, 0)], axis=-1)
+    # wrong: d = np.concatenate([merge_heads(each) for each in (dv, dk, dq)], axis=-1)
     # dq and dv are swapped: the columns of c_attn are q, k, v.
-    # wrong: d = np.concatenate([merge_heads(each) for each in dqkv])
+    # wrong: d = np.concatenate([merge_heads(each) for each in (dq, dk, dv)])
     # dq, dk and dv belong side by side, along the channels, as q, k and v in c_attn's columns: axis=-1.
-    # wrong: d = np.concatenate([merge_heads(each) for each in dqkv], axis=1)
+    # wrong: d = np.concatenate([merge_heads(each) for each in (dq, dk, dv)], axis=1)
     # dq, dk and dv belong side by side, along the channels, as q, k and v in c_attn's columns: axis=-1.
-    dx, dc_attn = linear_backward(d, act["ln_1"], **c_attn)
+    return linear_backward(d, x, **c_attn)
+
+
+def self_attention_backward(dy, act, c_attn, c_proj, n_head, mask=None):
+    dq, dk, dv, dc_proj = attend_backward(dy, act, c_proj, n_head, mask)
+    dx, dc_attn = project_qkv_backward(dq, dk, dv, act["ln_1"], c_attn)
     return dx, dict(c_attn=dc_attn, c_proj=dc_proj)
 
 

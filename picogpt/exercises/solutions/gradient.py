@@ -49,21 +49,21 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
     return dict(wte=dwte, wpe=dwpe, blocks=dblocks, ln_f=dln_f)
 
 
-def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, share=1.0):
+def loss_and_grads(params, ids, targets, n_head, p_drop=0.0, rng=None, scale=1.0):
     if targets.min() < -1 or not -1 < targets.max() < len(params["wte"]):
         # wrong: if False:
         # Targets that are no ids, or all -1, are a ValueError, as the docstring says.
         raise ValueError("targets must be ids, or -1, and not all of them -1")
     acts = []
     logits = gpt2(ids, params, n_head, acts=acts)
-    loss = cross_entropy(logits, targets) * share
+    loss = cross_entropy(logits, targets) * scale
     # wrong: loss = cross_entropy(logits, targets)
-    # share multiplies the gradients but not the loss.
-    # wrong: loss = np.exp(cross_entropy(logits, targets)) * share
+    # scale multiplies the gradients but not the loss.
+    # wrong: loss = np.exp(cross_entropy(logits, targets)) * scale
     # That is the perplexity e^loss; the loss is asked for.
-    dlogits = cross_entropy_backward(share, logits, targets)
+    dlogits = cross_entropy_backward(scale, logits, targets)
     # wrong: dlogits = cross_entropy_backward(1.0, logits, targets)
-    # share multiplies the loss but not the gradients.
+    # scale multiplies the loss but not the gradients.
     return loss, gpt2_backward(dlogits, ids, params, n_head, acts)
     # wrong: return gpt2_backward(dlogits, ids, params, n_head, acts)
     # Only the gradients are returned; the loss comes first: loss, gradients.

@@ -30,13 +30,14 @@ async function tell(what) {
 }
 
 // the loss of every step so far, and the loss of guessing blindly, ln of the vocabulary, as the top
-function drawCurve(curve, steps, blind) {
+function drawCurve(curve, all, blind) {
+  const steps = Math.min(all, Math.max(100, 1.25 * (curve[curve.length - 1]?.[0] ?? 0)))
   const most = Math.max(blind, ...curve.map(([, loss]) => loss)), x = step => 34 + 456 * step / steps, y = loss => 10 + 190 * (1 - loss / most)
   const last = curve[curve.length - 1]
   return svg("svg", { viewBox: "0 0 500 226", role: "img", "aria-label": last ? `Loss ${last[1].toFixed(2)} at step ${last[0]}` : "No step yet" },
     ...range(Math.floor(most) + 1).flatMap(n => [svg("line", { x1: 34, x2: 490, y1: y(n), y2: y(n) }), svg("text", { x: 28, y: y(n) + 4, "text-anchor": "end" }, n + "")]),
     svg("path", { class: "loss", d: curve.length ? "M" + curve.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join("L") : "" }),
-    svg("text", { x: 34, y: 220 }, "0"), svg("text", { x: 490, y: 220, "text-anchor": "end" }, `${whole(steps)} steps`))
+    svg("text", { x: 34, y: 220 }, "0"), svg("text", { x: 490, y: 220, "text-anchor": "end" }, `${whole(Math.round(steps))} steps`))
 }
 
 function drawLearning(report, single) {
@@ -56,7 +57,7 @@ function drawLearning(report, single) {
     fill(parts.layers, ...report.lengths.layers.map(([name, x]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar(x / most)), make("td", { class: "number" }, small(x)))))
   }
   drawForming(report)
-  fill(parts.texts, ...report.texts.toReversed().map(([step, text]) => make("p", { class: "wrote" }, make("span", { class: "small soft" }, `step ${step} `), make("span", { class: "mono" }, text))))
+  fill(parts.texts, ...report.texts.toReversed().map(([step, text]) => make("p", { class: "wrote" }, make("span", { class: "small soft" }, `step ${step} `), make("span", { class: "mono" }, text.trim()))))
   if (single && report.lengths) drawBackOfStep(report)
   if (report.running) setTimeout(async () => drawLearning(await (await fetch(LEARN)).json()), 700)
 }

@@ -3,7 +3,7 @@
 $("title").textContent = `Inside ${data.model.name}`
 $("facts").textContent = `${L} layers of ${H} ${H === 1 ? "head" : "heads"}, ${C} channels, ${whole(V)} tokens in the vocabulary, ${whole(data.model.n_params)} parameters`
 $("lead").textContent = `The model read ${data.n_prompt} ${data.n_prompt === 1 ? "token" : "tokens"}` +
-  (T > data.n_prompt ? ` and added ${T - data.n_prompt}, the likeliest each time` : "") +
+  (T > data.n_prompt ? ` and added ${T - data.n_prompt}, ${LIVE?.temperature ? "drawn at temperature " + LIVE.temperature : "the likeliest each time"}` : "") +
   ". Choose a token in the row below, by pointer, touch or arrow keys: every panel then shows the model as it was after reading that token."
 
 const DRAW = [drawMoment, drawModel, drawBoxes, drawNext, drawAttention, drawWalk, drawNeurons, drawLens, drawBack, drawStep, drawStream, drawOff]

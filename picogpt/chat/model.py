@@ -4,8 +4,8 @@
 >>> model = picogpt.load("tales")
 >>> text = model.generate("Once upon a time", n=5)
 
-Each method is a few lines over `generate.py`, `gpt2.py` and the tokenizer; `params`, `hparams` and `encoder` are
-there for all else.
+Each method is a few lines over `generate.py`, `gpt2.py` and the tokenizer; `params`, `hparams` and `encoder`
+are there for all else.
 """
 
 from collections.abc import Iterator
@@ -37,8 +37,8 @@ class Model:
         """Yield the continuation of a prompt piece by piece, as it arises.
 
         It has at most `n` tokens and ends before the first of the texts in `stop`. **choice: temperature,
-        top_k, top_p, top_p_rule, seed, see `generate.Choice`; greedy if none is given. ValueError for a prompt
-        longer than the context, or a choice that means nothing.
+        top_k, top_p, top_p_rule, seed, see `generate.Choice`; greedy if none is given. ValueError for a
+        prompt longer than the context, or a choice that means nothing.
         """
         return self.stream_ids(self.ids(prompt), n, stop, **choice)
 

@@ -1,0 +1,173 @@
+"""A model in three lines gives what the functions under it give, and a chat template what Jinja does."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import picogpt
+from picogpt.chat import talk, templates
+from picogpt.evaluate.scoring import rolling_log_probs
+from picogpt.generate import Choice, generate
+from picogpt.gpt2 import gpt2
+from picogpt.ops import softmax
+
+PROMPT = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return picogpt.load("tales")
+
+
+def test_generate_and_stream_are_the_functions_text(model):
+    ids = model.encoder.encode(PROMPT)
+    [new] = generate(model.params, model.hparams["n_head"], [ids], 8)
+    assert model.generate(PROMPT, n=8) == model.encoder.decode(new) == "".join(model.stream(PROMPT, 8))
+    choice = dict(temperature=0.8, top_k=20, seed=3)
+    [new] = generate(model.params, model.hparams["n_head"], [ids], 8, Choice(**choice))
+    assert model.generate(PROMPT, n=8, **choice) == model.encoder.decode(new)
+
+
+def test_a_text_ends_before_a_stop(model):
+    whole = model.generate(PROMPT, n=20)
+    stop = whole[10:14]
+    assert model.generate(PROMPT, n=20, stop=stop) == whole[: whole.index(stop)]
+
+
+def test_logits_are_the_models(model):
+    ids = model.encoder.encode(PROMPT)
+    logits = model.logits(PROMPT)
+    assert logits.shape == (len(ids), model.hparams["n_vocab"])
+    np.testing.assert_allclose(logits, gpt2([ids], model.params, model.hparams["n_head"])[0], atol=1e-4)
+
+
+def test_scores_are_log_probabilities_after_what_begins_a_document(model):
+    scored = model.score(PROMPT)
+    assert "".join(text for text, _ in scored) == PROMPT
+    ids = [model.encoder.start, *model.encoder.encode(PROMPT)]
+    probs = softmax(gpt2([ids], model.params, model.hparams["n_head"])[0].astype(np.float64))
+    expected = np.log(probs[np.arange(len(ids) - 1), ids[1:]])
+    np.testing.assert_allclose([p for _, p in scored], expected, atol=1e-4)
+    log_probs = rolling_log_probs(model.params, model.hparams["n_head"], ids)
+    np.testing.assert_allclose([p for _, p in scored], log_probs, atol=1e-5)
+    assert model.score("") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (dict(temperature=-1), "temperature must be"),
+        (dict(top_p=0), "top_p must be"),
+        (dict(n=-1), "new tokens"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_said_at_once(model, wrong, says):
+    with pytest.raises(ValueError, match=says):
+        model.stream(PROMPT, **wrong)
+
+
+def test_importing_picogpt_reads_neither_numpy_nor_the_model():
+    """`picogpt.load` is looked up when it is asked for."""
+    seen = "import sys, picogpt; print({'numpy', 'picogpt.chat.model'} & set(sys.modules)); picogpt.load"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    with pytest.raises(AttributeError, match="no attribute 'loads'"):
+        _ = picogpt.loads
+
+
+# ---- conversations --------------------------------------------------------------------------------------
+
+
+def test_an_answer_continues_the_form_of_all_turns(model):
+    chat = model.chat("Q: {user}\nA:", n=6)
+    first = "".join(chat.say("Who?"))
+    second = "".join(chat.say("Why?"))
+    assert chat.turns == [["Who?", first], ["Why?", second]]
+    text = f"Q: Who?\nA:{first}\nQ: Why?\nA:"
+    assert second == model.generate(text, n=6, stop=["\nQ:"])
+
+
+def test_the_oldest_turns_leave_whole_when_the_context_is_full(model):
+    chat = model.chat("Q: {user}\nA:", n=60)
+    for n in range(8):
+        "".join(chat.say(f"This is the question number {n}"))
+        assert len(chat.encode(chat.template.render(chat.turns))) <= model.hparams["n_ctx"]
+    assert 1 < len(chat.turns) < 8
+    assert [user[-1] for user, _ in chat.turns] == [str(n) for n in range(8 - len(chat.turns), 8)]
+
+
+def test_what_alone_is_longer_than_the_context_is_refused_and_not_remembered(model):
+    chat = model.chat("Q: {user}\nA:", n=3)
+    with pytest.raises(ValueError, match="say less at once"):
+        list(chat.say("word " * 300))
+    assert chat.turns == []
+
+
+def test_an_answer_that_nobody_reads_to_its_end_counts_as_far_as_it_came(model):
+    chat = model.chat("{user}", n=20)
+    answer = chat.say(PROMPT)
+    came = next(answer) + next(answer)
+    answer.close()
+    assert chat.turns == [[PROMPT, came]]
+
+
+@pytest.mark.parametrize("wrong", [dict(temperature=-1), dict(n=-1), dict(hue=3), dict(top_k=1.5)], ids=str)
+def test_a_setting_that_cannot_be_leaves_the_others_as_they_were(model, wrong):
+    chat = model.chat("{user}", n=5, temperature=0.5)
+    with pytest.raises(ValueError):
+        chat.set(**wrong)
+    assert (chat.n, chat.choice) == (5, dict(temperature=0.5))
+
+
+def test_a_template_needs_a_place_for_the_user(model):
+    with pytest.raises(ValueError, match=r"has \{user\} in it, once"):
+        model.chat("Hello")
+
+
+def test_without_a_template_the_remedy_is_said(model):
+    with pytest.raises(ValueError, match=r"tales has no chat template of its own: give one with --template"):
+        model.chat()
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+MESSAGES = [["Hi", "Hello."], ["Who?", ""]]
+
+
+def test_a_tokenizers_own_template_is_filled_as_hugging_face_fills_it(tmp_path):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    config = dict(chat_template=CHATML, eos_token={"content": "<|endoftext|>"})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    template = templates.own_template(tmp_path)
+    expected = (
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n"
+        "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert template.render(MESSAGES) == expected
+    assert template.stops == ("<|im_end|>", "<|endoftext|>")
+    (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[-1].content }}:")
+    assert templates.own_template(tmp_path).render(MESSAGES) == "Who?:"  # a file of its own comes first
+
+
+def test_jinja_of_a_stranger_can_do_nothing_but_text(tmp_path):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    hostile = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template=hostile)))
+    with pytest.raises(ValueError, match="does not take this"):
+        templates.own_template(tmp_path).render(MESSAGES)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template="{% for %}")))
+    with pytest.raises(ValueError, match="cannot be read"):
+        templates.own_template(tmp_path)
+
+
+def test_a_folder_without_a_template_has_none(tmp_path):
+    assert templates.own_template(tmp_path) is None
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    assert templates.own_template(tmp_path) is None
+    assert talk.choose_template(None, "{user}") == templates.Pattern("{user}")
