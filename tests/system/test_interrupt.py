@@ -10,7 +10,7 @@ import pytest
 from processes import REPOSITORY, run_python
 
 from picogpt.system import interrupt
-from picogpt.system.interrupt import Interrupted, Wish
+from picogpt.system.interrupt import Interrupted, StopRequest
 
 # What every command imports, or one of its kind does: here it is what gets the signal.
 INTERRUPTED = """
@@ -116,7 +116,7 @@ def clock(monkeypatch):
 
 
 def test_the_second_wish_ends_at_once_unless_it_is_an_echo(clock):
-    wish = Wish("go on with: x", patience=1.0)
+    wish = StopRequest("go on with: x", patience=1.0)
     assert not wish
     wish.note(signal.SIGTERM)
     assert wish and wish.number == signal.SIGTERM
@@ -131,14 +131,14 @@ def test_the_second_wish_ends_at_once_unless_it_is_an_echo(clock):
 
 
 def test_without_patience_the_second_ends_at_once(clock):
-    wish = Wish("", patience=0.0)
+    wish = StopRequest("", patience=0.0)
     wish.note(signal.SIGINT)
     with pytest.raises(Interrupted):
         wish.note(signal.SIGINT)
 
 
 def test_what_is_done_anyway_was_not_stopped():
-    wish = Wish("go on", 0.0)
+    wish = StopRequest("go on", 0.0)
     wish.end(0, 3, 9)
     wish.end(signal.SIGINT, 9, 9)
     with pytest.raises(Interrupted, match=r"^stopped at step 8 of 9; go on$") as error:
@@ -150,7 +150,7 @@ def test_what_is_done_anyway_was_not_stopped():
 
 
 def test_a_block_that_may_be_broken_is_by_the_first_wish_alone():
-    wish, done = Wish("", 0.0), []
+    wish, done = StopRequest("", 0.0), []
     with interrupt.handled(wish.note):
         with wish.breaks():
             signal.raise_signal(signal.SIGINT)
