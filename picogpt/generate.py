@@ -257,7 +257,7 @@ def steps(text, n_new, choice, finished, log_probs=None):
             if n == n_new or all(done):
                 return
             logits = text.extend(ids, done)  # feed the chosen ids back
-    finally:  # also when nobody asks for more
+    finally:  # also when the caller asks for no more
         text.end()
 
 

@@ -1,4 +1,4 @@
-"""The way back: for every operation of `ops.py` and part of `gpt2.py`, the same step backwards.
+"""The backward pass: for every operation of `ops.py` and every part of `gpt2.py`, its derivative.
 
 `dx` is the derivative of the loss with respect to x, and has x's shape. The chain rule turns the
 derivative by what an operation made into the derivative by what it took, and one rule names all:
@@ -162,8 +162,8 @@ def feed_forward_backward(dy, act, c_fc, c_proj):
 def transformer_block_backward(dy, act, ln_1, attn, ln_2, mlp, n_head, mask=None):
     """Back through the feed-forward layer, then attention. dy [B, T, C] -> dx [B, T, C], gradients.
 
-    Where the forward adds a branch to the stream, the way back forks: the gradient goes through the
-    branch, and past it unchanged. That second way is why deep models train at all.
+    Where the forward adds a branch to the stream, the gradient is a sum: what came through the branch, and
+    dy itself, unchanged. That second term is why deep models train at all.
     """
     dmlp_out = dropout_backward(dy, act["keep_mlp"])
     dnormed_mid, dmlp = feed_forward_backward(dmlp_out, act, **mlp)
@@ -183,9 +183,9 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0, dstream=None):
     `params`.
 
     The table `wte` is used twice, as embedding and, unless there is an `lm_head`, as head: its gradient is
-    the sum of both. `dnormed` [B, T, C] is the derivative by the output of ln_f, as far as it does not come
-    through the logits. A list `dstream` receives the derivatives by the residual stream, each [B, T, C],
-    on the way: after the last block first, before the first block last.
+    the sum of both. `dnormed` [B, T, C] is added to the derivative by the output of ln_f, if the loss also
+    uses that in another way, as a classifier does. A list `dstream` receives the derivatives by the residual
+    stream, each [B, T, C]: that after the last block first, that before the first block last.
     """
     act, dstream = acts.pop(), [] if dstream is None else dstream
     rows, untied = dlogits.reshape(-1, dlogits.shape[-1]), "lm_head" in params  # [B * T, V]

@@ -29,7 +29,7 @@ class Chat:
         self.set(**choice)
 
     def say(self, user):
-        """Yield the answer piece by piece; what has come of it is remembered, even if nobody reads on."""
+        """Yield the answer piece by piece; what there is of it is remembered, even if the reader stops."""
         self.turns.append([user, ""])
         try:
             ids = self.ids(self.n)

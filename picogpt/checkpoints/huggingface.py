@@ -123,7 +123,7 @@ def adapt(arrays, hparams, source="the model"):
 
     A head that differs from it is the model's, whatever hparams say: merged adapters leave that.
     """
-    arrays, hparams = dict(arrays), OPTIONS | hparams
+    arrays, hparams = dict(arrays), hparams | {k: OPTIONS[k] for k in OPTIONS.keys() - hparams.keys()}
     if hparams["norm"] == "post":
         arrays = {path.replace(last_norm(hparams), "ln_f"): array for path, array in arrays.items()}
     if hparams["tied"] and "lm_head" in arrays:

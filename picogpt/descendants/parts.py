@@ -131,7 +131,7 @@ def scale_queries(c_attn, n_head, divisor=None, unscaled=None):
 
 
 def weighted(draw, factors, act):
-    """Multiply the factors of attention's dropout by learned ones; note what was drawn for the way back."""
+    """Multiply the factors of attention's dropout by learned ones; note those drawn for the backward pass."""
 
     def draw_weighted(place, shape):
         act["keep"] = draw(place, shape)
@@ -169,7 +169,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **form):
 
 def add_adapter(y, adapter, act, name):
     """Add to the output of a layer what a narrow feed-forward layer makes of it; see finetune/adapters.py."""
-    act[name] = dict(ln_2=y)  # where the way back looks for what a feed-forward layer took
+    act[name] = dict(ln_2=y)  # where the backward pass looks for what a feed-forward layer took
     return y + gpt2.feed_forward(y, **adapter, act=act[name])
 
 

@@ -85,7 +85,7 @@ class Settings:
         int,
         Section("the protocol"),
         Range(0, below=2**16),
-        "tokens that the model sees at a time ({}: its whole context)",
+        "tokens that the model sees at a time ({}: its whole context; more only without learned positions)",
     ] = 0
     stride: Annotated[
         int,
@@ -127,7 +127,8 @@ def evaluate(c: Settings):
     params, hparams, encoder = weights.load_with_encoder(
         c.model, c.models_dir, c.source, c.offline, c.special
     )
-    fill_in(c, hparams["n_ctx"], encoder)
+    params, n_ctx = lengthened(params, c.window)
+    fill_in(c, n_ctx, encoder)
     what = "sentence" if c.file is None else c.task
     report = dict(sentence=sentence_report, text=text_report).get(what, task_report)
     print(report(c, params, hparams["n_head"], encoder))
@@ -145,6 +146,14 @@ def check_flags(c):
             command.usage_error(f"--{name} is for a FILE of text alone")
     if c.stride and c.protocol == "blocks":
         command.usage_error("--stride has no effect with --protocol blocks")
+
+
+def lengthened(params, window):
+    """Return (params, context): a model without a last position reads windows beyond its own context."""
+    n_ctx, width = params["wpe"].shape
+    if width or window <= n_ctx:
+        return params, n_ctx
+    return params | dict(wpe=np.empty_like(params["wpe"], shape=(window, 0))), window
 
 
 def fill_in(c, n_ctx, encoder):

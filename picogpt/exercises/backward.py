@@ -1,4 +1,4 @@
-"""The way back: a rung for each backward function, up to all gradients of the model."""
+"""The backward pass: a rung for each backward function, up to all gradients of the model."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ HEADS = Rung(
     "heads",
     ["gpt2:split_heads", "gpt2:merge_heads"],
     "Head h has the channels h * D to (h + 1) * D. reshape to [B, T, H, D] cuts, swapaxes(1, 2) puts the"
-    " heads before the tokens; the way back in reverse order.",
+    " heads before the tokens; the backward pass in reverse order.",
     heads_cases,
 )
 
@@ -80,7 +80,7 @@ BLOCK_RUNG = Rung(
     "project_qkv: one linear makes q, k and v side by side, [B, T, 3C]; split each into heads. attend: with a"
     " cache k, v = cache.extend(layer, k, v); attention, merge, linear. feed_forward: linear, gelu, linear."
     " transformer_block: x = x + self_attention(layer_norm(x)), then the same with feed_forward. Note in"
-    " `act`, under names of your choice, what your way back will need (ours: x, ln_1, q, k, v, heads, x_mid,"
+    " `act`, under names of your choice, what its backward will need (ours: x, ln_1, q, k, v, heads, x_mid,"
     " ln_2, c_fc, gelu). Leave dropout, `draw`, aside.",
     block_cases,
 )

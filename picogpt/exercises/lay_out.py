@@ -11,7 +11,7 @@ SOURCES = Path(__file__).parents[1]
 LADDER = {rung.name: rung for part in (operations, forward, backward, learning) for rung in part.RUNGS}
 MODULES = list(dict.fromkeys(name.split(":")[0] for rung in LADDER.values() for name in rung.functions))
 RUNG_OF = {name: rung for rung in reversed(LADDER.values()) for name in rung.functions}  # the first to ask
-ASIDE = ("keep", "draw", "pad", "p_drop", "dstream")  # arguments that no rung asks for, or only a later one
+ASIDE = ("keep", "draw", "pad", "p_drop", "dstream", "initial")  # arguments that no rung asks for yet
 PACKAGE = '''\
 """Your picogpt. What this folder does not have is taken from the one that is installed."""
 

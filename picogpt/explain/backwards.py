@@ -1,4 +1,4 @@
-"""The way back through a text: how long its gradient is at each place, and for each part of the model.
+"""The backward pass through a text: how long the gradient is at each token, and for each part of the model.
 
 The gradients are those of `grad.py`; here they are only measured. The length of a gradient is the root of the
 sum of its numbers' squares.

@@ -4,14 +4,15 @@ usage: python -m picogpt.explain PROMPT [flags]
        python -m picogpt.explain --live [PROMPT] [flags]
 
 Continues the prompt by the likeliest tokens and writes what happens inside to a page that needs nothing
-else, no network either: the whole model in one drawing, attention step by step, the neurons that fire, what
-each layer would say and adds, the way back with its gradients, one step of learning, what happens without a
-head, and the lines of source with their shapes. --live serves the page instead, with a field for the prompt.
+else, no network either: the whole model in one drawing, attention step by step, the neurons that fire, the
+logit lens and what each layer adds, the backward pass with its gradients, one step of learning, the ablation
+of each head, and the lines of source with their shapes. --live serves the page instead, with a field for
+the prompt.
 
 {flags}
 
-Most of the work is for the heads, as all layers after each are computed again without it, and for the
-way back, which is walked for every token.
+Most of the time goes into the ablation, as all layers after a head are computed again without it, and into
+the backward pass, which is computed for every token.
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 """

@@ -50,10 +50,10 @@ def gather(params, hparams, encoder, ids, n_prompt, name):
         watched=watched.astype(np.uint32),
         scores=triangle(insides.attention_scores(params, acts)),
         vectors=vectors(acts, n_head),
-        lens=see_through(params, acts, watched),
+        lens=look_through_lens(params, acts, watched),
         neurons=fire(params, acts, watched),
         stream=add_up(params, acts, ids),
-        ablation=switch_off(params, acts, n_head, watched),
+        ablation=ablate_heads(params, acts, n_head, watched),
     )
     if len(ids) > 1:
         packed["back"] = go_back(params, n_head, ids)
@@ -114,11 +114,11 @@ def vectors(acts, n_head):
     return {key: array.astype(np.float32) for key, array in stacked.items()}
 
 
-def see_through(params, acts, watched):
+def look_through_lens(params, acts, watched):
     """Return what the model would say after each layer: five ids and probabilities, those of the watched."""
     ids, probs, of_watched = [], [], []
     for x in insides.streams(acts):
-        p = softmax(insides.read_out(params, x))  # [T, V]
+        p = softmax(insides.logit_lens(params, x))  # [T, V]
         ids.append(insides.likeliest(p, 5))
         probs.append(np.take_along_axis(p, ids[-1], axis=-1))
         of_watched.append(np.take_along_axis(p, watched, axis=-1))
@@ -126,12 +126,12 @@ def see_through(params, acts, watched):
     return dict(ids=np.array(ids, np.uint32), **numbers)
 
 
-def switch_off(params, acts, n_head, watched):
+def ablate_heads(params, acts, n_head, watched):
     """Return the probabilities of the watched tokens without each head, and what is then the likeliest."""
     after, says = [], []
     for layer in progress.bar(range(len(params["blocks"])), "switching heads off", leave=False):
         for x in insides.streams_without_heads(params, acts, n_head, layer):
-            p = softmax(insides.read_out(params, x))  # [T, V]: of one head at a time, as V is large
+            p = softmax(insides.logit_lens(params, x))  # [T, V]: of one head at a time, as V is large
             after.append(np.take_along_axis(p, watched, axis=-1))
             says.append(p.argmax(axis=-1))
     shape = len(params["blocks"]), n_head, len(watched)
@@ -178,14 +178,14 @@ def add_up(params, acts, ids):
 
 
 def go_back(params, n_head, ids):
-    """Return the way back from the loss at each token t but the last, whose target is the token after it.
+    """Return the backward pass of the loss at each token t but the last, whose target is the token after it.
 
     loss [T - 1]; of the lower triangle, tokens s up to t: stream [n_layer + 1, triangle], the length of the
     gradient at token s, and relevance [triangle]; heads [T - 1, n_layer, H], arrays [T - 1, arrays], and of
     the neurons with the largest gradients layer and number, [T - 1, k, 2], and length, [T - 1, k].
     """
     found = dict(loss=[], stream=[], relevance=[], heads=[], arrays=[], neurons=[], lengths=[])
-    for t in progress.bar(range(len(ids) - 1), "the way back", leave=False):
+    for t in progress.bar(range(len(ids) - 1), "the backward pass", leave=False):
         loss, dstream, grads = backwards.way_back(params, n_head, ids[: t + 1], ids[t + 1])
         neurons = backwards.lengths_of_neurons(grads)  # [n_layer, 4C]
         largest = np.argsort(-neurons, axis=None, kind="stable")[:LEARNERS]

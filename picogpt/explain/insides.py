@@ -56,7 +56,7 @@ def project(x, c_proj, adapter=None, **others):
     return y if adapter is None else add_adapter(y, adapter, {}, "adapter")
 
 
-def read_out(params, x):
+def logit_lens(params, x):
     """Return the logits that the model's end makes of a residual stream: [..., C] -> [..., V].
 
     For the stream after a middle layer that is the "logit lens" (nostalgebraist 2020): what the model would

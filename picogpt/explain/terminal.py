@@ -1,4 +1,4 @@
-"""The page in a terminal, as far as characters can say it."""
+"""The page in a terminal: what can be shown by characters."""
 
 import shutil
 
@@ -13,7 +13,7 @@ SHADES = " .:-=+*#%@"
 
 
 def as_text(params, hparams, encoder, ids):
-    """Yield the lines that say the same in a terminal, as far as characters can."""
+    """Yield the lines that show in a terminal what characters can show of the page."""
     acts = []
     logits = gpt2.gpt2([ids], params, hparams["n_head"], acts=acts)[0]
     kept, probs = insides.likeliest(logits, 5), softmax(logits)

@@ -6,7 +6,7 @@ residual stream (Houlsby et al. 2019, figure 2):
     y = x + c_proj gelu(c_fc x)         x [.., C], inside [.., n], n far below C
 
 They stand in the tree as `attn.adapter` and `mlp.adapter`; `parts.add_adapter` is the forward,
-`parts.add_adapter_backward` the way back, and hparams.json says "adapter": n.
+`parts.add_adapter_backward` the backward pass, and hparams.json says "adapter": n.
 """
 
 from picogpt.params.checks import check_hparams

@@ -160,7 +160,8 @@ def encode(texts, encoder, n_ctx):
 def batch_at(step, rows, labels, batch_size, seed):
     """Return the batch of a step, rows of ids and their labels: each epoch has every text once.
 
-    Its order follows from seed and epoch alone, so a run may resume amid it. The last batch may be smaller.
+    Its order follows from seed and epoch alone, so a run may resume within an epoch. The last batch may be
+    smaller.
     """
     epoch, n = divmod(step, math.ceil(len(rows) / batch_size))
     order = np.random.default_rng([seed, 3, epoch]).permutation(len(rows))  # 1 and 2 are the trainer's

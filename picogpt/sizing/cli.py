@@ -72,7 +72,7 @@ def sizing(c: Settings):
 
 
 def find_hparams(name):
-    """Return the hyper-parameters of a name, or of a folder, as far as it has any; {} for no name."""
+    """Return the hyper-parameters of a name or a folder; some presets lack a few; {} for no name."""
     if not name or name in PRESETS:
         return PRESETS.get(name, {})
     if name in SIZES:
@@ -129,7 +129,7 @@ def count(hparams):
 def count_flops(hparams):
     """Return {part: the FLOPs of its matrix products} for one sequence of n_ctx tokens, two per product.
 
-    Attention counts as if all tokens looked at all; the way back as two forwards, as in nanoGPT. The estimate
+    Attention counts as if there were no mask; the backward pass as two forwards, as in nanoGPT. The estimate
     of Chowdhery et al. 2022, appendix B, takes 6 for each parameter and token, positions' left out, and 12 C
     for each layer, token and token looked at.
     """

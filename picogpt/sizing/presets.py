@@ -41,7 +41,7 @@ PRESETS = {
 
 
 def preset(name):
-    """Return the hyper-parameters of a preset, as far as it has any; ValueError for a name that is none."""
+    """Return the hyper-parameters that a preset has; ValueError for an unknown name."""
     if name not in PRESETS:
         raise ValueError(f"{name!r} is not a preset; there are {', '.join(PRESETS)}")
     return PRESETS[name]

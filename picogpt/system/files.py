@@ -1,8 +1,8 @@
 """The one place that opens files: regular ones are read, and written whole or not at all, through no link.
 
 A folder may come from anyone. So a pipe or a device is not waited for, whatever its name; what is read has a
-limit; and what is written goes to a new file with a name that nobody can foresee, which then takes the place
-of the old one, be that a link or not. What the system tells of a file that fails is told with its name.
+limit; and what is written goes to a new file with a random name, which then replaces the old one, be
+that a link or not. An error of the system is reported with the name of the file.
 """
 
 import contextlib
@@ -138,7 +138,7 @@ def sync_folder(folder):
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Open `path` for writing bytes so that whoever reads it finds the old content or the new one.
+    """Open `path` for writing bytes so that a reader finds the old content or the new one.
 
         with atomic_write("notes.txt") as file:
             file.write(b"all of it")

@@ -79,7 +79,7 @@ def acquire(folder, whole):
 
 
 def holder(lock):
-    """Return who holds a lock, as far as it tells."""
+    """Return who holds a lock, if the file says so."""
     with contextlib.suppress(OSError, ValueError):
         if said := read_bytes(lock, most=200).decode():
             return said

@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interrupt: by which signal, and what is to be said of it."""
+    """An interrupt: its signal, and the message for it."""
 
     def __init__(self, number=signal.SIGINT, said="interrupted"):
         super().__init__(said)

@@ -51,7 +51,7 @@ def streams():
     """Have the block write UTF-8 to stdout and stderr, harmless to a terminal; if closed, nowhere."""
     before = sys.stdout, sys.stderr
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us: what is written is not wanted
+        if getattr(sys, name) is None:  # closed by the parent process: no output is wanted
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace")
     if sys.stdout.isatty():

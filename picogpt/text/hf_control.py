@@ -86,7 +86,7 @@ def number(rules, added, named, n_rows):
         following = max([n_vocab, *(known + 1 for known in rules.added)])
         right = rules.numbers.get(token.content, following)
         if token.content == EOT and i is None and right == following and (n_rows is None or right >= n_rows):
-            continue  # GPT2Tokenizer's habit, of which the model knows nothing
+            continue  # which GPT2Tokenizer does, and the model was not trained with
         if i not in (None, right):
             raise ValueError(
                 f"the added token {token.content!r} has id {i}, but tokenizers gives it {right}: correct it"

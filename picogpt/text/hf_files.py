@@ -31,7 +31,9 @@ class Rules:
     prefix_space: bool = False  # whether a text that does not begin with a space gets one
     before: tuple = ()  # ids that begin each text
     after: tuple = ()  # ids that end each text
-    split_special: bool = False  # whether control tokens in a text are never found, whoever allows it
+    split_special: bool = (
+        False  # whether control tokens in a text are never found, even where they are allowed
+    )
     longest: int | None = None  # ids; a longer text would be cut by some programs and not by others
     bos: int | None = None  # what a new text is written after
     eos: int | None = None  # what stands after a text
@@ -131,7 +133,7 @@ def agree(rules, config):
     unheeded["add_prefix_space"] = rules.prefix_space and not prefix_space
     for key in filter(unheeded.get, unheeded):
         raise ValueError(
-            f"{ALL_IN_ONE} has {key} true, which transformers' GPT2Tokenizer does not heed: set it to false,"
+            f"{ALL_IN_ONE} has {key} true, which transformers' GPT2Tokenizer ignores: set it to false,"
             f' or write "tokenizer_class": "PreTrainedTokenizerFast" into {CONFIG}'
         )
     rules.prefix_space = prefix_space

@@ -124,7 +124,7 @@ CLASSES = (*GPT2_CLASSES, "PreTrainedTokenizerFast", "TokenizersBackend", None) 
 
 
 def check(given, table, file, strict=True):
-    """Raise ValueError, naming the key, for one of `given` that must not be set so, or that nobody knows.
+    """Raise ValueError, naming the key, for one of `given` that must not be set so, or that is not known.
 
     Unless `strict`: there are keys of people's own in that file, of which transformers takes no notice.
     """

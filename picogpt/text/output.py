@@ -33,7 +33,7 @@ def write_one(prompt, steps, encoder, stop, n, plain):
 
 @contextlib.contextmanager
 def notes_afterwards():
-    """Hold back what is logged until the block has ended, lest it stand in the middle of a text."""
+    """Hold back what is logged until the block has ended, to keep it out of the middle of a text."""
     root = logging.getLogger()
     handlers = root.handlers
     held = logging.handlers.MemoryHandler(capacity=100, target=handlers[0])
@@ -46,7 +46,7 @@ def notes_afterwards():
 
 
 def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
-    """Write several continuations when all are done, or as far as they are when interrupted."""
+    """Write several continuations when all are done, or what there is of them after an interrupt."""
     taken = []
     try:
         for step in progress.bar(steps, "generating", n, leave=False):
@@ -59,7 +59,7 @@ def write_all(prompt, steps, encoder, stop, n, n_samples, plain):
 
 
 def write_json(steps, log_probs, encoder, stop, ends, n_samples):
-    """Write a line of JSON for each sample when all are done, or as far as they are when interrupted."""
+    """Write a line of JSON for each sample when all are done, or for what there is after an interrupt."""
     taken = []
     try:
         taken.extend(steps)

@@ -179,7 +179,7 @@ def test_only_the_first_axis_of_three_is_dropped():
         ({"n_head": 5}, "n_embd 12 does not split into n_head 5 equal heads"),
         ({"n_layer": 3}, r"model lacks blocks.2.attn.c_attn.b \(and 11 more tensors\)"),
         ({"n_layer": 1}, r"model has blocks.1.attn.c_attn.b \(and 11 more tensors\) that a GPT-2"),
-        ({"n_ctx": 12}, r"model has wpe of shape \(11, 12\), but hparams.json asks for \(12, 12\)"),
+        ({"n_ctx": 12}, r"model has wpe of shape \(11, 12\), but its hyper-parameters ask for \(12, 12\)"),
         ({"n_vocab": 18}, "tokenizer in .*model has 17 tokens, but the model has n_vocab 18"),
     ],
 )
@@ -239,7 +239,7 @@ def test_hparams_that_are_none_are_reported(folder, content):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda t: t.pop("wte"), "model lacks wte: hparams.json asks for it"),
+        (lambda t: t.pop("wte"), "model lacks wte, which its hyper-parameters ask for"),
         (lambda t: t.update(extra=t["wte"]), "model has extra that a GPT-2"),
         (lambda t: t.update(wte=t["wte"].T), r"model has wte of shape \(12, 17\), but"),
         (lambda t: t.update(wte=t["wte"].astype(np.float64)), "model has wte in float64"),
@@ -322,5 +322,5 @@ def test_hugging_faces_names_work_where_sizes_do(name, size, tmp_path, folder, m
 def test_the_bundled_model_lies_in_the_checkout_or_in_the_package(monkeypatch, tmp_path):
     assert weights.shipped("tales") == REPOSITORY / "models" / "tales"
     (tmp_path / "picogpt" / "models" / "tales").mkdir(parents=True)
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "picogpt" / "weights.py"))
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "picogpt" / "checkpoints" / "weights.py"))
     assert weights.shipped("tales") == tmp_path / "picogpt" / "models" / "tales"

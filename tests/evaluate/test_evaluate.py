@@ -371,3 +371,17 @@ def test_the_bundled_model_s_endings_have_hugging_face_s_likelihoods(tales):
     rows = [tasks.row("There was once a", ending, encoder, 256, []) for ending in endings]
     for (row, n), (log_probs, _) in zip(rows, score(params, n_head, rows), strict=True):
         assert abs(-log_probs.sum() - n * their_loss(theirs, row, n)) < 1e-4
+
+
+@pytest.mark.parametrize("positions", ["rotary", "alibi", "none"])
+def test_a_model_without_a_last_position_reads_windows_beyond_its_context(positions, encoder, tmp_path):
+    hparams = HPARAMS | dict(positions=positions)
+    params = init_params(hparams, np.random.default_rng(0))
+    longer, n_ctx = evaluate.lengthened(params, 40)
+    assert (n_ctx, longer["wpe"].shape, len(params["wpe"])) == (40, (40, 0), 16)
+    ids = np.array(encoder.encode(TEXT))[:40]
+    expected = np.log(softmax(gpt2([ids[:-1]], longer, 3))[0, np.arange(len(ids) - 1), ids[1:]])
+    np.testing.assert_allclose(rolling_log_probs(longer, 3, ids), expected, atol=1e-4)
+    assert evaluate.lengthened(params, 5)[1] == 16
+    learned = init_params(HPARAMS, np.random.default_rng(0))
+    assert evaluate.lengthened(learned, 40) == (learned, 16)

@@ -1,4 +1,4 @@
-"""The way back is what happens to the loss if something is moved: finite differences, in float64."""
+"""A gradient is what happens to the loss if something is moved: finite differences, in float64."""
 
 import numpy as np
 import pytest

@@ -75,7 +75,7 @@ def test_contributions_add_up_to_the_residual_stream(read):
 def test_the_last_layer_of_the_lens_is_the_models_output(read):
     params, _, acts, logits = read
     x = insides.streams(acts)[-1]
-    np.testing.assert_array_equal(insides.read_out(params, x), logits)
+    np.testing.assert_array_equal(insides.logit_lens(params, x), logits)
     centred = x - x.mean(axis=-1, keepdims=True)  # the formula, written out
     normed = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + 1e-5)
     bias = params["ln_f"].get("b", 0)
@@ -88,7 +88,7 @@ def test_the_lens_of_a_layer_is_the_model_without_the_layers_after_it(read):
     params, ids, acts, _ = read
     for n, x in enumerate(insides.streams(acts)[1:], start=1):
         shallow = gpt2([ids], params | dict(blocks=params["blocks"][:n]), HEADS)[0]
-        np.testing.assert_allclose(insides.read_out(params, x), shallow, rtol=1e-12)
+        np.testing.assert_allclose(insides.logit_lens(params, x), shallow, rtol=1e-12)
 
 
 def test_a_head_that_is_off_is_its_rows_of_c_proj_set_to_zero(read):
@@ -101,7 +101,7 @@ def test_a_head_that_is_off_is_its_rows_of_c_proj_set_to_zero(read):
             flat[path] = flat[path].copy()
             flat[path].reshape(HEADS, -1, 12)[head] = 0
             ablated = gpt2([ids], nest(flat), HEADS)[0]
-            np.testing.assert_allclose(insides.read_out(params, x), ablated, rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(insides.logit_lens(params, x), ablated, rtol=1e-8, atol=1e-10)
             assert not np.allclose(ablated, logits)
 
 

@@ -3,8 +3,8 @@
     pip install -e ".[reference]"
     python tests/record/jax_gradients.py
 
-The forward is picogpt's own, with `np` standing for jax.numpy; the way back is JAX's. What is recorded is
-thus the true derivative of the code in ops.py and gpt2.py, whatever grad.py says.
+The forward is picogpt's own, with `np` standing for jax.numpy; the backward is JAX's. So the record is
+the true derivative of the code in ops.py and gpt2.py, whatever grad.py says.
 """
 
 import sys

@@ -41,7 +41,7 @@ HOUSE = dict(
     sizing=dict(presets=50, cli=205, __main__=10),
     cli=375,
     __main__=25,
-    evaluate=dict(tasks=105, scoring=155, cli=230, __main__=10),
+    evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
         optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
         cli=70, runs=270, __main__=10,
@@ -190,9 +190,6 @@ def test_every_module_is_tested_by_name():
         "explain.prompts",
         "seam",
         "system.flags",
-        "system.interrupt",
-        "system.progress",
-        "text.added_tokens",
         "text.hf_control",
         "text.hf_files",
         "text.hf_keys",

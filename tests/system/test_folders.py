@@ -124,10 +124,10 @@ def test_an_empty_folder_is_free_and_a_mark_alone_is_nothing(tmp_path):
 
 
 def test_a_folder_is_let_go_of_when_a_block_fails_and_kept_when_not(tmp_path):
-    with folders.let_go_on_error(tmp_path):
-        folders.hold(tmp_path, ["whole"])
+    with folders.release_on_error(tmp_path):
+        folders.acquire(tmp_path, ["whole"])
     assert os.path.realpath(tmp_path) in folders.HELD
-    with pytest.raises(KeyError), folders.let_go_on_error(tmp_path):
+    with pytest.raises(KeyError), folders.release_on_error(tmp_path):
         raise KeyError
     assert os.path.realpath(tmp_path) not in folders.HELD
 

@@ -35,6 +35,7 @@ def test_a_single_word_has_no_letter_beside_it(around):
 def test_white_space_goes_to_a_token_on_the_side_that_strips():
     assert cut("a \tzebra \nb", lstrip=True) == ["a", 7, " \nb"]
     assert cut("a \tzebra \nb", rstrip=True) == ["a \t", 7, "b"]
+    assert cut("zebra b", rstrip=True) == [7, "b"]
     assert cut("  zebra  ", lstrip=True, rstrip=True) == [7]
     assert cut("zebra  zebra ", lstrip=True) == [7, 7, " "]
     assert cut("zebra  zebra ", lstrip=True, rstrip=True) == [7, 7]
@@ -54,3 +55,5 @@ def test_of_those_that_begin_at_one_place_the_longest_is_found():
 def test_what_is_normalized_is_sought_in_what_the_others_leave():
     tokens = AddedTokens({1: AddedToken("zebra", normalized=True), 2: AddedToken("bra")})
     assert tokens.cut("zebra", True) == ["ze", 2]
+    tokens = AddedTokens({1: AddedToken("ze", normalized=True), 2: AddedToken("bra")})
+    assert tokens.cut("zebra", True) == [1, 2]

@@ -273,9 +273,9 @@ def test_a_key_of_the_model_that_changes_ids_is_named(tmp_path, changes, says):
         (
             dict(pre_tokenizer=record.level(True)),
             record.SLOW,
-            "add_prefix_space true, which .* does not heed",
+            "add_prefix_space true, which .* ignores",
         ),
-        (dict(model={"ignore_merges": True}), record.SLOW, "ignore_merges true, which .* does not heed"),
+        (dict(model={"ignore_merges": True}), record.SLOW, "ignore_merges true, which .* ignores"),
         ({}, {"tokenizer_class": "RobertaTokenizerFast"}, "tokenizer_class 'RobertaTokenizerFast'"),
         ({}, {"auto_map": {"AutoTokenizer": "x.X"}}, "has auto_map"),
         ({}, {"added_tokens_decoder": {"256": {"content": "<u>", "lstrip": True}}}, "differ about '<u>'"),

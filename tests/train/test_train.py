@@ -260,7 +260,7 @@ def test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first(tmp_p
     saved = []
     losses = iter([(1, 3.0), (1, 2.0), (1, 2.0), (1, 2.5), (1, math.nan), (1, 1.0)])
     monkeypatch.setattr(trainer, "evaluate_splits", lambda *_: next(losses))
-    monkeypatch.setattr(trainer.weights, "save", lambda *args: saved.append(args[-1]))
+    monkeypatch.setattr(trainer.weights, "save", lambda *args, step: saved.append(step))
     monkeypatch.setattr(trainer, "save_state", lambda *_: None)
     c, state, request = Settings("text").completed(), trainer.begin({}, 1), interrupt.StopRequest("", 0)
     with open(tmp_path / "log", "ab", buffering=0) as file:

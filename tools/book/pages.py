@@ -23,7 +23,7 @@ SOURCES = {
     "pico": "the whole idea",
     "ops": "the operations",
     "gpt2": "the model",
-    "grad": "the way back",
+    "grad": "the backward pass",
     "generate": "from logits to text",
     "train-optim": "the optimiser",
     "train-trainer": "the training",

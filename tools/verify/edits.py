@@ -56,13 +56,13 @@ EDITS = {
             "train/test_train.py::test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first",
         ),
         (
-            "    journal.settle(file)\n    save_state(",
+            "    journal.sync(file)\n    save_state(",
             "    save_state(",
             "train/test_update.py::test_the_log_is_on_the_disk_before_the_state_that_counts_on_it",
         ),
         (
-            "step % c.sample_every == 0 and not wish",
-            "not wish",
+            "step % c.sample_every == 0 and not request",
+            "not request",
             "train/test_train.py::test_samples_are_shown_as_often_as_asked_for",
         ),
         (
@@ -161,7 +161,7 @@ EDITS = {
     ],
     "picogpt/speed/prefill.py": [
         (
-            "            self.before.filled[layer].wait()",
+            "            self.previous.filled[layer].wait()",
             "            pass",
             "speed/test_prefill.py::test_a_piece_waits_for_the_keys_of_the_one_before",
         ),
@@ -206,7 +206,7 @@ EDITS = {
             "system/test_files.py::test_the_bytes_reach_the_disk_before_the_name_and_the_folder_after_it",
         ),
         (
-            "    settle_folder(Path(path).parent)\n",
+            "    sync_folder(Path(path).parent)\n",
             "",
             "system/test_files.py::test_the_bytes_reach_the_disk_before_the_name_and_the_folder_after_it",
         ),

@@ -22,7 +22,7 @@ def attention_backward(dy, q, k, v, mask=None, keep=None):
     # v.T reverses all axes, the heads' and the batch's too; swapaxes(-1, -2) swaps the last two.
     ds = softmax_backward(dp, p)
     # wrong: ds = dp
-    # The way back through softmax is left out: ds = softmax_backward(dp, p).
+    # The backward pass through softmax is left out: ds = softmax_backward(dp, p).
     # wrong: ds = softmax_backward(p, dp)
     # dp and p are swapped: softmax_backward takes the derivative first, then what softmax made.
     scale = 1 / math.sqrt(q.shape[-1])

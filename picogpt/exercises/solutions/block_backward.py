@@ -1,4 +1,4 @@
-"""A right way back through a block, and the usual mistakes: below each line, what is written in its place."""
+"""A right backward of a block, and the usual mistakes: below each line, what is written in its place."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def feed_forward_backward(dy, act, c_fc, c_proj):
     # wrong: d = gelu_backward(d, act["gelu"])
     # gelu_backward is given what gelu made; it asks for what gelu took.
     # wrong: d = d
-    # The way back through gelu is left out.
+    # The backward pass through gelu is left out.
     dx, dc_fc = linear_backward(d, act["ln_2"], **c_fc)
     return dx, dict(c_fc=dc_fc, c_proj=dc_proj)
 

@@ -26,7 +26,7 @@ def gpt2_backward(dlogits, ids, params, n_head, acts, dnormed=0):
     dblocks = []
     for block, act in zip(params["blocks"][::-1], acts[-2::-1], strict=True):
         # wrong: for block, act in zip(params["blocks"], acts, strict=False):
-        # The blocks are gone through from the first to the last; the way back begins with the last.
+        # The blocks are gone through from the first to the last; the backward pass begins with the last.
         dx, dblock = transformer_block_backward(dx, act, **block, n_head=n_head, mask=end["mask"])
         # wrong: _, dblock = transformer_block_backward(dx, act, **block, n_head=n_head, mask=end["mask"])
         # All blocks get the same dx; each one's dx is the next one's, going back.

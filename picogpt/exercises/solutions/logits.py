@@ -27,7 +27,7 @@ def gpt2(ids, params, n_head, cache=None, acts=None, pad=None, n_last=None, p_dr
         # The first block is used for all.
         acts.append({})
         # wrong: acts = [{}]
-        # acts receives nothing of the blocks; your way back will need it.
+        # acts receives nothing of the blocks; your backward pass will need it.
         x = transformer_block(x, **block, n_head=n_head, mask=mask, act=acts[-1])
         # wrong: x = transformer_block(x, **block, n_head=n_head, act=acts[-1])
         # The blocks get no mask: tokens see what comes after them.
