@@ -31,7 +31,7 @@ logits = gpt2([ids], params, n_head, acts=acts)
 
 # %%
 for layer, x in enumerate(insides.streams(acts)):
-    p = softmax(insides.read_out(params, x[-1]))
+    p = softmax(insides.logit_lens(params, x[-1]))
     print(layer, *(f"{model.encoder.decode([i])!r} {p[i]:.0%}" for i in np.argsort(-p)[:4]))
 
 # %% [markdown]
