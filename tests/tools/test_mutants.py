@@ -26,7 +26,7 @@ def test_an_edit_is_noticed_if_tests_were_run_and_failed(code, noticed, tmp_path
     (tmp_path / "a.py").write_text("x = 1 < 2\n")
     seen = []
 
-    def run(copy, tests):
+    def run(copy, tests, limit):
         seen.append(((copy / "a.py").read_text(), tests))
         return code
 

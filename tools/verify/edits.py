@@ -450,13 +450,13 @@ EDITS = {
             "text/test_data.py::test_a_token_that_ends_a_text_and_begins_none_stands_after_each_document",
         ),
         (
-            "cut - len(END) + 1",
-            "cut - len(END) + 2",
+            "end - len(END) + 1",
+            "end - len(END) + 2",
             "text/test_data.py::test_a_marker_at_the_very_cut_goes_to_what_is_held_out",
         ),
         (
-            "cut + len(END) - 1)",
-            "cut + len(END) - 2)",
+            "end + len(END) - 1)",
+            "end + len(END) - 2)",
             "text/test_data.py::test_a_marker_at_the_very_cut_goes_to_what_is_held_out",
         ),
     ],

@@ -57,20 +57,20 @@ def is_noticed(copy, file, old, new, tests):
             f"mutants: {file} has {code.count(old)} times {old!r}: correct tools/verify/edits.py"
         )
     path.write_text(code.replace(old, new), encoding="utf-8")
-    noticed = run(copy, tests.split()) == FAILED
+    noticed = run(copy, tests.split(), LIMIT) == FAILED
     path.write_text(code, encoding="utf-8")
     print(f"{'noticed' if noticed else 'MISSED ':8} {file:36} {old!r} -> {new!r}", flush=True)
     return noticed
 
 
-def run(copy, tests):
-    """Run tests in the copy; return pytest's exit code, FAILED if they take too long."""
+def run(copy, tests, limit=None):
+    """Run tests in the copy; return pytest's exit code, FAILED if they take longer than `limit` seconds."""
     words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     words += [f"tests/{test}" for test in tests]
     try:
         done = subprocess.run(
-            words, cwd=copy, env=environment, capture_output=True, timeout=LIMIT, check=False
+            words, cwd=copy, env=environment, capture_output=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
         return FAILED
