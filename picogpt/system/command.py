@@ -192,7 +192,7 @@ def read_config(path, never=(), module=None, *, known):
         }
     except FileNotFoundError:
         raise
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         raise ValueError(f'{path} does not hold flags as JSON, such as {{"lr": 0.001}}') from None
     if module and of != module:
         raise ValueError(f"{path} was written by {of}, not by {module}: that goes on with it")

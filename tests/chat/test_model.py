@@ -103,7 +103,7 @@ def test_the_oldest_turns_leave_whole_when_the_context_is_full(model):
 def test_what_alone_is_longer_than_the_context_is_refused_and_not_remembered(model):
     chat = model.chat("Q: {user}\nA:", n=3)
     with pytest.raises(ValueError, match="say less at once"):
-        list(chat.say("word " * 300))
+        list(chat.say("word " * model.hparams["n_ctx"]))
     assert chat.turns == []
 
 

@@ -440,11 +440,16 @@ def test_options_and_presets_are_flags_of_the_training(text, tmp_path):
 
 def test_no_model_is_written_over(text, tmp_path):
     assert run(text, "--out=first", *SHORT, folder=tmp_path)[0] == 0
-    for name, flags in (("model.safetensors", []), ("hparams.json", ["--resume"]), ("model.ckpt.index", [])):
+    theirs, others = "holds a model that was not trained there", "holds other files"
+    for name, flags, says in (
+        ("model.safetensors", [], theirs),
+        ("hparams.json", ["--resume"], others),
+        ("model.ckpt.index", [], others),
+    ):
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / name).write_bytes(b"precious")
         code, said = run(text, "--out=other", *SHORT, *flags, folder=tmp_path)
-        assert (code, "other holds a model that was not trained there" in said) == (1, True)
+        assert (code, f"other {says}" in said) == (1, True)
         assert contents(tmp_path / "other") == {name: b"precious"}
         shutil.rmtree(tmp_path / "other")
     (tmp_path / "file").write_bytes(b"precious")
