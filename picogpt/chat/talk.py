@@ -70,7 +70,7 @@ class Chat:
         if unknown := choice.keys() - CHOICE.keys():
             raise ValueError(f"{unknown.pop()} is no setting; there are n, {', '.join(CHOICE)}")
         Choice(**choice)  # checks the values
-        self.n, self.choice = n, choice
+        self.n, self.choice = n, {name: choice[name] for name in CHOICE if name in choice}
 
     def reset(self):
         """Forget all turns."""

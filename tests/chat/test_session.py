@@ -26,8 +26,7 @@ def sit(tmp_path):
 
     yield sit
     for terminal in terminals:
-        if terminal.process.poll() is None:
-            terminal.process.kill()
+        terminal.close()
 
 
 def test_lines_are_continued_and_the_text_grows(sit):
@@ -49,9 +48,7 @@ def test_lines_are_continued_and_the_text_grows(sit):
 def test_ctrl_c_ends_an_answer_and_the_session_goes_on(sit):
     terminal = sit("picogpt", "-i", "--model", "tales", "--n", "100000", "--temperature", "1", "--seed", "1")
     terminal.type(FIRST)
-    shown = ""
-    while len(shown) < len(FIRST) + 10:  # until it answers: what is typed is shown too
-        shown += terminal.read("")
+    terminal.read_until(lambda shown: len(shown) > len(FIRST) + 10, "an answer")  # what is typed is shown too
     terminal.press("C")
     terminal.read("\n" + SIGN)
     terminal.press("C")  # at the prompt it clears the line
@@ -68,7 +65,6 @@ def test_a_scheduler_that_ends_the_process_ends_the_session(sit):
     terminal.process.send_signal(signal.SIGTERM)
     assert terminal.process.wait(60) == 143
     assert "Traceback" not in terminal.process.stderr.read().decode()
-    terminal.process.stderr.close()
 
 
 def test_commands_do_what_they_say_and_say_what_they_cannot(tmp_path):
@@ -120,7 +116,7 @@ def test_chat_without_a_template_says_the_remedy(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("command", "turns"), sessions(), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("command", "turns"), list(sessions()), ids=lambda x: x if isinstance(x, str) else "")
 def test_the_sessions_in_the_docs_are_what_a_terminal_shows(sit, command, turns):
     terminal = sit(*words_of(command))
     for typed, shown in turns[:-1]:

@@ -28,11 +28,15 @@ class Terminal:
 
     def read(self, end, seconds=200):
         """Return what is shown until it ends so."""
+        return self.read_until(lambda shown: shown.endswith(end), repr(end), seconds)
+
+    def read_until(self, is_enough, what, seconds=200):
+        """Return what is shown until it is enough."""
         shown, until = "", time.monotonic() + seconds
-        while not shown.endswith(end):
+        while not is_enough(shown):
             ready, _, _ = select.select([self.screen], [], [], max(0, until - time.monotonic()))
             if not ready or time.monotonic() > until:
-                raise AssertionError(f"{shown!r} does not end with {end!r}")
+                raise AssertionError(f"{shown!r} does not end with {what}")
             try:
                 shown += os.read(self.screen, 10_000).decode().replace("\r\n", "\n")
             except OSError:  # its other end is closed
@@ -52,9 +56,17 @@ class Terminal:
         self.press("D")
         said = self.process.stderr.read().decode()
         code = self.process.wait(60)
-        self.process.stderr.close()
-        os.close(self.screen)
+        self.close()
         return code, said
+
+    def close(self):
+        """End the program, if it has not ended, and close what it wrote to."""
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+        if self.screen is not None:
+            os.close(self.screen)
+            self.screen = None
 
 
 def take_terminal():
