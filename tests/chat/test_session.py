@@ -9,7 +9,7 @@ from terminal import SIGN, Terminal, sessions, words_of
 
 import picogpt
 from picogpt.chat import session
-from picogpt.chat.talk import Chat
+from picogpt.chat.talk import CHOICE, Chat
 from picogpt.explain.prompts import FIRST
 
 pytest.importorskip("pty", reason="a pseudo-terminal is of POSIX systems")
@@ -82,7 +82,7 @@ def test_commands_do_what_they_say_and_say_what_they_cannot(tmp_path):
     assert (tmp_path / "page.html").stat().st_size > 100_000
     assert done.err.splitlines() == [
         "picogpt: temperature cannot be 'hot'",
-        "picogpt: hue is no setting; there are n, temperature, top_k, top_p, top_p_rule, seed",
+        f"picogpt: hue is no setting; there are n, {', '.join(CHOICE)}",
         "picogpt: there is no command /nonsense; /help lists them",
     ]
 
