@@ -13,6 +13,7 @@ from picogpt.chat.talk import CHOICE, Chat
 from picogpt.explain.prompts import FIRST
 
 pytest.importorskip("pty", reason="a pseudo-terminal is of POSIX systems")
+SESSIONS = list(sessions())
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ def test_chat_without_a_template_says_the_remedy(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("command", "turns"), list(sessions()), ids=lambda x: x if isinstance(x, str) else "")
+@pytest.mark.parametrize(("command", "turns"), SESSIONS, ids=lambda x: x if isinstance(x, str) else "")
 def test_the_sessions_in_the_docs_are_what_a_terminal_shows(sit, command, turns):
     terminal = sit(*words_of(command))
     for typed, shown in turns[:-1]:
