@@ -75,7 +75,7 @@ def test_a_file_holds_what_llama_cpp_looks_for(folder, tmp_path):
     fields = {name: field.contents() for name, field in reader.fields.items()}
     assert fields["general.architecture"] == "gpt2"
     for key, value in dict(
-        context_length=16, embedding_length=32, block_count=2, feed_forward_length=128
+        context_length=1024, embedding_length=32, block_count=2, feed_forward_length=128
     ).items():
         assert fields[f"gpt2.{key}"] == value
     assert fields["gpt2.attention.head_count"] == 4
