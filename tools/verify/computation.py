@@ -20,7 +20,7 @@ from picogpt.text import bpe
 from verify.report import equal, skipped, within
 
 TESTS = Path(__file__).parents[2] / "tests"
-sys.path.append(str(TESTS / "helpers"))  # what the tests compare with
+sys.path += [str(TESTS), str(TESTS / "helpers")]  # what the tests compare with, and what they record
 from compare import gradient_error, relative_error
 
 B, T, S, C, H, D, V = 2, 7, 9, 12, 3, 4, 17  # all different, so that no axis can be taken for another
