@@ -89,7 +89,6 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypat
         (["nowhere", "--out=p.png"], 1, "plot: nowhere is missing: it is the log of a training"),
         (["empty", "--out=p.png"], 1, "empty/log.jsonl tells of no update: there is nothing to draw"),
         (["words", "--out=p.png"], 1, "words/log.jsonl gives 'high' as norm: give the log of a training"),
-        (["run", "--out=no/p.png"], 1, "no/p.png cannot be written (No such file or directory)"),
     ],
 )
 def test_what_cannot_be_drawn_is_told(tmp_path, argv, code, said):
