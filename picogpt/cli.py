@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Annotated
 
 from picogpt.checkpoints import generation_config as usage
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import in_place, weights
 from picogpt.checkpoints.released import Source
 from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
@@ -182,7 +182,9 @@ def continue_text(
     started = time.perf_counter()
     model = choose_model(model, models_dir)
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
+    params, hparams, encoder = weights.load_with_encoder(
+        model, models_dir, source, offline, special, mapped=True
+    )
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     chosen["logit_bias"] = read_bias(logit_bias, encoder)
     alike = n_samples > 1 and not beams
@@ -202,6 +204,8 @@ def continue_text(
         log_probs=log_probs,
     )  # fmt: skip
     steps = timed(steps, taken)
+    if n >= in_place.PAYS:
+        steps = in_place.settle(steps, params)
     try:
         if json:
             output.write_json(steps, log_probs, encoder, stop, ends, n_samples)
@@ -309,7 +313,7 @@ def choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if draft is None:
         return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
-    params, its, its_encoder = weights.load_with_encoder(draft, *where)
+    params, its, its_encoder = weights.load_with_encoder(draft, *where, mapped=True)
     if its_encoder.encoder != encoder.encoder:
         raise ValueError(f"--draft {draft} cannot guess for this model: it has another vocabulary")
     return DraftModel(params, its["n_head"])

@@ -17,7 +17,7 @@ HOUSE = dict(
     pico=150,
     system=dict(
         signature=200, flags=125, files=260, folders=140, interrupt=135, terminal=75, progress=80,
-        command=240, machine=95,
+        command=245, machine=95,
     ),
     __init__=30,
     ops=195,
@@ -32,14 +32,14 @@ HOUSE = dict(
         output=110,
     ),
     checkpoints=dict(
-        safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
-        peft=190, generation_config=140, weights=300,
+        safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
+        huggingface=175, peft=190, generation_config=140, in_place=100, weights=310,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
     generate=285,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=375,
+    cli=380,
     __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
