@@ -19,6 +19,7 @@ from typing import Annotated
 import numpy as np
 
 from picogpt.checkpoints import weights
+from picogpt.descendants import half
 from picogpt.generate import Choice, generate
 from picogpt.grad import loss_and_grads
 from picogpt.params.checks import check_hparams
@@ -59,6 +60,7 @@ class Chars(Recipe):
     batch_size: int
     epochs: int
     val_share: float
+    precision: str = "float32"
     windows: int = 0  # in an epoch
     per_epoch: int = 0  # updates
     eval_batches: int = 20
@@ -95,6 +97,7 @@ def chars(
         flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
     ] = 10.0,
     device: Annotated[str, OneOf("cpu", "gpu"), FREE, "cpu, or gpu, which needs CuPy"] = "cpu",
+    precision: flags.Precision = "float32",
     threads: flags.Threads = 0,
     prompt: Annotated[str, FREE, "TEXT", "what the sample continues (a new line)"] = "",
     epochs: Annotated[
@@ -118,7 +121,8 @@ def chars(
     encoder = CharEncoder.from_text(text)
     asked = encoder.encode(prompt) or [encoder.start]
     sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))
-    changes = runs.given(dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout))
+    changes = dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout, precision=precision)
+    changes = runs.given(changes)
     c = settings(recipe, text, encoder, sizes, changes, seed)
     splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
     state = runs.start(run, initial(c, seed), c)
@@ -178,17 +182,20 @@ def train(run, state, c, splits, seconds, device):
 
     end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    records = runs.train(run, state, now, draw, gradients(n_head, device), look, end)
+    records = runs.train(run, state, now, draw, gradients(n_head, device, state.get("loss_scale")), look, end)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
     return records
 
 
-def gradients(n_head, device):
+def gradients(n_head, device, loss_scale=None):
     """Return the gradients that the trainer asks for; a GPU takes a batch whole, and draws there."""
     if device == "cpu":
-        return trainer.language_model(n_head)
+        return trainer.language_model(n_head, loss_scale=loss_scale)
 
     import cupy
+
+    if loss_scale is not None:
+        return half.gradients(n_head, half.LossScale(loss_scale), cupy.random.default_rng)
 
     def whole(params, batch, p_drop, rng):
         rng = cupy.random.default_rng(int(rng.integers(2**63))) if p_drop else None

@@ -32,6 +32,7 @@ from picogpt.train.prepare import SETTINGS
 from picogpt.train.state import STATE, layout, load_state
 
 log = logging.getLogger("picogpt")
+USUAL = dict(precision="float32")  # where a state is older than the setting
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
 Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
@@ -103,11 +104,11 @@ def start(run, params, c):
     counts as this run's.
     """
     run.settings |= given(vars(c))
-    state = trainer.begin(params, run.settings["seed"])
+    state = trainer.begin(params, run.settings["seed"], getattr(c, "precision", "float32"))
     if not run.resume:
         return state
     with folders.release_on_error(run.folder):
-        saved = load_state(run.folder / STATE, fixed(run))
+        saved = load_state(run.folder / STATE, fixed(run), USUAL)
         arrays = dict(params=state["params"], moments=state["moments"])
         saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
         if layout(arrays) != layout(saved_arrays):

@@ -24,7 +24,7 @@ HOUSE = dict(
     seam=35,
     gpt2=225,
     grad=230,
-    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
+    descendants=dict(erf=55, half=140, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
     params=dict(tree=60, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
