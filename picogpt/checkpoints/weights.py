@@ -78,6 +78,16 @@ def load_with_encoder(model, models_dir="models", source="openai", offline=False
     return params, hparams, encoder
 
 
+def choose(model, models_dir):
+    """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
+    if model is not None:
+        return model
+    if find_released("124M", models_dir):
+        return "124M"
+    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
+    return shipped("tales")
+
+
 def find(model, models_dir="models", source="openai", offline=False):
     """Return the folder of a model, given as a size ("124M", "gpt2") or as a folder; download a size.
 

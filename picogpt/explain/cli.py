@@ -22,7 +22,6 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.explain.gather import gather
 from picogpt.explain.learning import Learning
@@ -34,6 +33,7 @@ from picogpt.generate import generate
 from picogpt.system import command, flags, machine
 from picogpt.system.files import check_out
 from picogpt.system.signature import Range
+from picogpt.text.prompt import read_prompt
 from picogpt.train.prepare import prepare, save_beginning
 from picogpt.train.runs import SHAKESPEARE
 from picogpt.train.settings import Settings
@@ -74,7 +74,7 @@ def explain(
     machine.set_threads(threads)
     if not text and not live:
         check_out(out)
-    prompt = FIRST if live and prompt is None else cli.read_prompt(prompt)
+    prompt = FIRST if live and prompt is None else read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
     if hparams.get("norm") == "post":
         raise ValueError(

@@ -385,15 +385,15 @@ def test_ctrl_c_keeps_the_text_so_far_and_gives_130(folder, expected):
 def test_ctrl_c_is_one_line_while_the_program_starts(folder):
     code = f"""
 import _thread, sys
-from picogpt.__main__ import main
 
 class Interrupting:
     def find_spec(*_):
         _thread.interrupt_main()
 
+sys.argv = ["/bin/picogpt", "Once", "--model", {folder!r}]
+import picogpt
 sys.meta_path.insert(0, Interrupting)
-sys.argv = ["picogpt", "Once", "--model", {folder!r}]
-main()
+from picogpt.__main__ import main
 """
     assert run_python("-c", code) == (130, "", "picogpt: interrupted\n")
 

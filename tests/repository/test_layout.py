@@ -17,7 +17,7 @@ HOUSE = dict(
     pico=150,
     system=dict(
         signature=200, flags=125, files=260, folders=140, interrupt=160, terminal=75, progress=80,
-        command=240, machine=95,
+        command=240, machine=110,
     ),
     __init__=30,
     ops=195,
@@ -29,18 +29,16 @@ HOUSE = dict(
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110,
+        output=110, prompt=45,
     ),
     checkpoints=dict(
         safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
-        peft=190, generation_config=140, weights=300,
+        peft=190, generation_config=140, weights=315,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
     generate=285,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=375,
-    __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
         optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
@@ -51,6 +49,8 @@ HOUSE = dict(
         page=60, learning=190, live=200, cli=155, __main__=10,
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
+    cli=360,
+    __main__=25,
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
         classify=225, __main__=10,

@@ -484,7 +484,7 @@ EDITS = {
             "text/test_hf_bpe.py::test_ids_that_do_not_number_the_tokens_are_refused",
         ),
     ],
-    "picogpt/cli.py": [
+    "picogpt/text/prompt.py": [
         (
             '.removesuffix("\\n").removesuffix("\\r")',
             '.removesuffix("\\n")',
