@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=125, files=260, folders=140, interrupt=135, terminal=75, progress=80,
+        signature=200, flags=125, files=260, folders=140, interrupt=160, terminal=75, progress=80,
         command=240, machine=95,
     ),
     __init__=30,
