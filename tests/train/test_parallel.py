@@ -143,7 +143,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
 )
 def test_an_error_in_one_process_ends_them_all_and_is_told(text, tmp_path, error, code, said):
     (tmp_path / "broken.py").write_text(
-        "import os; from picogpt import command, optim, train\n"
+        "import os; from picogpt.system import command; from picogpt.train import cli as train, optim\n"
         "def fail(*_): raise " + error + "\n"
         "if os.environ['PMI_RANK'] == '1': optim.clip = fail\n"
         "command.run(train.train)"
