@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, config_keys, huggingface, names, peft, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, in_place, names, peft, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
 from picogpt.params.options import OPTIONS
@@ -35,13 +35,14 @@ USUAL_PADDING = 128  # rows at most that are left out without a word
 NOT_OF_THE_MODEL = r"global_step|beta[12]_power(_\d+)?|.*/Adam(_1)?"  # what TensorFlow trains a model with
 
 
-def load(model, models_dir="models", source="openai", offline=False, special=False):
+def load(model, models_dir="models", source="openai", offline=False, special=False, mapped=False):
     """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
 
     A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
     of `shapes.param_shapes` in float32; `encoder` is None if the folder has no tokenizer. With `special`, it
-    takes control tokens in a text, such as <|endoftext|>, for their ids. What does not fit together is a
-    ValueError, a missing file a FileNotFoundError, each with one sentence.
+    takes control tokens in a text, such as <|endoftext|>, for their ids. With `mapped`, the parameters stay
+    in their file, read-only, if they can, see in_place.py. What does not fit together is a ValueError, a
+    missing file a FileNotFoundError, each with one sentence.
     """
     folder = find(model, models_dir, source, offline)
     if peft.is_adapter(folder):
@@ -51,7 +52,7 @@ def load(model, models_dir="models", source="openai", offline=False, special=Fal
     encoder = read_encoder(folder, hparams)
     if encoder is not None:
         encoder.special = special
-    return *without_padding(*read_params(folder, hparams), encoder), encoder
+    return *without_padding(*read_params(folder, hparams, mapped), encoder), encoder
 
 
 def load_adapter(folder, *where):
@@ -70,9 +71,11 @@ def load_adapter(folder, *where):
     return params, hparams, encoder
 
 
-def load_with_encoder(model, models_dir="models", source="openai", offline=False, special=False):
+def load_with_encoder(
+    model, models_dir="models", source="openai", offline=False, special=False, mapped=False
+):
     """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
-    params, hparams, encoder = load(model, models_dir, source, offline, special)
+    params, hparams, encoder = load(model, models_dir, source, offline, special, mapped)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder
@@ -185,20 +188,21 @@ def read_encoder(folder, hparams):
     return encoder
 
 
-def read_params(folder, hparams):
+def read_params(folder, hparams, mapped=False):
     """Return (params, hparams): the tree of parameters, checked, and what it turned out to be.
 
-    All arrays are views of one, see `safetensors.read`.
+    All arrays are views of one, see `safetensors.read`, or `mapped`.
     """
     if is_hugging_faces(folder):
         arrays, hparams = huggingface.read(folder, hparams)
-        return lay_out(arrays, hparams, folder), hparams
+        return lay_out(arrays, hparams, folder, mapped), hparams
     if not Path(folder, WEIGHTS).is_file():
-        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder), hparams
-    tensors, metadata = safetensors.read(Path(folder, WEIGHTS))
-    if any(tensor.dtype == safetensors.BF16 for tensor in tensors.values()):
-        tensors = flatten(lay_out(tensors, hparams, folder))
-    check(tensors, hparams, folder)
+        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder, mapped), hparams
+    tensors, metadata = (safetensors.read_mapped if mapped else safetensors.read)(Path(folder, WEIGHTS))
+    if mapped or any(tensor.dtype == safetensors.BF16 for tensor in tensors.values()):
+        tensors = flatten(lay_out(tensors, hparams, folder, mapped))
+    else:
+        check(tensors, hparams, folder)
     if metadata.get("step") == "0":
         log.warning("the model in %s is of step 0 of its training: it has learned nothing yet", folder)
     saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
@@ -226,13 +230,17 @@ def without_padding(params, hparams, encoder=None):
     return params | tables, hparams | dict(n_vocab=n)
 
 
-def lay_out(arrays, hparams, source):
+def lay_out(arrays, hparams, source, mapped=False):
     """Return {path: array} as the tree of parameters, views of one new array, in float32.
 
     The arrays may be mapped from a file, and transposed: each number is read once, and nothing else is made.
+    With `mapped`, they stay where they are if they can.
     """
     check_hparams(hparams)
     check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16, np.float64))
+    if mapped and in_place.can_stay(arrays):
+        in_place.check_finite(arrays, source)
+        return nest({path: arrays[path] for path, _ in walk(param_shapes(**hparams))})
     flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
     for path, shape in walk(param_shapes(**hparams)):
         begin, end = end, end + math.prod(shape)

@@ -17,7 +17,7 @@ HOUSE = dict(
     pico=150,
     system=dict(
         signature=200, flags=125, files=260, folders=140, interrupt=160, terminal=75, progress=80,
-        command=240, machine=110,
+        command=245, machine=110,
     ),
     __init__=30,
     ops=195,
@@ -32,8 +32,8 @@ HOUSE = dict(
         output=110, prompt=45,
     ),
     checkpoints=dict(
-        safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
-        peft=190, generation_config=140, weights=315,
+        safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
+        huggingface=175, peft=190, generation_config=140, in_place=100, weights=315,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
