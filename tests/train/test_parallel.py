@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from picogpt.checkpoints import safetensors
-from picogpt.train import journal, parallel
+from picogpt.train import cli as train
+from picogpt.train import journal, launch, parallel
+from picogpt.train.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -69,12 +71,12 @@ def losses(folder):
 
 
 @needs_mpi
-@pytest.mark.parametrize("n", [2, 4])
-def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n):
+@pytest.mark.parametrize(("n", "more"), [(2, []), (1, ["--processes=4"])], ids=["mpiexec", "itself"])
+def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n, more):
     flags = [text, *FLAGS, "--steps=14", "--accumulate=2"]
-    for processes, name in ((1, "one"), (n, "many")):
-        code, said = run(processes, *flags, f"--out={name}", folder=tmp_path)
-        assert code == 0, said
+    assert run(1, *flags, "--out=one", folder=tmp_path)[0] == 0
+    code, said = run(n, *flags, *more, "--out=many", folder=tmp_path)
+    assert code == 0, said
     one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
     assert [len(record) for record in one] == [len(record) for record in many]
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
@@ -92,9 +94,10 @@ def test_a_training_resumes_with_another_number_of_processes(text, tmp_path):
     assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
     code, said = run(3, *flags, "--out=part", "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 7" in said) == (0, True)
-    code, said = run(2, "--out=part", "--resume", folder=tmp_path)  # for as short a time
+    again = ["--out=part", "--resume", "--processes=2"]
+    code, said = run(1, *again, "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 14" in said) == (0, True)
-    code, said = run(1, "--out=part", "--resume", "--max_minutes=0", folder=tmp_path)
+    code, said = run(1, "--out=part", "--resume", folder=tmp_path)
     assert code == 0, said
     whole, part = losses(tmp_path / "whole"), losses(tmp_path / "part")
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(whole, part, strict=True)) < 1e-5
@@ -134,6 +137,77 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert metadata
     code, said = run(2, "--out=model", "--resume", "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up" in said) == (0, True)
+
+
+@needs_mpi
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_started_processes_stops_and_goes_on_as_one_process_does(text, tmp_path, signal_):
+    flags = [text, *FLAGS, "--steps=21", "--processes=2"]
+    assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
+    process = start(1, *flags, "--out=part", folder=tmp_path)
+    while not (tmp_path / "part" / "model.safetensors").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal_)
+    said = b"".join(process.communicate(timeout=30))
+    assert process.returncode == 128 + signal_, said
+    assert re.search(rb"stopped at step \d+ of 21; go on with: python -m picogpt.train --resume", said)
+    code, said = run(1, "--out=part", "--resume", folder=tmp_path)
+    assert code == 0, said
+    assert losses(tmp_path / "part") == losses(tmp_path / "whole")
+
+
+def test_without_mpi_the_flag_says_how_to_get_it(call_command, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "picogpt.train"])
+    monkeypatch.setattr(launch.os, "execve", pytest.fail)
+    for missing in (
+        (launch.shutil, "which", lambda *_, path: None),
+        (launch.importlib.util, "find_spec", lambda _: None),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*missing)
+            done = call_command(train.train, "text", "--processes=2", "--out=model")
+        assert done.code == 1
+        assert done.err == 'picogpt: --processes 2 needs mpiexec and mpi4py: pip install -e ".[mpi]"\n'
+
+
+def test_only_a_command_can_start_itself_in_processes(monkeypatch):
+    monkeypatch.setattr(launch.os, "execve", pytest.fail)
+    for words in (["python", "-m", "pytest"], ["python", "picogpt.train"], ["python"]):
+        monkeypatch.setattr(sys, "orig_argv", words)
+        with pytest.raises(ValueError, match=r"python -m picogpt\.train --processes 2"):
+            train.train(Settings("text", processes=2))
+
+
+def test_options_of_python_and_a_setting_of_the_users_are_passed_on(monkeypatch):
+    called = []
+    monkeypatch.setattr(launch.os, "execve", lambda *how: called.append(how))
+    monkeypatch.setattr(
+        sys, "orig_argv", ["python3", "-X", "utf8", "-m", "picogpt.train", "a b", "--processes=3"]
+    )
+    monkeypatch.setattr(launch.shutil, "which", lambda *_, path: "/bin/mpiexec")
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: name == "mpi4py")
+    for given, threads in ((None, "1"), ("2", "2")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        launch.start(3, "picogpt.train")
+        program, words, environment = called.pop()
+        assert (program, environment["OMP_NUM_THREADS"]) == ("/bin/mpiexec", threads)
+        assert words[1:] == [
+            "-n",
+            "3",
+            sys.executable,
+            "-X",
+            "utf8",
+            "-m",
+            "picogpt.train",
+            "a b",
+            "--processes=3",
+        ]
+    monkeypatch.setattr(parallel, "world", lambda: "of three")  # it is one of them
+    launch.start(3, "picogpt.train")
+    launch.start(1, "anything")
+    assert called == []
 
 
 @needs_mpi
