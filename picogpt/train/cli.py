@@ -22,7 +22,7 @@ from pathlib import Path
 
 from picogpt.system import command, folders, machine
 from picogpt.system.signature import CALL, names_of
-from picogpt.train import launch, parallel, trainer
+from picogpt.train import launch, parallel, shard, trainer
 from picogpt.train.prepare import COMMAND, SETTINGS, prepare, save_beginning
 from picogpt.train.settings import Settings
 from picogpt.train.state import STATE
@@ -41,13 +41,14 @@ def train(settings: Settings):
             )
         machine.set_threads(c.threads)
         log.setLevel(logging.INFO)
-        folder, encoder, begun = Path(c.out), None, None
+        folder, encoder, begun, state = Path(c.out), None, None, None
         if comm.rank == 0:
             state, hparams, encoder, splits = prepare(c, folder)
             if not c.eval_only and not (c.resume and (folder / STATE).is_file()):
                 save_beginning(folder, settings.given(), state, c, hparams, encoder)
-            begun = c, state, hparams, splits
-        c, state, hparams, splits = parallel.broadcast(comm, begun)
+            begun = c, hparams, splits
+        c, hparams, splits = parallel.broadcast(comm, begun)
+        state = shard.hand_out(comm, state, c.shard)
         if c.eval_only:
             losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm)
             log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)

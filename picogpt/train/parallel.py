@@ -82,11 +82,12 @@ def broadcast(comm, value):
 
 
 def total(comm, array):
-    """Add up the arrays of all ranks, in place."""
+    """Add up the arrays of all ranks, in place, and return the sum."""
     if comm is not ALONE:
         from mpi4py import MPI
 
         comm.Allreduce(MPI.IN_PLACE, array)
+    return array
 
 
 def total_gradients(comm, loss, grads):

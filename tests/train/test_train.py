@@ -227,7 +227,7 @@ def test_samples_are_shown_as_often_as_asked_for(text, tmp_path, caplog):
 
 
 FREE = ["file", "out", "resume", "overwrite", "config", "eval_only", "max_minutes", "processes", "threads"]
-FREE += ["sample_every"]
+FREE += ["sample_every", "shard"]
 
 
 def test_a_training_resumes_only_with_all_that_its_result_depends_on(tmp_path):
