@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from picogpt.checkpoints import safetensors
+from picogpt.params.tree import flatten, walk
 from picogpt.train import cli as train
-from picogpt.train import journal, launch, parallel
-from picogpt.train.settings import Settings
+from picogpt.train import journal, launch, parallel, trainer
+from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
 BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
@@ -71,7 +72,11 @@ def losses(folder):
 
 
 @needs_mpi
-@pytest.mark.parametrize(("n", "more"), [(2, []), (1, ["--processes=4"])], ids=["mpiexec", "itself"])
+@pytest.mark.parametrize(
+    ("n", "more"),
+    [(2, []), (1, ["--processes=4"]), (1, ["--processes=3", "--shard"])],
+    ids=["mpiexec", "itself", "sharded"],
+)
 def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n, more):
     flags = [text, *FLAGS, "--steps=14", "--accumulate=2"]
     assert run(1, *flags, "--out=one", folder=tmp_path)[0] == 0
@@ -84,6 +89,9 @@ def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_pat
         path.name for path in (tmp_path / "many").iterdir()
     }
     assert said.count("step 14: ") == 1
+    arrays, theirs = (safetensors.read(tmp_path / name / "state.safetensors")[0] for name in ("one", "many"))
+    assert list(arrays) == list(theirs)
+    assert max(np.abs(arrays[name] - theirs[name]).max() for name in arrays) < 1e-5
     updates = [r for r in journal.read_log(tmp_path / "many" / journal.LOG) if "loss" in r]
     assert all(0 < record["communication"] < record["seconds"] for record in updates)
 
@@ -94,13 +102,62 @@ def test_a_training_resumes_with_another_number_of_processes(text, tmp_path):
     assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
     code, said = run(3, *flags, "--out=part", "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 7" in said) == (0, True)
-    again = ["--out=part", "--resume", "--processes=2"]
+    again = ["--out=part", "--resume", "--processes=2", "--shard"]
     code, said = run(1, *again, "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 14" in said) == (0, True)
     code, said = run(1, "--out=part", "--resume", folder=tmp_path)
     assert code == 0, said
     whole, part = losses(tmp_path / "whole"), losses(tmp_path / "part")
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(whole, part, strict=True)) < 1e-5
+
+
+SHARDED = """
+import sys
+import numpy as np
+from picogpt.checkpoints import safetensors
+from picogpt.params.tree import flatten, nest, walk
+from picogpt.train import parallel, shard, trainer
+from picogpt.train.settings import Recipe
+
+with parallel.together() as comm:
+    arrays = nest(safetensors.read("arrays")[0]) if comm.rank == 0 else None
+    batches = parallel.broadcast(comm, arrays and arrays.pop("batches"))
+    state = shard.hand_out(comm, arrays and trainer.begin(arrays["params"], 1), True)
+    c = Recipe(steps=10, warmup=0, lr=0.01, schedule="constant", beta2=0.95, clip=2.0)
+    draw = lambda rng: (batches["ids"][state["step"]], batches["targets"][state["step"]])
+    records = [*trainer.updates(state, c, draw, trainer.language_model(int(sys.argv[1]), comm), comm)]
+    found = {name: np.array([record[name] for record in records]) for name in ("loss", "norm")}
+    own = sum(m.size for _, m in walk(state["moments"]["m"]))
+    found["own"] = np.array(comm.allgather(own))
+    found |= flatten(dict(params=state["params"]))
+    shard.with_all_rows(state, lambda moments: safetensors.write("found", found | flatten(moments)))
+"""
+
+
+@needs_mpi
+def test_ten_sharded_steps_follow_pytorch(tiny, pytorch_says, tmp_path):
+    """Clipped by the norm of all gradients, of which each process knows its rows; one of three has no batch."""
+    theirs = pytorch_says["training"]["clipped64"]
+    given = dict(params=tiny.params, batches=dict(ids=theirs["ids"], targets=theirs["targets"]))
+    safetensors.write(tmp_path / "arrays", flatten(given))
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    code, said = run(3, tiny.n_head, folder=tmp_path, program=["sharded.py"])
+    assert code == 0, said
+    found, _ = safetensors.read(tmp_path / "found")
+    assert np.abs(found["loss"] - theirs["losses"]).max() < 1e-6  # PyTorch divides by the norm + 1e-6
+    assert np.abs(found["norm"] - theirs["norms"]).max() < 1e-6
+    assert theirs["norms"].min() < 2 < theirs["norms"].max()  # some are clipped, some are not
+    alone = trainer.begin(tiny.params, 1)  # and the moments are those of one process
+    batches = zip(theirs["ids"], theirs["targets"], strict=True)
+    c = Recipe(steps=10, warmup=0, lr=0.01, schedule="constant", beta2=0.95, clip=2.0)
+    assert (
+        len([*trainer.updates(alone, c, lambda rng: next(batches), trainer.language_model(tiny.n_head))])
+        == 10
+    )
+    for path, array in flatten(dict(params=alone["params"]) | alone["moments"]).items():
+        np.testing.assert_allclose(found[path], array, rtol=1e-9, atol=1e-12, err_msg=path)
+    n = sum(w.size for _, w in walk(tiny.params))
+    assert found["own"].sum() == n and found["own"].max() < 0.45 * n  # of the moments, kept by each
 
 
 @needs_mpi
@@ -143,6 +200,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
 @pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_that_started_processes_stops_and_goes_on_as_one_process_does(text, tmp_path, signal_):
     flags = [text, *FLAGS, "--steps=21", "--processes=2"]
+    flags += ["--shard"] if signal_ == signal.SIGTERM else []
     assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
     process = start(1, *flags, "--out=part", folder=tmp_path)
     while not (tmp_path / "part" / "model.safetensors").exists() and process.poll() is None:
