@@ -16,7 +16,7 @@ import types
 
 import numpy as np
 
-from picogpt.params.tree import flatten, nest
+from picogpt.params.tree import flatten, nest, walk
 from picogpt.system import command, machine
 
 ALONE = types.SimpleNamespace(rank=0, size=1)
@@ -53,6 +53,8 @@ def together():
     try:
         yield comm
     except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:  # it has done its part
+            raise
         if comm.rank:
             time.sleep(1)
             log.disabled = False
@@ -79,6 +81,13 @@ def exit_code(error, rank):
 def broadcast(comm, value):
     """Return rank 0's value on every rank; the `value` of the others is ignored."""
     return value if comm is ALONE else comm.bcast(value)
+
+
+def broadcast_into(comm, tree):
+    """Fill the arrays of all ranks from rank 0's, in place."""
+    if comm is not ALONE:
+        for _, array in walk(tree):
+            comm.Bcast(array)
 
 
 def total(comm, array):

@@ -1,6 +1,7 @@
 """Many processes train as one does; none goes on when another is gone."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import safetensors
+from picogpt.checkpoints import safetensors, weights
+from picogpt.finetune import classify
+from picogpt.finetune import cli as finetune
+from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, walk
+from picogpt.projects import adder
+from picogpt.text import data
+from picogpt.text.chars import CharEncoder
 from picogpt.train import cli as train
-from picogpt.train import journal, launch, parallel, trainer
+from picogpt.train import journal, launch, parallel, runs, trainer
 from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -51,7 +58,7 @@ def start(n, *argv, folder, program=("-m", "picogpt.train")):
 def run(n, *argv, **where):
     """Run it to its end; return the exit code and all it said."""
     process = start(n, *argv, **where)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, (out + err).decode()
 
 
@@ -136,7 +143,7 @@ with parallel.together() as comm:
 
 @needs_mpi
 def test_ten_sharded_steps_follow_pytorch(tiny, pytorch_says, tmp_path):
-    """Clipped by the norm of all gradients, of which each process knows its rows; one of three has no batch."""
+    """Clipped by the norm of all gradients, of which each knows its rows; one of three has no batch."""
     theirs = pytorch_says["training"]["clipped64"]
     given = dict(params=tiny.params, batches=dict(ids=theirs["ids"], targets=theirs["targets"]))
     safetensors.write(tmp_path / "arrays", flatten(given))
@@ -177,7 +184,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
         os.kill(pids[1], signal_)
     else:
         process.send_signal(signal_)  # as Ctrl-C does
-    said = b"".join(process.communicate(timeout=30))
+    said = b"".join(process.communicate(timeout=120))
     assert process.returncode == {signal.SIGKILL: 9, signal.SIGINT: 130}[signal_]
     assert b"Traceback" not in said
     if signal_ == signal.SIGKILL:
@@ -196,22 +203,76 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert (code, "the time is up" in said) == (0, True)
 
 
+TRAINING = ["text", *FLAGS, "--steps=100", "--processes=2"]
+ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=100"]
+TUNED = ["--model=base", "--batch_size=7", "--warmup=1", "--dropout=0"]
+LABELLED = ["labelled", "--test=labelled", *TUNED, "--epochs=2"]
+
+
+@pytest.fixture
+def in_folder(text, tmp_path, monkeypatch):
+    """Be in a folder that has a text, a model and texts with labels."""
+    monkeypatch.chdir(tmp_path)
+    whole = data.read_text(text)
+    Path("text").write_text(whole, encoding="utf-8")
+    encoder = CharEncoder.from_text(whole)
+    hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=2)
+    weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    lines = [json.dumps(dict(text=line, label=line[0])) for line in whole[:1000].split("\n") if line]
+    Path("labelled").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
 @needs_mpi
-@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_started_processes_stops_and_goes_on_as_one_process_does(text, tmp_path, signal_):
-    flags = [text, *FLAGS, "--steps=21", "--processes=2"]
-    flags += ["--shard"] if signal_ == signal.SIGTERM else []
-    assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
-    process = start(1, *flags, "--out=part", folder=tmp_path)
-    while not (tmp_path / "part" / "model.safetensors").exists() and process.poll() is None:
+@pytest.mark.parametrize(
+    ("module", "flags", "signal_"),
+    [
+        ("picogpt.train", TRAINING, signal.SIGINT),
+        ("picogpt.train", [*TRAINING, "--shard"], signal.SIGTERM),
+        ("picogpt.projects.adder", [*ADDER, "--processes=2"], signal.SIGTERM),
+    ],
+    ids=["train", "sharded", "adder"],
+)
+def test_a_command_that_started_processes_stops_and_goes_on_as_one_does(in_folder, module, flags, signal_):
+    program, log = ["-m", module], Path("part", journal.LOG)
+    code, said = run(1, *flags, "--out=whole", folder=in_folder, program=program)
+    assert code == 0, said
+    process = start(1, *flags, "--out=part", folder=in_folder, program=program)
+    while not (log.exists() and log.stat().st_size) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal_)
-    said = b"".join(process.communicate(timeout=30))
+    said = b"".join(process.communicate(timeout=120)).decode()
     assert process.returncode == 128 + signal_, said
-    assert re.search(rb"stopped at step \d+ of 21; go on with: python -m picogpt.train --resume", said)
-    code, said = run(1, "--out=part", "--resume", folder=tmp_path)
+    assert re.search(rf"stopped at step \d+ of 100; go on with: python -m {module} --resume --out part", said)
+    assert not Path("part", "result.json").exists()
+    code, said = run(1, "--out=part", "--resume", folder=in_folder, program=program)
     assert code == 0, said
-    assert losses(tmp_path / "part") == losses(tmp_path / "whole")
+    assert losses(in_folder / "part") == losses(in_folder / "whole")
+    arrays, theirs = (safetensors.read(Path(name, "state.safetensors"))[0] for name in ("whole", "part"))
+    assert all(np.array_equal(arrays[name], theirs[name]) for name in arrays)
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("project", "flags"),
+    [
+        (adder.adder, ADDER),
+        (finetune.finetune, ["text", *TUNED, "--steps=9", "--lora=2", "--adapters=3"]),
+        (classify.classify, LABELLED),
+        (classify.classify, [*LABELLED, "--lora=2", "--lm_weight=3"]),
+    ],
+    ids=["adder", "finetune", "classify", "classify, LoRA"],
+)
+def test_a_project_finds_in_processes_what_it_finds_in_one(project, flags, in_folder, call_command):
+    module = runs.module_of(project)
+    assert call_command(project, *flags, "--out=one").code == 0
+    code, said = run(1, *flags, "--out=many", "--processes=3", folder=in_folder, program=["-m", module])
+    assert code == 0, said
+    assert said.count("parameters: ") == 1
+    one, many = losses(in_folder / "one"), losses(in_folder / "many")
+    assert [len(record) for record in one] == [len(record) for record in many]
+    assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
+    assert {path.name for path in Path("one").iterdir()} == {path.name for path in Path("many").iterdir()}
 
 
 def test_without_mpi_the_flag_says_how_to_get_it(call_command, monkeypatch):
