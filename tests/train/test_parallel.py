@@ -157,12 +157,10 @@ def test_ten_sharded_steps_follow_pytorch(tiny, pytorch_says, tmp_path):
     alone = trainer.begin(tiny.params, 1)  # and the moments are those of one process
     batches = zip(theirs["ids"], theirs["targets"], strict=True)
     c = Recipe(steps=10, warmup=0, lr=0.01, schedule="constant", beta2=0.95, clip=2.0)
-    assert (
-        len([*trainer.updates(alone, c, lambda rng: next(batches), trainer.language_model(tiny.n_head))])
-        == 10
-    )
+    for _ in trainer.updates(alone, c, lambda rng: next(batches), trainer.language_model(tiny.n_head)):
+        pass
     for path, array in flatten(dict(params=alone["params"]) | alone["moments"]).items():
-        np.testing.assert_allclose(found[path], array, rtol=1e-9, atol=1e-12, err_msg=path)
+        assert np.abs(found[path] - array).max() < 1e-9, path
     n = sum(w.size for _, w in walk(tiny.params))
     assert found["own"].sum() == n and found["own"].max() < 0.45 * n  # of the moments, kept by each
 
