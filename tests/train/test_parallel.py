@@ -266,7 +266,7 @@ def test_a_project_finds_in_processes_what_it_finds_in_one(project, flags, in_fo
     assert call_command(project, *flags, "--out=one").code == 0
     code, said = run(1, *flags, "--out=many", "--processes=3", folder=in_folder, program=["-m", module])
     assert code == 0, said
-    assert said.count("parameters: ") == 1
+    assert said.count("\nparameters: ") == 1
     one, many = losses(in_folder / "one"), losses(in_folder / "many")
     assert [len(record) for record in one] == [len(record) for record in many]
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
