@@ -16,13 +16,16 @@ WORTH_THREADS = 1 << 22  # numbers in the tree; for fewer, threads cost more tha
 
 
 def adamw_init(params):
-    """Return the moments before the first step: zeros, a tree like `params` for each of m and v."""
+    """Return the moments before the first step: zeros, a tree like `params` for each of m and v.
+
+    They take no memory until they are written.
+    """
     return {name: tree_map(lambda w: np.zeros(w.shape, w.dtype, like=w), params) for name in "mv"}
 
 
 def adamw_step(
     params, grads, moments, step, lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, decay="matrices",
-    measure=True, total=np.asarray,
+    measure=True,
 ):  # fmt: skip
     """Move `params` one step downhill, in place; `moments` too. `step` counts from 1.
 
@@ -36,8 +39,7 @@ def adamw_step(
 
     Returns how far the gradient moved the weights (without the decay), relative to their length. About
     0.001 is usual: much less means a slow training, much more a shaky one. It takes two of the fifteen passes
-    over the arrays; without `measure` it is NaN. `total` sums up two numbers over all processes, if the trees
-    are only a part of the model.
+    over the arrays; without `measure` it is NaN.
     """
     b1, b2 = betas
     shrinks = DECAYS[decay]
@@ -61,10 +63,8 @@ def adamw_step(
     todo = chunks(params, grads, moments["m"], moments["v"])
     worth_threads = sum(w.size for _, (w, *_) in todo) >= WORTH_THREADS
     squares = spread(update, todo) if worth_threads else [update(chunk) for chunk in todo]
-    if not measure:
-        return math.nan
-    moved, length = np.sqrt(total(np.sum(squares, axis=0) if squares else np.zeros(2)))
-    return float(moved / length) if length else math.nan
+    moved, length = (math.sqrt(sum(parts)) for parts in zip((0.0, 0.0), *squares, strict=True))
+    return moved / length if length else math.nan
 
 
 def chunks(tree, *others, size=1 << 18):
@@ -98,14 +98,13 @@ def learning_rate(step, lr, min_lr, warmup, steps, schedule="cosine"):
     return max(min_lr, left * lr) if schedule == "floor" else min_lr + left * (lr - min_lr)
 
 
-def clip(grads, max_norm, total=np.asarray):
+def clip(grads, max_norm):
     """Scale the gradients, in place, so that their common length is at most `max_norm`; 0 means never.
 
     All shrink by one factor, so the direction stays (Pascanu et al. 2013, algorithm 1). Returns the
-    length before: the root of the sum of the squares of every number in the tree; `total` sums it up over
-    all processes, if the tree is only a part of the gradients.
+    length before: the root of the sum of the squares of every number in the tree.
     """
-    norm = math.sqrt(total(sum(float(np.vdot(g, g)) for _, g in walk(grads))))
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for _, g in walk(grads)))
     if max_norm and max_norm < norm < math.inf:  # an infinite one has no direction
         tree_map(lambda g: np.multiply(g, max_norm / norm, out=g), grads)
     return norm

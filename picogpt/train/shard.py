@@ -12,11 +12,13 @@ Trillion Parameter Models". A process has, in bytes for each parameter, in float
 state["shards"] is the communicator of the processes, in a training that is sharded.
 """
 
+import math
+
 import numpy as np
 
 from picogpt.params.tree import flatten, nest, tree_map, walk
 from picogpt.system.machine import split
-from picogpt.train import parallel
+from picogpt.train import optim, parallel
 from picogpt.train.state import layout
 
 
@@ -44,6 +46,22 @@ def scatter(comm, grads):
         found[path] = np.empty_like(rows(comm, whole))
         comm.Reduce_scatter(whole, found[path], sizes(comm, whole.shape))
     return nest(found)
+
+
+def clip(comm, grads, max_norm):
+    """Do as `optim.clip` does, by the norm of the gradients of which each process has its rows."""
+    own = optim.clip(grads, 0)  # the length of the own rows; nothing is cut
+    norm = math.sqrt(parallel.total(comm, np.array(own**2)))
+    if max_norm and max_norm < norm < math.inf:
+        tree_map(lambda g: np.multiply(g, max_norm / norm, out=g), grads)
+    return norm
+
+
+def ratio(comm, own, params):
+    """Return what `optim.adamw_step` would of all rows, from what it returned of the `own` ones."""
+    length = sum(float(np.vdot(w, w)) for _, w in walk(params))
+    moved, length = parallel.total(comm, np.array([own**2 * length if length else 0.0, length]))
+    return math.sqrt(moved / length) if length else math.nan
 
 
 def gather(comm, params):

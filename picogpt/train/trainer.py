@@ -115,10 +115,10 @@ def update(state, c: Recipe, draw, gradients, comm=ALONE):
     loss, grads, n = sum_gradients(state, c, draw, gradients, comm, waited)
     if n > 1:
         tree_map(lambda g: np.multiply(g, 1 / n, out=g), grads)
-    params, total, sharded = state["params"], np.asarray, "shards" in state
+    params, clip, sharded = state["params"], optim.clip, "shards" in state
     if sharded:
-        params, total = shard.rows(comm, params), lambda number: parallel.total(comm, np.array(number))
-    norm = optim.clip(grads, c.clip, total)
+        params, clip = shard.rows(comm, params), functools.partial(shard.clip, comm)
+    norm = clip(grads, c.clip)
     if not math.isfinite(norm):
         raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr")
     tokens = state["tokens"] + n * c.batch_tokens
@@ -127,9 +127,10 @@ def update(state, c: Recipe, draw, gradients, comm=ALONE):
     ratio = optim.adamw_step(
         params, grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
-        measure=state["step"] % MEASURE_EVERY == 0, total=total,
+        measure=state["step"] % MEASURE_EVERY == 0,
     )  # fmt: skip
     if sharded:
+        ratio = shard.ratio(comm, ratio, params)
         timed(waited, shard.gather, comm, state["params"])
     record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
     record["seconds"] = round(time.monotonic() - started, 6)

@@ -32,6 +32,8 @@ MPIEXEC = shutil.which("mpiexec", path=BESIDE)
 FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
 FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
 
+LOGGED = ["step", "loss", "norm", "ratio", "train_loss", "val_loss"]
+
 needs_mpi = pytest.mark.skipif(
     not (MPIEXEC and importlib.util.find_spec("mpi4py")),
     reason='needs mpiexec and mpi4py: pip install -e ".[mpi]"',
@@ -73,9 +75,9 @@ def is_running(pid):
 
 
 def losses(folder):
-    """Return (step, losses) of all that a training has logged."""
+    """Return the numbers of all that a training has logged, but for times."""
     records = journal.read_log(folder / journal.LOG)
-    return [[r[key] for key in ("step", "loss", "train_loss", "val_loss") if key in r] for r in records]
+    return [[r[key] for key in LOGGED if key in r] for r in records]
 
 
 @needs_mpi
