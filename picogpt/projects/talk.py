@@ -32,7 +32,7 @@ from picogpt.finetune import cli as finetune
 from picogpt.finetune import examples, tuning
 from picogpt.generate import GREEDY, generate
 from picogpt.params.tree import tree_map
-from picogpt.system import command, flags
+from picogpt.system import flags
 from picogpt.text import data
 from picogpt.text.stop import stop_at
 from picogpt.train import runs, trainer
@@ -66,6 +66,7 @@ def talk(
     val_share: flags.ValShare = 0.02425186,
     eval_every: flags.EvalEvery = 100,
     seed: tuning.Seed = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -88,7 +89,7 @@ def talk(
     results = {"held-out loss before": finetune.mean_loss(params, test_rows, n_head, batch_size)}
     c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(examples.random_batch, rows, batch_size)
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     results["held-out loss after"] = finetune.mean_loss(params, test_rows, n_head, batch_size)
     weights.save(run.folder, params, hparams, encoder)
     prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
@@ -179,4 +180,4 @@ def write(params, n_head, encoder, prompt):
 
 
 if __name__ == "__main__":
-    command.run(talk, config=runs.flags_file(talk))
+    runs.main(talk)

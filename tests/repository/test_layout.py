@@ -41,8 +41,8 @@ HOUSE = dict(
     sizing=dict(presets=50, cli=205, __main__=10),
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
-        cli=70, runs=270, __main__=10,
+        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
+        trainer=245, prepare=145, cli=70, runs=300, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,

@@ -11,8 +11,8 @@ EDITS = {
             "train/test_update.py::test_an_update_of_a_growing_batch_is_that_of_all_its_rows",
         ),
         (
-            "sum(losses) / n,",
-            "sum(losses) / c.accumulate,",
+            "loss = sum(losses) / n",
+            "loss = sum(losses) / c.accumulate",
             "train/test_update.py::test_an_update_of_a_growing_batch_is_that_of_all_its_rows",
         ),
         (
@@ -56,8 +56,8 @@ EDITS = {
             "train/test_train.py::test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first",
         ),
         (
-            "    journal.sync(file)\n    save_state(",
-            "    save_state(",
+            "        journal.sync(file)\n        save_state(",
+            "        save_state(",
             "train/test_update.py::test_the_log_is_on_the_disk_before_the_state_that_counts_on_it",
         ),
         (
@@ -69,6 +69,25 @@ EDITS = {
             "if len(ids) else math.nan",
             "if len(ids) else 0.0",
             "train/test_train.py::test_a_loss_over_no_text_is_none",
+        ),
+    ],
+    "picogpt/train/shard.py": [
+        (
+            "parallel.total(comm, np.array(own**2))",
+            "np.array(own**2)",
+            "train/test_parallel.py::test_ten_sharded_steps_follow_pytorch",
+        ),
+        (
+            "own**2 * length if length",
+            "own * length if length",
+            "train/test_parallel.py::test_the_losses_are_those_of_one_process_with_the_same_batches",
+        ),
+    ],
+    "picogpt/train/launch.py": [
+        (
+            'dict(OMP_NUM_THREADS="1") | os.environ',
+            'os.environ | dict(OMP_NUM_THREADS="1")',
+            "train/test_parallel.py::test_options_of_python_and_a_setting_of_the_users_are_passed_on",
         ),
     ],
     "picogpt/train/optim.py": [
@@ -135,7 +154,7 @@ EDITS = {
             "train/test_train.py::test_a_training_resumes_only_with_all_that_its_result_depends_on",
         ),
         (
-            'Real, FREE, "stop at the first',
+            'Real, CALL, "stop at the first',
             'Real, "stop at the first',
             "train/test_train.py::test_a_training_resumes_only_with_all_that_its_result_depends_on",
         ),
