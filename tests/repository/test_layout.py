@@ -29,7 +29,7 @@ HOUSE = dict(
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110,
+        output=110, bins=100,
     ),
     checkpoints=dict(
         safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
@@ -43,7 +43,7 @@ HOUSE = dict(
     __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
+        optim=110, settings=220, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=165,
         cli=70, runs=270, __main__=10,
     ),
     explain=dict(
