@@ -29,7 +29,7 @@ HOUSE = dict(
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110, prompt=45,
+        output=110, prompt=45, bins=100,
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
@@ -41,8 +41,8 @@ HOUSE = dict(
     sizing=dict(presets=50, cli=205, __main__=10),
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
-        trainer=245, prepare=145, cli=70, runs=300, __main__=10,
+        optim=110, settings=225, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
+        trainer=245, prepare=165, cli=70, runs=300, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
@@ -56,7 +56,8 @@ HOUSE = dict(
         classify=225, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, chars=235, images=240, talk=185, finetune=10, classify=10
+        adder=155, sorter=145, words=130, benchmarks=85, chars=270, images=240, talk=185, finetune=10,
+        classify=10,
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
