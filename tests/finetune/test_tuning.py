@@ -115,6 +115,12 @@ def test_names_choose_arrays(tiny):
     assert len(tuning.choose(tiny.params, "*")) == len(list(walk(tiny.params)))
 
 
+def test_an_array_without_numbers_is_not_trained():
+    """A model without learned positions has such a one in their place."""
+    params = dict(wte=np.ones((3, 2)), wpe=np.ones((4, 0)))
+    assert list(tuning.choose(params, "*")) == ["wte"]
+
+
 @pytest.mark.parametrize("train", ["blocks.2.*", "wte,head", "WTE"])
 def test_a_name_of_nothing_is_an_error(train, tiny):
     with pytest.raises(ValueError, match="names no array"):

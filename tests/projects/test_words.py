@@ -90,6 +90,13 @@ def test_a_number_out_of_range_is_named(file, tmp_path, caplog):
     assert not (tmp_path / "run").exists()
 
 
+def test_something_must_be_held_out(file, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        words.words(file, out=str(tmp_path / "run"), **TINY | dict(val_share=0.0))
+    assert "--val_share must be more than 0: the result is that of the held-out text" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
