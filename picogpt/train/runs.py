@@ -113,7 +113,7 @@ def start(run, params, c):
         if layout(arrays) != layout(saved_arrays):
             raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
         path, step = run.folder / journal.LOG, saved["step"]
-        done = [record for record in journal.read_log(path) if record["step"] <= step]
+        done = [record for n, record in enumerate(journal.read_log(path)[:step], 1) if is_update(record, n)]
         if len(done) < step:
             raise ValueError(
                 f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
@@ -122,6 +122,12 @@ def start(run, params, c):
         for name, array in walk(arrays):
             array[...] = saved_arrays[name]
     return saved | arrays
+
+
+def is_update(record, n):
+    """Return whether a record of the log is that of update n, with what is asked of it, all numbers."""
+    kinds = {*map(type, record.values())}
+    return record["step"] == n and {"loss", "lr", "seconds"} <= record.keys() and kinds <= {int, float}
 
 
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):

@@ -1,6 +1,7 @@
 """LoRA adapters of PEFT's: opened merged, and written for PEFT."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_the_tokenizer_is_the_adapters_own_or_the_base_models(folder, tmp_path):
         ({"use_dora": True}, "has use_dora True"),
         ({"init_lora_weights": "pissa"}, "has init_lora_weights 'pissa'"),
         ({"trainable_token_indices": [1]}, r"has trainable_token_indices \[1\]"),
+        (
+            {"lora_alpha": None},
+            "has None as an alpha, which must be a number",
+        ),
+        ({"lora_alpha": "3"}, "has '3' as an alpha"),
+        ({"lora_alpha": True}, "has True as an alpha"),
+        ({"alpha_pattern": [1]}, r"has \[1\] as an alpha"),
+        ({"alpha_pattern": {"c_attn": None}}, "has None as an alpha"),
+        ({"alpha_pattern": {"(": 3}}, "alpha_pattern in adapter_config.json has a name that cannot be used"),
+        ({"lora_alpha": math.nan}, "NaN or infinity"),
         (
             {"base_model_name_or_path": None},
             'names no base model: write "base_model_name_or_path": "gpt2" there',

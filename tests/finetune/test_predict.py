@@ -76,6 +76,16 @@ def test_what_cannot_be_labelled_is_said(words, code, says, call_command, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_head_of_another_model_is_said(base, tmp_path, call_command, capsys):  # noqa: F811
+    run(base, tmp_path, first_half, epochs=1)
+    capsys.readouterr()
+    out, (head, *names) = tmp_path / "out", classifier.load_head(tmp_path / "out")
+    classifier.save_head(out, head | dict(w=head["w"][:-1]), *names)
+    done = call_command(classify.classify, "--predict", "a", "--out", out)
+    said = f"the head in {out} is of another model than that beside it: train it again"
+    assert done == (1, "", f"picogpt: {said}\n")
+
+
 def test_a_text_that_the_tokenizer_cannot_read_is_said(base, tmp_path, call_command, capsys):  # noqa: F811
     run(base, tmp_path, first_half, epochs=1)
     capsys.readouterr()

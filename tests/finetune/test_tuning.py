@@ -19,6 +19,7 @@ WAYS = {
     "head": dict(train="wte"),
     "LoRA": dict(rank=2),
     "LoRA and norms": dict(rank=2, train="*.ln_?.*", lora_on="*.c_attn.w"),
+    "LoRA on the embedding": dict(rank=2, lora_on="wte"),
     "adapters": dict(n_adapter=5),
 }
 

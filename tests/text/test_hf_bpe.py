@@ -262,6 +262,13 @@ def test_a_tokenizer_that_works_otherwise_is_reported(tmp_path, changes, says):
         hf_bpe.load_encoder(tmp_path)
 
 
+def test_add_prefix_space_must_be_said_as_tokenizers_asks(tmp_path):
+    shutil.copy(RECORDED / "tokenizer.json", tmp_path)
+    change(tmp_path / "tokenizer.json", pre_tokenizer={"type": "ByteLevel"})
+    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be used .*KeyError: 'add_prefix_space'"):
+        hf_bpe.load_encoder(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
