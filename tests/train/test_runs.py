@@ -204,7 +204,7 @@ def test_a_damaged_log_is_refused_and_kept():
 
 
 @pytest.mark.parametrize(
-    "change", [dict(seconds="x"), dict(seconds=None), dict(step=7), "seconds", "lr"], ids=str
+    "change", [dict(seconds="x"), dict(seconds=None), dict(step=7), dict(step=3), "seconds", "lr"], ids=str
 )
 def test_a_log_whose_lines_are_not_those_of_the_updates_is_damaged(change):
     project, flags = WAYS["adder"]
