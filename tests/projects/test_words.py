@@ -52,6 +52,16 @@ def test_the_loss_is_the_mean_over_all_whole_windows(encoder):
     assert n_bytes * len(counted) == len(encoder.decode(counted))
 
 
+@pytest.mark.parametrize(("n", "n_windows"), [(48, 2), (49, 3), (64, 3)])
+def test_a_window_counts_with_what_follows_its_last_token(encoder, n, n_windows):
+    params = init_params(HPARAMS, np.random.default_rng(1))
+    ids = encode(tinyshakespeare()[1][:1500], encoder)[:n]
+    _, n_bytes = words.loss_per_token(params, 2, ids, 16, encoder)
+    assert n_bytes * 16 * n_windows == pytest.approx(
+        len(encoder.decode(ids[1 : 16 * n_windows + 1].tolist()))
+    )
+
+
 def test_the_separator_of_documents_has_no_bytes(encoder):
     params = init_params(HPARAMS, np.random.default_rng(1))
     ids = encode("to be\n<|endoftext|>\nor not\n" * 20, encoder)

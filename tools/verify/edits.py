@@ -918,7 +918,7 @@ EDITS = {
         (
             "(len(ids) - 1) // n_ctx * n_ctx",
             "len(ids) // n_ctx * n_ctx",
-            "projects/test_words.py::test_the_loss_is_the_mean_over_all_whole_windows",
+            "projects/test_words.py::test_a_window_counts_with_what_follows_its_last_token",
         ),
         (
             "if not val_share:",
