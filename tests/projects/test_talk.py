@@ -62,6 +62,18 @@ def test_a_story_is_about_what_it_has_often_and_others_have_not():
     assert talk.topics("saw a frog, saw a frog, saw a dog", rarity) == ["frog", "saw", "dog"]
 
 
+def test_no_word_is_asked_for_twice_and_all_that_there_are_may_be(stories):
+    rng = np.random.default_rng(0)
+    for n in range(20):
+        prompt, _ = talk.example_of_words("a kite and a drum", {"kite", "drum", "boat"}, 2, rng)
+        assert sorted(talk.words_of(prompt)) == ["drum", "kite"], n
+    assert talk.example_of_words("a kite and a drum", {"kite", "drum", "boat"}, 3, rng) is None
+
+
+def test_who_occurs_once_is_no_name():
+    assert talk.names("One day, Tim saw Sue. Then Tim ran.") == ["Tim"]
+
+
 def test_a_model_learns_to_answer_and_the_words_are_counted(stories, tmp_path):
     file = tmp_path / "stories.txt"
     file.write_text("\n<|endoftext|>\n".join(stories) + "\n", encoding="utf-8")

@@ -52,7 +52,7 @@ HOUSE = dict(
     cli=360,
     __main__=25,
     finetune=dict(
-        examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
+        examples=115, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
         classify=225, __main__=10,
     ),
     projects=dict(
