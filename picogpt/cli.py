@@ -66,6 +66,7 @@ def continue_text(
     models_dir: flags.ModelsDir = "models",
     source: Source = "openai",
     offline: flags.Offline = False,
+    dtype: flags.Dtype = "float32",
     truncate: Annotated[
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
@@ -176,13 +177,13 @@ def continue_text(
         for name, value in dict(beams=beams, json=json, logit_bias=logit_bias).items():
             if value:
                 command.usage_error(f"--{name} has no effect with --interactive")
-        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
+        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen, dtype)
         return
     prompt = read_prompt(prompt)
     started = time.perf_counter()
     model = choose_model(model, models_dir)
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special, dtype)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
     chosen["logit_bias"] = read_bias(logit_bias, encoder)
     alike = n_samples > 1 and not beams
@@ -193,7 +194,7 @@ def continue_text(
         output.write_beams(prompt, found[:n_samples], encoder, stop, ends, n, plain, json)
         return
     where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples)
+    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples, dtype)
     ready = time.perf_counter()
     taken, log_probs = [], [] if json else None  # (when, how many tokens) of each step; numbers of each step
     steps = stream(
@@ -216,7 +217,7 @@ def continue_text(
             report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
 
 
-def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen):
+def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen, dtype):
     """Continue a text line by line, until Ctrl-D; a prompt is its first line.
 
     The room is entered by its name, as it comes after this one: its /explain needs what needs this.
@@ -224,7 +225,7 @@ def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen)
     model = choose_model(model, models_dir)
     said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
     loaded = importlib.import_module("picogpt.chat.model").load(
-        model, models_dir, special, source=source, offline=offline
+        model, models_dir, special, source=source, offline=offline, dtype=dtype
     )
     talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
     choice = dataclasses.asdict(make_choice(said, chosen))
@@ -305,11 +306,11 @@ def choose_model(model, models_dir):
     return weights.shipped("tales")
 
 
-def choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples):
+def choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples, dtype):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if draft is None:
         return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
-    params, its, its_encoder = weights.load_with_encoder(draft, *where)
+    params, its, its_encoder = weights.load_with_encoder(draft, *where, dtype=dtype)
     if its_encoder.encoder != encoder.encoder:
         raise ValueError(f"--draft {draft} cannot guess for this model: it has another vocabulary")
     return DraftModel(params, its["n_head"])
