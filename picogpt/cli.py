@@ -68,6 +68,7 @@ class Settings:
     models_dir: flags.ModelsDir = "models"
     source: Source = "openai"
     offline: flags.Offline = False
+    dtype: flags.Dtype = "float32"
     truncate: Annotated[
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
@@ -185,7 +186,7 @@ def continue_text(c: Settings):
     prompt = read_prompt(c.prompt)
     started = time.perf_counter()
     folder, said = find(c)
-    params, hparams, encoder = weights.load_with_encoder(folder, *c.where, c.special, mapped=True)
+    params, hparams, encoder = weights.load_with_encoder(folder, *c.where, c.special, c.dtype, mapped=True)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], c.truncate)
     choice = make_choice(c, said, logit_bias=read_bias(c.logit_bias, encoder))
     n, ends = usage.n_new(said, c.n, len(ids)), usage.ends(said)
@@ -219,7 +220,7 @@ def go_on(c):
     from picogpt.chat import model, session, talk  # here, as it takes its time
 
     folder, said = find(c)
-    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline)
+    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline, dtype=c.dtype)
     choice = asdict(make_choice(c, said))
     del choice["logit_bias"]  # an empty one
     chat = talk.Chat(loaded, None, usage.n_new(said, c.n, 0), **choice)
@@ -299,7 +300,7 @@ def choose_guesser(c, encoder, temperature):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if c.draft is None:
         return Lookup() if temperature == 0 and c.n_samples == 1 and not c.no_lookup else False
-    params, its, its_encoder = weights.load_with_encoder(c.draft, *c.where, mapped=True)
+    params, its, its_encoder = weights.load_with_encoder(c.draft, *c.where, dtype=c.dtype, mapped=True)
     if its_encoder.encoder != encoder.encoder:
         raise ValueError(f"--draft {c.draft} cannot guess for this model: it has another vocabulary")
     return DraftModel(params, its["n_head"])

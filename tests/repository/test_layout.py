@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=125, files=260, folders=140, interrupt=160, terminal=75, progress=80,
+        signature=200, flags=130, files=260, folders=140, interrupt=160, terminal=75, progress=80,
         command=245, machine=110,
     ),
     __init__=30,
@@ -25,7 +25,7 @@ HOUSE = dict(
     gpt2=225,
     grad=230,
     descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
-    params=dict(tree=60, options=95, shapes=110, init=40, checks=115),
+    params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
@@ -33,7 +33,7 @@ HOUSE = dict(
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
-        huggingface=175, peft=190, generation_config=140, in_place=100, weights=315,
+        huggingface=175, peft=190, generation_config=140, in_place=105, weights=335,
     ),
     speed=dict(prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
@@ -46,7 +46,7 @@ HOUSE = dict(
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
-        page=60, learning=190, live=200, cli=155, __main__=10,
+        page=60, learning=190, live=200, cli=160, __main__=10,
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     cli=360,
