@@ -12,7 +12,7 @@ import numpy as np
 
 from picogpt.checkpoints import verified
 from picogpt.params import checks
-from picogpt.params.tree import walk
+from picogpt.params.tree import flatten, walk
 from picogpt.system.machine import spread
 
 PAYS = 256  # tokens: copying costs as much as 30 steps of a text, and saves a tenth of each or more
@@ -21,10 +21,10 @@ PAYS = 256  # tokens: copying costs as much as 30 steps of a text, and saves a t
 def can_stay(arrays):
     """Return whether BLAS computes from arrays where they are: whole ones of float32, in mapped files."""
     return all(
-        array.dtype == np.float32
+        owner(array) is not None
+        and array.dtype == np.float32
         and array.flags.aligned
         and array.flags.c_contiguous
-        and owner(array) is not None
         for array in arrays.values()
         if array.size
     )
@@ -50,11 +50,12 @@ def settle(steps, params):
 
     It does so array by array, in the tree, and lets the mapped one go: twice the memory is never held.
     """
+    started = not can_stay(flatten(params))  # then they are in memory, or nearly
     for step in steps:
         yield step
-        if params is not None:
+        if not started:
             threading.Thread(target=move, args=(params,), daemon=True).start()
-            params = None
+            started = True
 
 
 def move(params):

@@ -200,16 +200,19 @@ def give(given, name, value, known):
         given[name] = value
 
 
-def read_config(path, never=(), module=None, *, known):
+def read_config(path, never=(), module=None, passed_over=(), *, known):
     """Return the flags in a JSON file as `read_flags` returns those of a command line.
 
-    None may be in `never`. The file may say of which command it is, and then that must be `module`.
+    None may be in `never`; those in `passed_over` are not taken from there. The file may say of which command
+    it is, and then that must be `module`.
     """
     try:
         flags = read_json(path)
         of = str(flags.pop("command", module))
         texts = {
-            name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in flags.items()
+            if name not in passed_over
         }
     except FileNotFoundError:
         raise
