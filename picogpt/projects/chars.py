@@ -19,7 +19,6 @@ from typing import Annotated
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.descendants import half
 from picogpt.generate import Choice, generate
 from picogpt.grad import loss_and_grads
 from picogpt.params.checks import check_hparams
@@ -33,7 +32,7 @@ from picogpt.system.files import read_bytes
 from picogpt.system.signature import FREE, OneOf, Section
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
-from picogpt.train import runs, trainer
+from picogpt.train import half, runs, trainer
 from picogpt.train.prepare import check_splits, encode_splits
 from picogpt.train.settings import Recipe
 

@@ -2,7 +2,7 @@
 
 A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
 took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far) and, with
-products in float16, loss_scale (see descendants/half.py). The file also holds the settings of the training,
+products in float16, loss_scale (see train/half.py). The file also holds the settings of the training,
 except those that are FREE: with other settings the result would differ.
 """
 

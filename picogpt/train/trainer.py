@@ -15,14 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import weights
-from picogpt.descendants import half
 from picogpt.generate import Choice, generate
 from picogpt.params.tree import tree_map
 from picogpt.speed.shards import add, batch_gradients, batch_loss
 from picogpt.system import interrupt, progress
 from picogpt.system.machine import keep_memory
 from picogpt.text import data
-from picogpt.train import journal, optim, parallel, schedule, shard
+from picogpt.train import half, journal, optim, parallel, schedule, shard
 from picogpt.train.parallel import ALONE
 from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
@@ -94,7 +93,7 @@ def begin(params, seed, precision="float32"):
 def language_model(n_head, comm=ALONE, loss_scale=None):
     """Return the `gradients` that `updates` takes, for batches of (ids, targets) of a language model.
 
-    With the loss scale of a state, the matrix products are in float16: see descendants/half.py.
+    With the loss scale of a state, the matrix products are in float16: see train/half.py.
     """
     if loss_scale is not None:
         return half.gradients(n_head, half.LossScale(loss_scale))

@@ -9,14 +9,13 @@ from compare import relative_error
 from strict_array import StrictArray
 
 from picogpt import grad, ops
-from picogpt.descendants import half
-from picogpt.descendants.half import Half, LossScale, half_loss_and_grads
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.text import data
+from picogpt.train import half, trainer
 from picogpt.train import state as states
-from picogpt.train import trainer
+from picogpt.train.half import Half, LossScale, half_loss_and_grads
 from picogpt.train.settings import Recipe
 
 HPARAMS = dict(n_vocab=65, n_ctx=16, n_embd=24, n_head=3, n_layer=2)
