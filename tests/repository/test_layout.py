@@ -17,7 +17,7 @@ HOUSE = dict(
     pico=150,
     system=dict(
         signature=200, flags=130, files=260, folders=140, interrupt=160, terminal=75, progress=80,
-        command=245, machine=110,
+        command=245, machine=120,
     ),
     __init__=30,
     ops=195,
@@ -29,7 +29,7 @@ HOUSE = dict(
     ),
     params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
     text=dict(
-        bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
+        bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
         output=110, prompt=45, bins=100,
     ),
