@@ -11,7 +11,7 @@ import pytest
 from picogpt import cli
 from picogpt.checkpoints import in_place, safetensors, verified, weights
 from picogpt.generate import generate, stream
-from picogpt.params import checks
+from picogpt.params import checks, narrow
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, walk
 from picogpt.text.chars import CharEncoder
@@ -101,7 +101,7 @@ def test_small_arrays_are_read_at_once_and_the_others_stay(tmp_path, monkeypatch
 def test_what_cannot_stay_is_read(ours, tmp_path):
     """That is what is not in float32, and what does not lie where float32 numbers may."""
     params, hparams, encoder = weights.load(ours)
-    weights.save(tmp_path / "narrow", params, hparams, encoder, dtype="bfloat16")
+    weights.save(tmp_path / "narrow", narrow.narrowed(params, "bfloat16"), hparams, encoder)
     shutil.copytree(ours, tmp_path / "askew")
     content = (ours / "model.safetensors").read_bytes()
     n = int.from_bytes(content[:8], "little")
