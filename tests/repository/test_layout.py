@@ -43,7 +43,7 @@ HOUSE = dict(
     __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
+        optim=115, settings=215, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
         trainer=245, prepare=145, cli=70, runs=300, __main__=10,
     ),
     explain=dict(
@@ -53,10 +53,10 @@ HOUSE = dict(
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     finetune=dict(
         examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
-        classify=225, __main__=10,
+        classify=235, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+        adder=155, sorter=145, words=130, chars=240, images=240, talk=175, finetune=10, classify=10
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
