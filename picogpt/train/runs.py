@@ -64,12 +64,12 @@ def flags_file(project):
     return saved
 
 
-def open_run(project, flags):
+def open_run(project, flags, read=data.read_text):
     """Return a run of the function `project`, after checks of its flags and its folder.
 
     It has project, flags, settings (these, and what a state depends on), folder, resume, began, the text of
-    FILE and comm, of all processes. ValueError if files would be overwritten, or if there is no state to
-    resume from.
+    FILE, as read(FILE) returns it, and comm, of all processes. ValueError if files would be overwritten, or
+    if there is no state to resume from.
     """
     flags = dict(flags)
     folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
@@ -93,10 +93,10 @@ def open_run(project, flags):
             raise FileNotFoundError(f"the installed package has no {path.name}: give a file as {flag}")
     settings, text = dict(flags), None
     if "file" in flags:
-        text = data.read_text(flags["file"])
+        text = read(flags["file"])
         if not text:
             raise ValueError(f"{flags['file']} is empty: give a text to train on")
-        settings["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        settings["sha256"] = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
     machine.set_threads(settings["threads"])
     machine.keep_memory()
     log.setLevel(logging.INFO)
@@ -143,7 +143,7 @@ def read_state(run, arrays):
     if layout(arrays) != layout(saved_arrays):
         raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
     path, step = run.folder / journal.LOG, saved["step"]
-    done = [record for record in journal.read_log(path) if record["step"] <= step]
+    done = [record for n, record in enumerate(journal.read_log(path)[:step], 1) if is_update(record, n)]
     if len(done) < step:
         raise ValueError(
             f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
@@ -152,6 +152,12 @@ def read_state(run, arrays):
     for name, array in walk(arrays):
         array[...] = saved_arrays[name]
     return saved
+
+
+def is_update(record, n):
+    """Return whether a record of the log is that of update n, with what is asked of it, all numbers."""
+    kinds = {*map(type, record.values())}
+    return record["step"] == n and {"loss", "lr", "seconds"} <= record.keys() and kinds <= {int, float}
 
 
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):

@@ -82,7 +82,12 @@ class Recipe:
 class Settings(Options, Recipe):
     """All settings of a training: these, the options of its model, and its recipe."""
 
-    file: Annotated[str, FREE, "the text to train on (UTF-8)"]
+    file: Annotated[
+        str,
+        FREE,
+        "the text to train on (UTF-8); or a folder with train.bin and val.bin, ids as nanoGPT prepares them,"
+        " which stay on the disk",
+    ]
     _: KW_ONLY
     out: Annotated[
         flags.Out,
@@ -136,8 +141,8 @@ class Settings(Options, Recipe):
     tokenizer: Annotated[
         str | None,
         Usual("chars"),
-        "chars: one token for each character of FILE; gpt2: GPT-2's byte-pair encoding; or a folder with a"
-        " vocab.bpe",
+        "chars: one token for each character of FILE, or the tokenizer in the folder FILE; gpt2: GPT-2's"
+        " byte-pair encoding; or a folder with a vocab.bpe",
     ] = None
     n_vocab: Annotated[
         Whole | None,

@@ -62,6 +62,10 @@ def save_base(encoder, n_layer, seed=0):
     weights.save("base", init_params(hparams, np.random.default_rng(seed)), hparams, encoder)
 
 
+def json_line(record):
+    return json.dumps(record) + "\n"
+
+
 def contents(folder):
     """Return what a run has left, but for times and the folder's own name."""
 
@@ -196,6 +200,24 @@ def test_a_damaged_log_is_refused_and_kept():
     with pytest.raises(ValueError, match=r"log\.jsonl is damaged after update 4 of 9: begin anew"):
         project(out="run", resume=True, **flags)
     assert (contents("run"), Path("run", LOG).read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "change", [dict(seconds="x"), dict(seconds=None), dict(step=7), dict(step=3), "seconds", "lr"], ids=str
+)
+def test_a_log_whose_lines_are_not_those_of_the_updates_is_damaged(change):
+    project, flags = WAYS["adder"]
+    project(out="run", **flags)
+    records = read_log(Path("run", LOG))
+    if isinstance(change, str):
+        del records[4][change]
+    else:
+        records[4] |= change
+    Path("run", LOG).write_text("".join(map(json_line, records)), encoding="utf-8")
+    before = Path("run", LOG).read_bytes()
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged after update \d of 9: begin anew"):
+        project(out="run", resume=True, **flags)
+    assert Path("run", LOG).read_bytes() == before
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "file" in WAYS[way][1]])
