@@ -46,7 +46,7 @@ HOUSE = dict(
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
-        page=60, learning=190, live=200, cli=155, __main__=10,
+        page=60, learning=210, live=200, cli=155, __main__=10,
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     cli=360,
@@ -56,7 +56,7 @@ HOUSE = dict(
         classify=225, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+        adder=155, sorter=145, words=130, chars=235, images=240, talk=185, finetune=10, classify=10
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
