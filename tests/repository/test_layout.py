@@ -46,7 +46,7 @@ HOUSE = dict(
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
-        page=60, learning=190, live=200, cli=160, __main__=10,
+        page=60, learning=210, live=200, cli=160, __main__=10,
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     cli=360,
