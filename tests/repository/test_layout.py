@@ -24,7 +24,9 @@ HOUSE = dict(
     seam=35,
     gpt2=225,
     grad=230,
-    descendants=dict(erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180),
+    descendants=dict(
+        erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180
+    ),
     params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
@@ -42,7 +44,7 @@ HOUSE = dict(
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
         optim=115, settings=225, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=140,
-        trainer=245, prepare=165, cli=70, runs=305, __main__=10,
+        half=135, trainer=250, prepare=165, cli=75, runs=305, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
