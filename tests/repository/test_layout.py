@@ -56,7 +56,8 @@ HOUSE = dict(
         classify=225, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, benchmarks=85, chars=265, images=240, talk=175, finetune=10,
+        adder=155, sorter=145, words=130, benchmarks=85, chars=265,
+        image_data=180, image_probe=90, images=260, talk=175, finetune=10,
         classify=10,
     ),
     exercises=dict(
@@ -82,7 +83,8 @@ GUESTS = dict(
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
     matplotlib={"projects.images"},
-    sklearn={"projects.images"},
+    PIL={"projects.image_data"},
+    sklearn={"projects.image_data"},
 )
 SOLUTIONS = PACKAGE / "exercises" / "solutions"  # which are read, not imported
 FILES = sorted(path for path in PACKAGE.glob("**/*.py") if path.parent != SOLUTIONS)
