@@ -109,6 +109,7 @@ def chars(
         flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
     ] = 10.0,
     device: Annotated[str, OneOf("cpu", "gpu"), FREE, "cpu, or gpu, which needs CuPy"] = "cpu",
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     prompt: Annotated[str, FREE, "TEXT", "what the sample continues (a new line)"] = "",
     epochs: Annotated[
@@ -127,6 +128,8 @@ def chars(
     seed: flags.Seed = 1337,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
+    if device == "gpu" and processes > 1:
+        command.usage_error("--processes has no effect with --device gpu")
     run = runs.open_run(chars, locals(), read_bytes if recipe in benchmarks.NAMES else data.read_text)
     text, is_benchmark = run.text, recipe in benchmarks.NAMES
     encoder = benchmarks.tokenizer(recipe) if is_benchmark else CharEncoder.from_text(text)
@@ -193,20 +196,20 @@ def train(run, state, c, splits, seconds, device):
     def look(step):
         if step % c.per_epoch or not c.val_share:
             return {}
-        losses = trainer.evaluate_splits(to_device(state["params"], "cpu"), c, c.hparams, splits)
+        losses = trainer.evaluate_splits(to_device(state["params"], "cpu"), c, c.hparams, splits, run.comm)
         return dict(zip(("train_loss", "val_loss"), losses, strict=True))
 
     end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    records = runs.train(run, state, now, draw, gradients(n_head, device), look, end)
+    records = runs.train(run, state, now, draw, gradients(n_head, device, run.comm), look, end)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
     return records
 
 
-def gradients(n_head, device):
+def gradients(n_head, device, comm):
     """Return the gradients that the trainer asks for; a GPU takes a batch whole, and draws there."""
     if device == "cpu":
-        return trainer.language_model(n_head)
+        return trainer.language_model(n_head, comm)
 
     import cupy
 
@@ -250,4 +253,4 @@ def report(lines, c):
 
 
 if __name__ == "__main__":
-    command.run(chars, config=runs.flags_file(chars))
+    runs.main(chars)

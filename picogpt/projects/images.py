@@ -70,6 +70,7 @@ def images(
     dropout: flags.Dropout = 0.1,
     n_test: Annotated[flags.Count, "how many of the held-out pictures are measured"] = 360,
     n_probe: Annotated[flags.Count, "how many pictures the linear probe learns from"] = 1437,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     seed: Annotated[flags.Seed, "of the palette, the weights, the batches and the drawings"] = 1337,
 ):
@@ -95,7 +96,7 @@ def images(
     def look(step):
         return dict(val_bits=bits(model(held))) if step % 500 == 0 or step == steps else {}
 
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     weights.save(run.folder, params, hparams)
     results = dict(parameters=n_params(hparams))
     if k <= 16:
@@ -253,4 +254,4 @@ def tile(pictures, n_rows, gap):
 
 
 if __name__ == "__main__":
-    command.run(images, config=runs.flags_file(images))
+    runs.main(images)

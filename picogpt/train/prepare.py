@@ -64,7 +64,7 @@ def prepare(c, folder):
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)
     state = (
-        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed())
+        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed(), mapped=c.shard)
         if resumes
         else trainer.begin(params, c.seed)
     )

@@ -107,8 +107,15 @@ class Settings(Options, Recipe):
         bool, CALL, "train nothing: print the losses of the model that the training would start from"
     ] = False
     max_minutes: Annotated[
-        Real, FREE, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
+        Real, CALL, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
     ] = 0.0
+    processes: flags.Processes = 1
+    shard: Annotated[
+        bool,
+        FREE,
+        "each process keeps only its part of AdamW's moments and of the summed gradients (ZeRO stage 2): less"
+        " memory, and as many bytes sent",
+    ] = False
     threads: Annotated[
         flags.Threads, "compute on so many cores, in each process ({}: on all, or as OMP_NUM_THREADS says)"
     ] = 0

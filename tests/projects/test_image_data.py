@@ -175,6 +175,8 @@ def test_a_centre_without_points_is_drawn_again():
 def test_a_palette_has_no_more_colours_than_the_pictures():
     with pytest.raises(ValueError, match="a palette of 3 colours is too large: the pictures have 2"):
         image_data.kmeans(np.array([[1.0], [2.0], [2.0]]), 3, np.random.default_rng(0))
+    centres = image_data.kmeans(np.array([[1.0], [2.0], [2.0]]), 2, np.random.default_rng(0))
+    assert sorted(centres.ravel()) == [1, 2]
 
 
 def test_a_palette_of_many_pixels_is_found_from_some_of_them(monkeypatch):

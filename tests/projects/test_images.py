@@ -104,6 +104,7 @@ def test_the_project_learns_and_leaves_pictures(tmp_path):
     assert bits["image GPT"]["class given"] < bits["uniform"]["class unknown"] - 0.5
     assert by_class["class given"] < by_class["class unknown"] < by_pixel["class unknown"]
     assert by_class["classes told right"] > 0.8
+    assert [record["step"] for record in read_log(out / LOG) if "val_bits" in record] == [30]
     assert len(read_log(out / LOG)) == 30
     assert len(np.unique(image.imread(out / "images.png").reshape(-1, 4), axis=0)) > 8
     assert len(np.unique(image.imread(out / "positions.png").reshape(-1, 4), axis=0)) > 8

@@ -96,6 +96,20 @@ def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path
         assert results["mean loss of the epoch"]["2"] == pytest.approx(np.mean(part))
 
 
+@pytest.mark.parametrize(("minutes", "seconds"), [(2.0, 120), (0.0, math.inf)])
+def test_minutes_have_sixty_seconds_and_none_are_no_limit(minutes, seconds, short, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def see(run, state, c, splits, limit, device):
+        raise Seen(limit)
+
+    monkeypatch.setattr(chars, "train", see)
+    with pytest.raises(Seen) as seen:
+        chars.chars(short, out=str(tmp_path / "run"), minutes=minutes, **TINY)
+    assert seen.value.args == (seconds,)
+
+
 def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(short, tmp_path, capsys):
     whole, stopped = str(tmp_path / "whole"), str(tmp_path / "stopped")
     flags = dict(recipe="mingpt", epochs=1, **TINY)
