@@ -31,7 +31,7 @@ HOUSE = dict(
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110, prompt=45, bins=100,
+        output=110, prompt=45, bins=105,
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
@@ -58,7 +58,8 @@ HOUSE = dict(
         classify=240, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, benchmarks=85, chars=270, images=240, talk=185, finetune=10,
+        adder=155, sorter=145, words=130, benchmarks=85, chars=270,
+        image_data=180, image_probe=90, images=265, talk=185, finetune=10,
         classify=10,
     ),
     exercises=dict(
@@ -84,7 +85,8 @@ GUESTS = dict(
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
     matplotlib={"projects.images"},
-    sklearn={"projects.images"},
+    PIL={"projects.image_data"},
+    sklearn={"projects.image_data"},
 )
 SOLUTIONS = PACKAGE / "exercises" / "solutions"  # which are read, not imported
 FILES = sorted(path for path in PACKAGE.glob("**/*.py") if path.parent != SOLUTIONS)
