@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=125, files=260, folders=140, interrupt=135, terminal=75, progress=80,
+        signature=200, flags=125, files=270, folders=140, interrupt=135, terminal=75, progress=80,
         command=240, machine=95,
     ),
     __init__=30,
@@ -52,7 +52,7 @@ HOUSE = dict(
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
     finetune=dict(
-        examples=115, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
+        examples=120, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
         classify=225, __main__=10,
     ),
     projects=dict(
