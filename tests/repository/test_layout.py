@@ -56,7 +56,7 @@ HOUSE = dict(
         classify=225, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+        adder=155, sorter=145, words=130, chars=235, images=240, talk=180, finetune=10, classify=10
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
