@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=130, files=260, folders=140, interrupt=160, terminal=75, progress=80,
+        signature=200, flags=130, files=270, folders=140, interrupt=160, terminal=75, progress=80,
         command=245, machine=110,
     ),
     __init__=30,
@@ -54,13 +54,12 @@ HOUSE = dict(
     cli=360,
     __main__=25,
     finetune=dict(
-        examples=115, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
+        examples=120, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
         classify=240, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, benchmarks=85, chars=270,
-        image_data=180, image_probe=90, images=265, talk=185, finetune=10,
-        classify=10,
+        adder=155, sorter=145, words=130, benchmarks=85, chars=270, image_data=180, image_probe=90,
+        images=265, talk=185, finetune=10, classify=10,
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
