@@ -150,14 +150,19 @@ def train(b):
 @case
 def train_small(b):
     """Make a training step of nanoGPT's model of characters: 12 windows of 64."""
-    training(b, "characters", (12, 64), b.pick(10, 1), {"torch eager": 1.1, "torch fused +hp": None})
+    goals = {"torch eager": 1.1, "torch fused +hp": None}
+    training(b, "characters", (12, 64), b.pick(10, 1), goals, {"torch eager": 1.4, "picogpt": None})
 
 
-def training(b, model, batch, n_steps, goals):
-    """Compare the losses of the first three steps, then the time of `n_steps`."""
-    entrants = {name: (name, "train", *batch, n_steps) for name in ("picogpt", *goals)}
+def training(b, model, batch, n_steps, goals, goals_of_two=None):
+    """Compare the losses of the first three steps, then the time of `n_steps`; also by --processes 2."""
+    ours = ["picogpt", "picogpt x2"] if goals_of_two else ["picogpt"]
+    entrants = {name: (name, "train", *batch, n_steps) for name in (*ours, *goals)}
     times = b.race(entrants, b.model(model), same_losses, warm_up=(*batch, 3))
-    b.compare(f"train {model} {batch[0]} x {batch[1]}", "ms", times, goals, n_steps)
+    title = f"train {model} {batch[0]} x {batch[1]}"
+    b.compare(title, "ms", times, goals, n_steps)
+    if "picogpt x2" in times:
+        b.compare(f"{title}, --processes 2", "ms", times, goals_of_two, n_steps, "picogpt x2")
 
 
 @case
