@@ -19,7 +19,8 @@ machine that slows down slows all. A ratio is that of the medians; the range bes
 the ratios of the single rounds.
 
 "+hp" marks peers whose process is given transparent huge pages, for which NumPy asks by itself, "+keep" those
-that keep freed memory, as our training does: both by GLIBC_TUNABLES. "sgemm" and "all weights in gemvs" are
+that keep freed memory, as our training does: both by GLIBC_TUNABLES. "x2" marks us in two processes of one
+thread, as by --processes 2. "sgemm" and "all weights in gemvs" are
 what NumPy's BLAS does alone, in our process and the same rounds: a product of two matrices of 2048 x 2048,
 and each weight matrix times one vector. As goals they are shares.
 

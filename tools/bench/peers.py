@@ -314,7 +314,7 @@ class Tokenizers(Engine):
         return timed(lambda: tokenizer.encode(text).ids)
 
 
-# What "+hp", "+keep" and "x2" mean, race.py says.
+# What "+hp", "+keep" and "x2" mean, __main__.py says.
 ENGINES = {
     "picogpt": PicoGPT,
     "transformers": Transformers,
