@@ -30,7 +30,7 @@ from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated
 
 from picogpt.checkpoints import generation_config as usage
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import in_place, weights
 from picogpt.checkpoints.released import Source
 from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
@@ -68,6 +68,7 @@ class Settings:
     models_dir: flags.ModelsDir = "models"
     source: Source = "openai"
     offline: flags.Offline = False
+    dtype: flags.Dtype = "float32"
     truncate: Annotated[
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
@@ -185,7 +186,7 @@ def continue_text(c: Settings):
     prompt = read_prompt(c.prompt)
     started = time.perf_counter()
     folder, said = find(c)
-    params, hparams, encoder = weights.load_with_encoder(folder, *c.where, c.special)
+    params, hparams, encoder = weights.load_with_encoder(folder, *c.where, c.special, c.dtype, mapped=True)
     ids = prompt_ids(prompt, encoder, hparams["n_ctx"], c.truncate)
     choice = make_choice(c, said, logit_bias=read_bias(c.logit_bias, encoder))
     n, ends = usage.n_new(said, c.n, len(ids)), usage.ends(said)
@@ -204,8 +205,11 @@ def continue_text(c: Settings):
         finished=stop_at(encoder, ends, c.stop), use_cache=not c.no_cache, guesser=guesser,
         log_probs=log_probs,
     )  # fmt: skip
+    steps = timed(steps, taken)
+    if n >= in_place.PAYS:
+        steps = in_place.settle(steps, params)
     try:
-        write(c, prompt, timed(steps, taken), log_probs, encoder, ends, n)
+        write(c, prompt, steps, log_probs, encoder, ends, n)
     finally:
         if c.verbose:
             report(n_params(hparams), len(ids) * c.n_samples, started, ready, taken, guesser, said)
@@ -216,7 +220,7 @@ def go_on(c):
     from picogpt.chat import model, session, talk  # here, as it takes its time
 
     folder, said = find(c)
-    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline)
+    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline, dtype=c.dtype)
     choice = asdict(make_choice(c, said))
     del choice["logit_bias"]  # an empty one
     chat = talk.Chat(loaded, None, usage.n_new(said, c.n, 0), **choice)
@@ -296,7 +300,7 @@ def choose_guesser(c, encoder, temperature):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
     if c.draft is None:
         return Lookup() if temperature == 0 and c.n_samples == 1 and not c.no_lookup else False
-    params, its, its_encoder = weights.load_with_encoder(c.draft, *c.where)
+    params, its, its_encoder = weights.load_with_encoder(c.draft, *c.where, dtype=c.dtype, mapped=True)
     if its_encoder.encoder != encoder.encoder:
         raise ValueError(f"--draft {c.draft} cannot guess for this model: it has another vocabulary")
     return DraftModel(params, its["n_head"])

@@ -12,6 +12,8 @@ from picogpt.explain.page import write_page
 from picogpt.explain.tokens import quoted
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
+from picogpt.params.narrow import widened
+from picogpt.params.tree import tree_map
 from picogpt.system import interrupt
 
 MOST = 128  # tokens in a page of explain
@@ -107,7 +109,7 @@ def top(chat, k=5):
 def explain(chat, path):
     """Write the page of explain for the newest tokens of what stands here; return its path."""
     model = chat.model
-    ids = chat.ids()[-min(MOST, model.hparams["n_ctx"]) :]
+    ids, params = chat.ids()[-min(MOST, model.hparams["n_ctx"]) :], tree_map(widened, model.params)
     return write_page(
-        path, gather(model.params, model.hparams, model.encoder, ids, len(ids), Path(model.name).name)
+        path, gather(params, model.hparams, model.encoder, ids, len(ids), Path(model.name).name)
     )

@@ -11,9 +11,10 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
+import regex
 
 from picogpt.checkpoints import huggingface, safetensors
+from picogpt.params.narrow import widened
 from picogpt.params.shapes import HUGGING_FACE_NAMES
 from picogpt.params.tree import flatten, nest
 from picogpt.system.files import atomic_write, read_json
@@ -60,6 +61,10 @@ def read_config(folder):
                 f"{path} has {key} {config[key]!r:.80}, which picogpt cannot merge: merge it in PEFT, with"
                 " merge_and_unload() and save_pretrained(), and open what that saves"
             )
+    exceptions = config.get("alpha_pattern") or {}
+    alphas = exceptions.values() if isinstance(exceptions, dict) else [exceptions]
+    if wrong := [a for a in (config.get("lora_alpha", 8), *alphas) if type(a) not in (int, float)]:
+        raise ValueError(f"{path} has {wrong[0]!r:.80} as an alpha, which must be a number: correct it")
     if not isinstance(config.get("base_model_name_or_path"), str):
         raise ValueError(
             f'{path} names no base model: write "base_model_name_or_path": "gpt2" there, or a folder'
@@ -75,7 +80,7 @@ def merge(params, hparams, folder):
             f"{folder / WEIGHTS} is missing: save it from PEFT with safe_serialization=True"
         )
     tensors, _ = safetensors.read(folder / WEIGHTS)
-    pairs, whole = sort_out({name.removeprefix(PREFIX): as_float32(w) for name, w in tensors.items()}, folder)
+    pairs, whole = sort_out({name.removeprefix(PREFIX): widened(w) for name, w in tensors.items()}, folder)
     touched = pairs.keys() | whole.keys()
     tied = "lm_head" not in flat and not config.get("ensure_weight_tying")
     if tied and touched & {"wte", "lm_head"}:
@@ -91,13 +96,6 @@ def merge(params, hparams, folder):
     hparams = {key: value for key, value in hparams.items() if key != "tied"}
     hparams |= dict(n_vocab=len(flat["wte"])) | (dict(tied=False) if "lm_head" in flat else {})
     return nest(flat), hparams
-
-
-def as_float32(array):
-    """Return an array in float32, from half precision too."""
-    if array.dtype == safetensors.BF16:
-        return (array["bf16"].astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32)
 
 
 def sort_out(tensors, folder):
@@ -137,8 +135,13 @@ def scale_of(path, r, config):
     """Return alpha / r, or alpha / sqrt(r) if the config says so; alpha_pattern has exceptions by name."""
     module = huggingface.their_name(path).removesuffix(".weight")
     exceptions = (config.get("alpha_pattern") or {}).items()
-    fitting = (alpha for name, alpha in exceptions if re.fullmatch(rf"(.*\.)?({name})", module))
-    alpha = next(fitting, config.get("lora_alpha", 8))
+    try:  # patterns may be anyone's, and take for ever
+        fits = [
+            alpha for name, alpha in exceptions if regex.fullmatch(rf"(.*\.)?({name})", module, timeout=1)
+        ]
+    except (regex.error, TimeoutError) as error:
+        raise ValueError(f"alpha_pattern in {CONFIG} has a name that cannot be used: {error}") from None
+    alpha = next(iter(fits), config.get("lora_alpha", 8))
     return alpha / (r**0.5 if config.get("use_rslora") else r)
 
 

@@ -30,6 +30,8 @@ from picogpt.explain.page import write_page
 from picogpt.explain.prompts import FIRST
 from picogpt.explain.terminal import as_text
 from picogpt.generate import generate
+from picogpt.params.narrow import widened
+from picogpt.params.tree import tree_map
 from picogpt.system import command, flags, machine
 from picogpt.system.files import check_out
 from picogpt.system.signature import Range
@@ -66,6 +68,7 @@ def explain(
         bool, "write to the terminal instead: tokens, the five likeliest after each, attention"
     ] = False,
     special: flags.Special = False,
+    dtype: flags.Dtype = "float32",
     threads: flags.Threads = 0,
 ):
     """Explain as the docstring of this module says; these are the command's flags."""
@@ -75,7 +78,8 @@ def explain(
     if not text and not live:
         check_out(out)
     prompt = FIRST if live and prompt is None else read_prompt(prompt)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special, dtype=dtype)
+    params = tree_map(widened, params)  # the page is about all numbers, and gradients, which are in float32
     if hparams.get("norm") == "post":
         raise ValueError(
             "this model normalises the residual stream after each addition, so that no sum of what its layers"

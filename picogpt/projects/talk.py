@@ -32,7 +32,7 @@ from picogpt.finetune import cli as finetune
 from picogpt.finetune import examples, tuning
 from picogpt.generate import GREEDY, generate
 from picogpt.params.tree import tree_map
-from picogpt.system import command, flags
+from picogpt.system import flags
 from picogpt.text import data
 from picogpt.text.stop import stop_at
 from picogpt.train import runs, trainer
@@ -66,6 +66,7 @@ def talk(
     val_share: flags.ValShare = 0.02425186,
     eval_every: flags.EvalEvery = 100,
     seed: tuning.Seed = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -79,6 +80,12 @@ def talk(
     rarity = rarities(texts[0])
     pairs, held_out = (make(part, rarity, n_words, np.random.default_rng([seed, 4])) for part in texts)
     rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
+    prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
+    if not prompts:
+        raise ValueError(
+            f"{file} has no story held out with {n_words} of its rarer words, to be asked for in the end:"
+            " give more stories, fewer --n_words or a larger --val_share"
+        )
 
     def look(step):
         if step % eval_every or step == steps:
@@ -88,10 +95,9 @@ def talk(
     results = {"held-out loss before": finetune.mean_loss(params, test_rows, n_head, batch_size)}
     c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(examples.random_batch, rows, batch_size)
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     results["held-out loss after"] = finetune.mean_loss(params, test_rows, n_head, batch_size)
     weights.save(run.folder, params, hparams, encoder)
-    prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
     for when, its in (("before", base), ("after", params)):
         told = [write(its, n_head, encoder, prompt) for prompt in prompts]
         there = [has(text, w) for p, text in zip(prompts, told, strict=True) for w in words_of(p)]
@@ -179,4 +185,4 @@ def write(params, n_head, encoder, prompt):
 
 
 if __name__ == "__main__":
-    command.run(talk, config=runs.flags_file(talk))
+    runs.main(talk)

@@ -149,6 +149,26 @@ def test_naive_bayes_is_bayes_rule():
     assert classify.naive_bayes(train, labels, ["a!", "c", "unknown"]).tolist() == [0, 1, 0]
 
 
+def test_naive_bayes_counts_how_often_a_label_is_right():
+    assert classify.naive_bayes(["a", "b", "c"], np.array([1, 1, 0]), ["unknown"]).tolist() == [1]
+
+
+def test_names_of_labels_are_sorted_as_texts_and_whole_numbers_stay_such(tmp_path):
+    path = write(
+        tmp_path / "x.jsonl", ["b", "10", "a", "9"], lambda t: dict(label=int(t) if t.isdigit() else t)
+    )
+    _, names, labels, multi = classify.read(path)
+    assert (names, labels.tolist(), multi) == ([10, 9, "a", "b"], [3, 0, 2, 1], False)
+
+
+@pytest.mark.parametrize("multi", [True, False])
+def test_a_test_has_the_kind_of_labels_that_was_learned(multi, tmp_path):
+    other = (lambda text: dict(label="x")) if multi else (lambda text: dict(labels=["x"]))
+    path = write(tmp_path / "x.jsonl", ["a"], other)
+    with pytest.raises(ValueError, match=r"has in line 1 no example of a text and (a )?label"):
+        classify.read(path, ["x"], multi)
+
+
 def test_a_label_that_was_not_learned_is_an_error(tmp_path):
     path = write(tmp_path / "x.jsonl", ["a", "b"], lambda text: dict(label=text))
     with pytest.raises(ValueError, match="has the label 'b', but those trained on are a, c"):
