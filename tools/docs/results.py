@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[i]) for i in (2, 1)]
 from book.svg import WIDTH, Drawing
+
 from picogpt.system import command
 from picogpt.system.files import atomic_write
 
@@ -31,7 +32,8 @@ STYLE = (  # the book's colours, for a drawing that stands alone
     "<style>text { font: 12px Georgia, serif; fill: #222 } .soft { font-size: 11px; fill: #666 }"
     " polyline { fill: none; stroke: #888; stroke-width: 1.8 } .faint { stroke: #ddd; stroke-width: 1 }"
     " .second { stroke: #b5541c } .curve { stroke: #1a5fb4 }"
-    " @media (prefers-color-scheme: dark) { text { fill: #ddd } .soft { fill: #aaa } .faint { stroke: #444 } }"
+    " @media (prefers-color-scheme: dark) { text { fill: #ddd } .soft { fill: #aaa }"
+    " .faint { stroke: #444 } }"
     "</style>"
 )
 HEAD = """# Results of the projects
@@ -97,7 +99,7 @@ def probe(shares):
     for layer in range(last + 1):
         d.text(left + (right - left) * layer / last, bottom + 16, layer, "middle", "soft")
     d.text(left - 30, 18, "share of held-out pictures whose class is told right")
-    d.text((left + right) / 2, bottom + 32, "layers that have read the pixels", "middle", "soft")
+    d.text((left + right) / 2, bottom + 32, "after so many layers", "middle", "soft")
     for (name, each), kind, x in zip(
         shares.items(), ("stroke", "second", "curve"), (44, 190, 320), strict=False
     ):
