@@ -17,6 +17,7 @@ interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest i
 
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def probe(shares):
     d = Drawing("probe", "A linear probe of each layer", 250)
     left, right, top, bottom = 44, WIDTH - 14, 34, 190
     last = max(int(layer) for each in shares.values() for layer in each)
-    lowest = min(share for each in shares.values() for share in each.values()) // 0.1 / 10
+    lowest = math.floor(10 * min(share for each in shares.values() for share in each.values())) / 10
     for tick in range(round(10 * lowest), 11):
         y = bottom - (bottom - top) * (tick / 10 - lowest) / (1 - lowest)
         d.line([(left, y), (right, y)], "faint")
