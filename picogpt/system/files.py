@@ -113,6 +113,16 @@ def check_out(path, flag="--out"):
         raise ValueError(f"{path} is a folder: {flag} names the file that is written")
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"{Path(path).parent} is missing: make the folder that {flag} names")
+    check_replaceable(Path(path))
+
+
+def check_replaceable(path):
+    """Raise OSError if a file written to `path` would replace a pipe or a device, such as /dev/null."""
+    is_special = path.exists() and not (path.is_file() or path.is_dir())
+    if (
+        is_special or os.path.realpath(path.parent) == "/dev"
+    ):  # where /dev/stdout is a link to what may be a file
+        raise OSError(f"{path} is a pipe or a device, which a file would replace: name a file")
 
 
 def move_into_place(temporary, path):
@@ -145,10 +155,12 @@ def atomic_write(path):
             file.write(b"all of it")
 
     What is written goes to a new file, `<path>.<16 digits>.tmp`, under a lock: one process at a time writes.
-    An exception removes that file and leaves `path` as it was. A killed process leaves it and `<path>.lock`
+    An exception removes that file and leaves `path` as it was. A link at `path` is replaced, but a pipe or a
+    device is an OSError. A killed process leaves it and `<path>.lock`
     behind, which lock nothing; the next write to `path` sweeps both away.
     """
     path = Path(path)
+    check_replaceable(path)
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     with naming(path), locked(path) as is_locked:
         if is_locked:

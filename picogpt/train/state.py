@@ -20,7 +20,7 @@ log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
 COUNTS, HALF = ("step", "tokens", "best"), ("loss_scale",)
 # Settings that are the hash of a content, and what a message says if it differs:
-CONTENTS = dict(sha256="another text", model_sha256="another model")
+CONTENTS = dict(sha256="another text", model_sha256="another model", pictures_sha256="other pictures")
 
 
 def save_state(path, state, settings):

@@ -222,9 +222,9 @@ def save(folder, state, settings, file):
     """
     began = time.monotonic()
 
-    def write(moments):
+    def write(whole):
         journal.sync(file)
-        save_state(Path(folder, STATE), state | dict(moments=moments), settings)
+        save_state(Path(folder, STATE), whole, settings)
 
     shard.with_all_rows(state, write)
     ended = time.monotonic()
