@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 
-from picogpt.checkpoints import safetensors, verified
+from picogpt.checkpoints import verified
 from picogpt.params import checks
 from picogpt.params.tree import flatten, walk
 from picogpt.system.machine import let_go, owner, spread
@@ -18,19 +18,20 @@ PAYS = 256  # tokens: copying costs as much as 30 steps of a text, and saves a t
 
 
 def can_stay(arrays):
-    """Return whether BLAS computes from arrays where they are: in float32, and the large ones mapped."""
-    mapped = [array for array in arrays.values() if owner(array) is not None]
-    others = [array for array in arrays.values() if owner(array) is None]
-    return (
-        mapped != []
-        and all(a.dtype == np.float32 and a.flags.aligned and a.flags.c_contiguous for a in mapped)
-        and all(a.dtype == np.float32 and a.size * 4 < safetensors.SMALL for a in others)
+    """Return whether BLAS computes from arrays where they are: whole ones of float32, in mapped files."""
+    return all(
+        owner(array) is not None
+        and array.dtype == np.float32
+        and array.flags.aligned
+        and array.flags.c_contiguous
+        for array in arrays.values()
+        if array.size
     )
 
 
 def check_finite(arrays, source):
     """Do as `checks.check_finite`, on all cores, and for each file once; see verified.py."""
-    files = {whole.filename for whole in map(owner, arrays.values()) if whole is not None}
+    files = {owner(array).filename for array in arrays.values() if array.size}
     with verified.once("finite", files) as known:
         if not known:
             spread(lambda item: checks.check_finite(dict([item]), source), list(arrays.items()))

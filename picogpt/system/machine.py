@@ -118,7 +118,7 @@ def let_go(array):
     whole = owner(array)
     if whole is None or not hasattr(mmap, "MADV_DONTNEED"):
         return
-    first = array.ctypes.data - whole.ctypes.data + whole.offset % mmap.ALLOCATIONGRANULARITY
+    first = array.ctypes.data - whole.ctypes.data
     begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if begin < end:

@@ -23,12 +23,6 @@ KINDS = ("ours", "tf_checkpoint", "hf_gpt2")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much of a file is in memory")
 
 
-@pytest.fixture(autouse=True)
-def all_mapped(monkeypatch):
-    """Have small arrays mapped too, of which models as tiny as these consist."""
-    monkeypatch.setattr(safetensors, "SMALL", 1)
-
-
 @pytest.fixture
 def ours(tmp_path):
     params = init_params(HPARAMS, np.random.default_rng(0))
@@ -87,16 +81,6 @@ def test_the_numbers_of_a_large_file_are_checked_once(ours, monkeypatch):
     path.write_bytes(path.read_bytes())
     weights.load(ours, mapped=True)
     assert len(seen) == 4 * n
-
-
-def test_small_arrays_are_read_at_once_and_the_others_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(safetensors, "SMALL", 1 << 10)  # bytes
-    weights.save(tmp_path, init_params(HPARAMS, np.random.default_rng(0)), HPARAMS)
-    params, _, _ = weights.load(tmp_path, mapped=True)
-    stays = {path for path, w in walk(params) if in_place.owner(w) is not None}
-    assert stays == {path for path, w in walk(params) if w.nbytes >= 1 << 10} != set(flatten(params))
-    monkeypatch.setattr(safetensors, "SMALL", 1 << 16)
-    assert all(in_place.owner(w) is None for _, w in walk(weights.load(tmp_path, mapped=True)[0]))
 
 
 def test_what_cannot_stay_is_read(ours, tmp_path):
