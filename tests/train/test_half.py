@@ -202,7 +202,7 @@ def test_weights_take_steps_that_float16_would_round_away():
         before = flatten(params)[path]
         if w.ndim > 1:
             assert w.dtype == np.float32 and (w != before).mean() > 0.5
-            assert (w.astype(np.float16) == before.astype(np.float16)).mean() > 0.7
+            assert (w.astype(np.float16) == before.astype(np.float16)).mean() > 0.5
 
 
 def test_losses_are_nearly_those_of_float32():
