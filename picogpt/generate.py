@@ -47,6 +47,8 @@ class Choice(Preferences):
 
     def generators(self, n):
         """Return a random generator for each of n rows; a row draws the same whatever the rows after it."""
+        if self.temperature == 0:
+            return []  # nothing is drawn; NumPy imports its generators when they are first asked for
         return [np.random.default_rng(s) for s in np.random.SeedSequence(self.seed).spawn(n)]
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from formats import gguf_model, llmc, state_dict, tf_bundle
 
 from picogpt.checkpoints import bundle, generation_config, huggingface, peft, safetensors, weights
+from picogpt.params import narrow
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import SIZES, n_tokens, param_shapes
 from picogpt.params.tree import flatten, walk
@@ -47,6 +48,11 @@ MADE = [  # what a killed conversion may leave
     *("tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "gpt2_tokenizer.bin"),
     "generation_config.json",
 ]
+KINDS = dict(  # --to: what its matrices may be in
+    picogpt=narrow.DTYPES, hf=("float32", "bfloat16"), tf=("float32",), llmc=("float32",),
+    gguf=tuple(gguf_model.DTYPES),
+)  # fmt: skip
+GGUF_NAMES = {"float32": "f32", "bfloat16": "bf16"}
 
 
 def convert(
@@ -83,12 +89,12 @@ def convert(
         OneOf("tanh", "erf"),
         "of a PyTorch file: tanh or erf (nanoGPT's: erf, as since May 2023; others: tanh)",
     ] = None,
-    bfloat16: Annotated[
-        bool, "with --to picogpt: store numbers in half the space, each rounded to 8 binary digits"
-    ] = False,
     dtype: Annotated[
-        str, OneOf(*gguf_model.DTYPES), "of the matrices in a model.gguf: f32, f16, bf16 or q8_0"
-    ] = "f32",
+        str,
+        OneOf("float32", "bfloat16", "int8", *gguf_model.DTYPES),
+        "of the matrices: float32; bfloat16, half the space, with --to picogpt, hf or gguf; int8, a quarter,"
+        " with --to picogpt; f16 or q8_0, with --to gguf",
+    ] = "float32",
     reader: Annotated[
         str,
         OneOf("bundle", "tf"),
@@ -97,15 +103,15 @@ def convert(
 ):
     """Convert as the docstring of this module says; these are the command's flags."""
     command.check(convert, locals())
-    if bfloat16 and to != "picogpt":
-        command.usage_error(f"--bfloat16 has no effect with --to {to}")
-    if dtype != "f32" and to != "gguf":
-        command.usage_error(f"--dtype {dtype} has no effect without --to gguf")
+    dtype = GGUF_NAMES.get(dtype, dtype) if to == "gguf" else dtype
+    if dtype not in KINDS[to]:
+        command.usage_error(f"--dtype must be {' or '.join(KINDS[to])} with --to {to}, not {dtype}")
     if tokenizer and not Path(tokenizer).exists():
         raise FileNotFoundError(f"{tokenizer} is missing: --tokenizer names a tokenizer's folder, or a text")
     source = Path(source) if Path(source).is_file() else weights.find(source)
     folder = destination(source, out, to)
-    params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader)
+    own = dtype if to in ("picogpt", "hf") else "float32"
+    params, hparams, encoder = read(source, tokenizer, n_head, gelu, reader, own)
     check_kind(hparams, to)
     with folders.release_at_end(folder):
         if out:
@@ -117,15 +123,14 @@ def convert(
             with atomic_write(folder / generation_config.FILE) as file:
                 file.write(read_bytes(said, SMALL))
         more = dict(dtype=dtype) if to == "gguf" else {}
-        more |= dict(bfloat16=True) if bfloat16 else {}
         path = WRITERS[to](folder, params, weights.without_usual(hparams), encoder, **more)
     print(f"{path}: {len(flatten(params))} tensors", file=sys.stderr)
 
 
-def read(source, tokenizer, n_head, gelu, reader):
+def read(source, tokenizer, n_head, gelu, reader, dtype):
     """Return (params, hparams, tokenizer or None) of a model in a file or a folder."""
     if peft.is_adapter(source):
-        params, hparams, encoder = weights.load(source)
+        params, hparams, encoder = weights.load(source, dtype=dtype)
         return params, hparams, read_encoder(source, tokenizer, hparams) if tokenizer else encoder
     if source.is_file():
         arrays, hparams, encoder = read_file(source, n_head, gelu)
@@ -133,7 +138,7 @@ def read(source, tokenizer, n_head, gelu, reader):
         (arrays, hparams), encoder = read_folder(source, reader), None
     if encoder is None or tokenizer:
         encoder = read_encoder(source, tokenizer, hparams)
-    params = weights.lay_out(arrays, hparams, source)
+    params = weights.lay_out(arrays, hparams, source, dtype)
     return *weights.without_padding(params, hparams, encoder), encoder
 
 
@@ -173,7 +178,8 @@ def read_folder(folder, reader):
         return weights.from_checkpoint_names(read_by_tensorflow(folder)), hparams
     checkpoint = Path(f"{bundle.find_prefix(folder)}.index")
     if not checkpoint.exists() and (folder / weights.WEIGHTS).exists():
-        return safetensors.read_mapped(folder / weights.WEIGHTS)[0], hparams
+        tensors, _ = safetensors.read_mapped(folder / weights.WEIGHTS)
+        return narrow.joined(tensors, folder), hparams
     return weights.from_checkpoint_names(bundle.read(folder)), hparams
 
 
@@ -209,11 +215,11 @@ def read_encoder(source, tokenizer, hparams):
     return gpt2 if gpt2.n_vocab == n_tokens(hparams["n_vocab"]) else None
 
 
-def write_picogpt(folder, params, hparams, encoder, bfloat16=False):
+def write_picogpt(folder, params, hparams, encoder):
     """Write picogpt's folder, or into OpenAI's the weights alone; return the path of these."""
     if (folder / "hparams.json").exists():
-        return weights.save_params(folder, params, hparams, bfloat16=bfloat16)
-    weights.save(folder, params, hparams, encoder, bfloat16=bfloat16)
+        return weights.save_params(folder, params, hparams)
+    weights.save(folder, params, hparams, encoder)
     return folder / weights.WEIGHTS
 
 

@@ -81,6 +81,6 @@ def load(model: str = "tales", models_dir: str = "models", special: bool = False
     """Return a model: "tales", the small one that comes with picogpt, a folder, or "124M", "355M" ...
 
     A size that `models_dir` lacks is downloaded, see `weights.load`, which also says what is raised and what
-    `source` and `offline` mean. special: control tokens in a text, such as <|endoftext|>, are their ids.
+    `source`, `offline` and `dtype` mean. special: control tokens in a text, say <|endoftext|>, are their ids.
     """
     return Model(*weights.load_with_encoder(model, models_dir, special=special, **source), name=str(model))

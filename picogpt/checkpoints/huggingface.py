@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import config_keys, safetensors
+from picogpt.params.narrow import stored
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, walk
@@ -145,7 +146,8 @@ def same(a, b):
 
 def write(folder, params, hparams, encoder=None):
     """Write config.json and model.safetensors of a model that has all biases; return the latter's path."""
-    tensors = {their_name(path, hparams): array for path, array in flatten(params).items() if array.size}
+    tensors = stored({path: array for path, array in flatten(params).items() if array.size})
+    tensors = {their_name(path, hparams): array for path, array in tensors.items()}
     safetensors.write(Path(folder, WEIGHTS), tensors, {"format": "pt"})
     with atomic_write(Path(folder, CONFIG)) as file:
         file.write(json.dumps(config_of(hparams, encoder), indent=2).encode() + b"\n")

@@ -11,10 +11,10 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import regex
 
 from picogpt.checkpoints import huggingface, safetensors
+from picogpt.params.narrow import widened
 from picogpt.params.shapes import HUGGING_FACE_NAMES
 from picogpt.params.tree import flatten, nest
 from picogpt.system.files import atomic_write, read_json
@@ -80,7 +80,7 @@ def merge(params, hparams, folder):
             f"{folder / WEIGHTS} is missing: save it from PEFT with safe_serialization=True"
         )
     tensors, _ = safetensors.read(folder / WEIGHTS)
-    pairs, whole = sort_out({name.removeprefix(PREFIX): as_float32(w) for name, w in tensors.items()}, folder)
+    pairs, whole = sort_out({name.removeprefix(PREFIX): widened(w) for name, w in tensors.items()}, folder)
     touched = pairs.keys() | whole.keys()
     tied = "lm_head" not in flat and not config.get("ensure_weight_tying")
     if tied and touched & {"wte", "lm_head"}:
@@ -96,13 +96,6 @@ def merge(params, hparams, folder):
     hparams = {key: value for key, value in hparams.items() if key != "tied"}
     hparams |= dict(n_vocab=len(flat["wte"])) | (dict(tied=False) if "lm_head" in flat else {})
     return nest(flat), hparams
-
-
-def as_float32(array):
-    """Return an array in float32, from half precision too."""
-    if array.dtype == safetensors.BF16:
-        return (array["bf16"].astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32)
 
 
 def sort_out(tensors, folder):

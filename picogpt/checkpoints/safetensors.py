@@ -14,15 +14,16 @@ import os
 
 import numpy as np
 
+from picogpt.params.narrow import BF16
 from picogpt.system.files import atomic_write, open_file, parse_json
 from picogpt.system.machine import split, spread
 
 TYPES = (
     "F64 <f8, F32 <f4, F16 <f2, I64 <i8, I32 <i4, I16 <i2, I8 i1, U64 <u8, U32 <u4, U16 <u2, U8 u1, BOOL ?"
 )
-BF16 = np.dtype([("bf16", "<u2")])  # the upper half of a float32: NumPy has no such number
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
+SMALL = 1 << 16  # bytes; what has fewer is read at once
 LONGEST_HEADER, MOST_TENSORS, MOST_AXES = 1 << 24, 1 << 17, 32  # bytes; 1558M has 50,000, and 580 tensors
 MOST_SIGNS = {b"{": 2, b"[": 2, b":": 5}  # for each tensor: counting is cheap
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -55,11 +56,20 @@ def read(path):
 
 
 def read_mapped(path):
-    """Do as `read`, but map the file, read-only: what is not looked at never comes from the disk."""
+    """Do as `read`, but map the arrays, read-only: what is not looked at never comes from the disk.
+
+    Each is mapped by itself. Whoever lets go of one gives its memory back.
+    """
     with open_file(path) as file:
         entries, metadata, _ = read_header(path, file)
-        begin = file.tell()
-        return views(np.asarray(np.memmap(file, mode="r"))[begin:], entries), metadata
+        begin, arrays = file.tell(), {}
+        for name, (dtype, shape, at, end) in entries.items():
+            if end - at < SMALL:
+                file.seek(begin + at)
+                arrays[name] = np.frombuffer(file.read(end - at), dtype).reshape(shape)
+            else:
+                arrays[name] = np.asarray(np.memmap(file, dtype, "r", begin + at, shape))
+        return arrays, metadata
 
 
 def views(data, entries):
@@ -118,24 +128,6 @@ def parse_header(path, header):
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"the header of {path} is damaged ({error}): convert or download it again") from None
     return entries, metadata, n_bytes
-
-
-def to_bf16(array):
-    """Round a float32 array to bfloat16: the upper half of its bits, to nearest, ties to even.
-
-    >>> to_bf16(np.float32([1, 1 + 2**-8, 1 + 2**-7])).view(np.uint16)
-    array([16256, 16256, 16257], dtype=uint16)
-    """
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    odd = (bits >> 16) & 1  # of a tie's two neighbours the one whose last bit is 0 is taken
-    return ((bits + (0x7FFF + odd)) >> 16).astype(np.uint16).view(BF16)
-
-
-def from_bf16(array, out):
-    """Widen a bfloat16 array into the float32 array `out`: no number changes."""
-    bits = out.view(np.uint32)
-    bits[...] = array["bf16"]
-    bits <<= 16
 
 
 def write(path, tensors, metadata=None):

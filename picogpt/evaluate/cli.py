@@ -25,7 +25,6 @@ import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
-from picogpt.cli import choose_model
 from picogpt.evaluate import tasks
 from picogpt.evaluate.scoring import (
     block_windows,
@@ -79,6 +78,7 @@ class Settings:
     models_dir: flags.ModelsDir = "models"
     source: Source = "openai"
     offline: flags.Offline = False
+    dtype: flags.Dtype = "float32"
     threads: flags.Threads = 0
 
     window: Annotated[
@@ -123,9 +123,9 @@ def evaluate(c: Settings):
     """Load the model, and print what `c` asks for."""
     check_flags(c)
     machine.set_threads(c.threads)
-    c.model = choose_model(c.model, c.models_dir)
+    c.model = weights.choose(c.model, c.models_dir)
     params, hparams, encoder = weights.load_with_encoder(
-        c.model, c.models_dir, c.source, c.offline, c.special
+        c.model, c.models_dir, c.source, c.offline, c.special, c.dtype
     )
     params, n_ctx = lengthened(params, c.window)
     fill_in(c, n_ctx, encoder)
@@ -166,7 +166,8 @@ def fill_in(c, n_ctx, encoder):
         raise ValueError(f"--stride is {c.stride}, more than the window of {c.window}: it would skip tokens")
     c.start = [] if c.no_bos else [encoder.start]
     bos = repr(encoder.decode([encoder.start])) if c.start else "nothing"
-    c.conditions = f"{Path(c.model).name}, after {bos}, windows of {c.window}"
+    model = Path(c.model).name + (f" in {c.dtype}" if c.dtype != "float32" else "")
+    c.conditions = f"{model}, after {bos}, windows of {c.window}"
 
 
 def text_report(c, params, n_head, encoder):

@@ -22,7 +22,6 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.explain.gather import gather
 from picogpt.explain.learning import Learning
@@ -31,9 +30,12 @@ from picogpt.explain.page import write_page
 from picogpt.explain.prompts import FIRST
 from picogpt.explain.terminal import as_text
 from picogpt.generate import generate
+from picogpt.params.narrow import widened
+from picogpt.params.tree import tree_map
 from picogpt.system import command, flags, machine
 from picogpt.system.files import check_out
 from picogpt.system.signature import Range
+from picogpt.text.prompt import read_prompt
 from picogpt.train.prepare import prepare, save_beginning
 from picogpt.train.runs import SHAKESPEARE
 from picogpt.train.settings import Settings
@@ -66,6 +68,7 @@ def explain(
         bool, "write to the terminal instead: tokens, the five likeliest after each, attention"
     ] = False,
     special: flags.Special = False,
+    dtype: flags.Dtype = "float32",
     threads: flags.Threads = 0,
 ):
     """Explain as the docstring of this module says; these are the command's flags."""
@@ -74,8 +77,9 @@ def explain(
     machine.set_threads(threads)
     if not text and not live:
         check_out(out)
-    prompt = FIRST if live and prompt is None else cli.read_prompt(prompt)
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special)
+    prompt = FIRST if live and prompt is None else read_prompt(prompt)
+    params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special, dtype=dtype)
+    params = tree_map(widened, params)  # the page is about all numbers, and gradients, which are in float32
     if hparams.get("norm") == "post":
         raise ValueError(
             "this model normalises the residual stream after each addition, so that no sum of what its layers"

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from picogpt.params.narrow import Matrix
 from picogpt.params.options import ALLOWED, OPTIONS
 from picogpt.params.shapes import SIZES, param_shapes
 from picogpt.params.tree import flatten
@@ -54,7 +55,7 @@ def check_released(hparams):
 
 
 def check(params, hparams, source="the model"):
-    """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 GPT-2 without a NaN.
+    """Raise ValueError unless `params`, a tree or laid flat, is a whole float32 or narrow GPT-2, with no NaN.
 
     `source`, say the folder they are from, begins the sentence.
     """
@@ -101,5 +102,7 @@ def named(paths):
 
 def is_finite(array):
     """Return whether all numbers are finite. If their sum is, they are, which is much faster to find out."""
+    if isinstance(array, Matrix):
+        return array.is_finite()
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import stat
 import time
 from pathlib import Path
@@ -160,7 +159,7 @@ def atomic_write(path):
     """
     path = Path(path)
     check_replaceable(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     with naming(path), locked(path) as is_locked:
         if is_locked:
             sweep(path)

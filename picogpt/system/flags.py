@@ -7,7 +7,7 @@ The default is the command's own. What the annotations say is in signature.py.
 
 from typing import Annotated
 
-from picogpt.system.signature import CALL, FREE, Range
+from picogpt.system.signature import CALL, FREE, OneOf, Range
 
 # Numbers
 Count = Annotated[int, Range(1, below=2**31)]
@@ -23,8 +23,19 @@ Special = Annotated[
     bool, "control tokens in a text, such as <|endoftext|>, are their ids; without this they are plain text"
 ]
 Offline = Annotated[bool, "download nothing"]
+Dtype = Annotated[
+    str,
+    OneOf("float32", "bfloat16", "int8"),
+    "what the matrices are held in: float32; bfloat16, half the memory; or int8, a quarter, and less exact",
+]
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"
+]
+Processes = Annotated[
+    int,
+    Range(1, below=2**16),
+    FREE,
+    "share each batch among so many processes, with one thread each; or as many as mpiexec has started",
 ]
 Seed = Annotated[int, Range(0, below=2**63), "of the initial weights, the batches and the dropout"]
 

@@ -11,20 +11,10 @@ import pytest
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, classify
 from picogpt.finetune.examples import read_records
-from picogpt.params.init import init_params
 from picogpt.text import chars
 from picogpt.train import runs
 
-HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
 SETTINGS = dict(epochs=8, batch_size=8, lr=0.01, dropout=0.0, threads=1)
-
-
-@pytest.fixture
-def base(tmp_path):
-    encoder = chars.CharEncoder.from_text("\n abcdefghij")
-    hparams = dict(n_vocab=encoder.n_vocab) | HPARAMS
-    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
-    return str(tmp_path / "base")
 
 
 def texts(rng, n=60):

@@ -68,12 +68,21 @@ def test_another_folder_gets_all_that_a_model_needs(checkpoint, tmp_path):
 
 def test_half_the_space_and_what_the_model_says_of_its_use_go_along(checkpoint, tmp_path):
     (checkpoint / "generation_config.json").write_text('{"max_new_tokens": 5}', encoding="utf-8")
-    for flags, name in (([], "whole"), (["--bfloat16"], "half")):
+    for flags, name in (([], "whole"), (["--dtype", "bfloat16"], "half"), (["--dtype", "int8"], "quarter")):
         assert convert(checkpoint, "--out", tmp_path / name, *flags)[0] == 0
         assert (tmp_path / name / "generation_config.json").read_text() == '{"max_new_tokens": 5}'
-    whole, half = (safetensors.read(tmp_path / name / "model.safetensors")[0] for name in ("whole", "half"))
-    assert sum(a.nbytes for a in whole.values()) == 2 * sum(a.nbytes for a in half.values())
-    assert convert(checkpoint, "--out", tmp_path / "other", "--to", "hf", "--bfloat16")[0] == 2
+    names = ("whole", "half", "quarter")
+    files = [safetensors.read(tmp_path / name / "model.safetensors")[0] for name in names]
+    for path, array in files[0].items():
+        is_matrix = path == "wte" or path.endswith(".w")
+        assert [file[path].dtype.itemsize for file in files] == ([4, 2, 1] if is_matrix else [4, 4, 4])
+        if is_matrix:
+            assert files[2][f"{path}.scale"].shape == (array.shape[int(path != "wte")],)
+    pairs = ("hf", "int8"), ("tf", "bfloat16"), ("llmc", "int8"), ("gguf", "int8"), ("picogpt", "f16")
+    for to, dtype in pairs:
+        code, said = convert(checkpoint, "--out", tmp_path / "other", "--to", to, "--dtype", dtype)
+        assert code == 2 and f"with --to {to}, not {dtype}" in said
+    assert not (tmp_path / "other").exists()
 
 
 def test_tensorflow_gives_the_same_file(checkpoint, tmp_path):

@@ -23,7 +23,6 @@ from picogpt.projects import chars as characters
 from picogpt.text import chars, data
 from picogpt.train import optim, runs, trainer
 from picogpt.train.journal import LOG, read_log
-from picogpt.train.parallel import MPIEXEC
 from picogpt.train.state import STATE
 
 TINY = dict(n_layer=1, n_head=2, n_embd=8, threads=1)
@@ -227,15 +226,6 @@ def test_an_empty_file_is_refused(way):
     Path("empty").touch()
     with pytest.raises(ValueError, match="empty is empty: give a text to train on"):
         project(out="run", **flags | dict(file="empty"))
-    assert not Path("run").exists()
-
-
-@pytest.mark.parametrize("mark", MPIEXEC)
-def test_many_processes_do_not_train_into_one_folder(mark, monkeypatch):
-    monkeypatch.setenv(mark, "0")
-    project, flags = WAYS["adder"]
-    with pytest.raises(ValueError, match="a project trains in one process: begin without mpiexec"):
-        project(out="run", **flags)
     assert not Path("run").exists()
 
 

@@ -11,8 +11,8 @@ EDITS = {
             "train/test_update.py::test_an_update_of_a_growing_batch_is_that_of_all_its_rows",
         ),
         (
-            "sum(losses) / n,",
-            "sum(losses) / c.accumulate,",
+            "loss = sum(losses) / n",
+            "loss = sum(losses) / c.accumulate",
             "train/test_update.py::test_an_update_of_a_growing_batch_is_that_of_all_its_rows",
         ),
         (
@@ -56,8 +56,8 @@ EDITS = {
             "train/test_train.py::test_the_model_of_lowest_held_out_loss_is_kept_and_of_equals_the_first",
         ),
         (
-            "    journal.sync(file)\n    save_state(",
-            "    save_state(",
+            "        journal.sync(file)\n        save_state(",
+            "        save_state(",
             "train/test_update.py::test_the_log_is_on_the_disk_before_the_state_that_counts_on_it",
         ),
         (
@@ -69,6 +69,25 @@ EDITS = {
             "if len(ids) else math.nan",
             "if len(ids) else 0.0",
             "train/test_train.py::test_a_loss_over_no_text_is_none",
+        ),
+    ],
+    "picogpt/train/shard.py": [
+        (
+            "parallel.total(comm, np.array(own**2))",
+            "np.array(own**2)",
+            "train/test_parallel.py::test_ten_sharded_steps_follow_pytorch",
+        ),
+        (
+            "own**2 * length if length",
+            "own * length if length",
+            "train/test_parallel.py::test_the_losses_are_those_of_one_process_with_the_same_batches",
+        ),
+    ],
+    "picogpt/train/launch.py": [
+        (
+            'dict(OMP_NUM_THREADS="1") | os.environ',
+            'os.environ | dict(OMP_NUM_THREADS="1")',
+            "train/test_parallel.py::test_options_of_python_and_a_setting_of_the_users_are_passed_on",
         ),
     ],
     "picogpt/train/optim.py": [
@@ -149,7 +168,7 @@ EDITS = {
             "train/test_train.py::test_a_training_resumes_only_with_all_that_its_result_depends_on",
         ),
         (
-            'Real, FREE, "stop at the first',
+            'Real, CALL, "stop at the first',
             'Real, "stop at the first',
             "train/test_train.py::test_a_training_resumes_only_with_all_that_its_result_depends_on",
         ),
@@ -396,16 +415,6 @@ EDITS = {
             "            pass",
             "checkpoints/test_bundle.py::test_blocks_that_overlap_are_refused",
         ),
-        (
-            "known = read_note(note) == now",
-            "known = read_note(note) is not None",
-            "checkpoints/test_bundle.py::test_a_file_that_has_changed_is_verified_again",
-        ),
-        (
-            "stat.st_mtime_ns, stat.st_ctime_ns",
-            "stat.st_mtime_ns",
-            "checkpoints/test_bundle.py::test_a_file_whose_date_was_put_back_is_verified_again",
-        ),
     ],
     "picogpt/params/checks.py": [
         (
@@ -635,7 +644,7 @@ EDITS = {
             "text/test_hf_bpe.py::test_a_tokenizer_that_works_otherwise_is_reported",
         ),
     ],
-    "picogpt/cli.py": [
+    "picogpt/text/prompt.py": [
         (
             '.removesuffix("\\n").removesuffix("\\r")',
             '.removesuffix("\\n")',
@@ -1000,6 +1009,18 @@ EDITS = {
             "os._exit(128 + number)",
             "os._exit(130)",
             "system/test_interrupt.py::test_a_scheduler_is_answered_with_143",
+        ),
+    ],
+    "picogpt/checkpoints/verified.py": [
+        (
+            "known = read_note(note) == now",
+            "known = read_note(note) is not None",
+            "checkpoints/test_bundle.py::test_a_file_that_has_changed_is_verified_again",
+        ),
+        (
+            "stat.st_mtime_ns, stat.st_ctime_ns",
+            "stat.st_mtime_ns",
+            "checkpoints/test_bundle.py::test_a_file_whose_date_was_put_back_is_verified_again",
         ),
     ],
 }
