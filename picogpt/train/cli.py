@@ -39,6 +39,8 @@ def train(settings: Settings):
             command.usage_error(
                 f"--batch_size {c.batch_size} leaves nothing for some of {comm.size} processes"
             )
+        if c.precision == "float16" and comm.size > 1:
+            command.usage_error("--precision float16 is for one process")
         machine.set_threads(c.threads)
         log.setLevel(logging.INFO)
         folder, encoder, begun, state = Path(c.out), None, None, None
