@@ -5,7 +5,7 @@ usage: python tools/verify/mutants.py [FILE ...]
 Each edit of edits.py (those of FILE alone, if any are given) is made in a temporary copy of the repository,
 where only the tests that must fail with it are run. First all of these are run on the code as it is, where
 they must pass. Prints a row for each edit, and how many were noticed; docs/faults.md has the figures. An edit
-is noticed too if the tests do not end in time, as it may make a program hang; on a busy machine, look at these.
+is noticed too if the tests do not end in time, as it may make a program hang: on a busy machine, look again.
 
 Exit codes: 0 all were noticed, 1 some were not, or a test fails without an edit; 2 wrong usage.
 """
@@ -66,7 +66,7 @@ def is_noticed(copy, file, old, new, tests):
 
 
 def run(copy, tests, limit=None):
-    """Run tests in the copy; return pytest's exit code, or TOO_LONG if they take more than `limit` seconds."""
+    """Run tests in the copy; return pytest's exit code, or TOO_LONG after `limit` seconds."""
     words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     words += [f"tests/{test}" for test in tests]
