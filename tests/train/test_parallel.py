@@ -1,10 +1,8 @@
 """Many processes train as one does; none goes on when another is gone."""
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,15 +26,15 @@ from picogpt.train import journal, launch, parallel, runs, shard, trainer
 from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
-BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-MPIEXEC = shutil.which("mpiexec", path=BESIDE)
+
+MPIEXEC = launch.mpiexec()
 FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
 FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
 
 LOGGED = ["step", "loss", "norm", "ratio", "train_loss", "val_loss"]
 
 needs_mpi = pytest.mark.skipif(
-    not (MPIEXEC and importlib.util.find_spec("mpi4py")),
+    not MPIEXEC,
     reason='needs mpiexec and mpi4py: pip install -e ".[mpi]"',
 )
 

@@ -19,6 +19,7 @@ from bench import report as bench_report
 from bench.peers import ENGINES
 from picogpt.params.shapes import SIZES
 from picogpt.system import machine
+from picogpt.train import launch
 
 log = logging.getLogger("bench")
 
@@ -34,13 +35,17 @@ TUNABLES = {  # what a mark in the name of an engine stands for: settings of gli
 }
 
 
+TWICE = " x2"  # marks an engine that is two processes of one thread, as by --processes 2
+
+
 class Worker:
     """A process with one engine, whose methods are called through a pipe."""
 
     def __init__(self, name, environment):
         self.name = name
+        words = [sys.executable, str(Path(__file__).with_name("peers.py")), name]
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("peers.py")), name],
+            [launch.mpiexec(), "-n", "2", *words] if TWICE in name else words,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 
@@ -91,7 +96,8 @@ class Bench:
 
     def environment(self, name):
         """Return the environment of an engine's process."""
-        threads = {f"{kind}_NUM_THREADS": str(self.threads) for kind in ("OMP", "OPENBLAS", "MKL")}
+        n = 1 if TWICE in name else self.threads
+        threads = {f"{kind}_NUM_THREADS": str(n) for kind in ("OMP", "OPENBLAS", "MKL")}
         paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         tunables = ":".join(tunable for mark, tunable in TUNABLES.items() if mark in name)
         malloc = dict(GLIBC_TUNABLES=tunables) if tunables else {}
@@ -242,6 +248,8 @@ def lacks(name):
             importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             return f"pip install {package}"
+    if TWICE in name and not launch.mpiexec():
+        return "pip install mpi4py mpich"
     if name.startswith("torch.compile") and not shutil.which("c++"):
         return "install a C++ compiler"
     return None
