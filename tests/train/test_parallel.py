@@ -393,6 +393,22 @@ def test_the_rows_of_all_processes_are_all_rows():
     assert shard.sizes(SimpleNamespace(size=4), (2, 5)) == [0, 5, 0, 5]
 
 
+def test_losses_and_gradients_are_added_up_in_one_message(monkeypatch):
+    """Of two ranks, whose other one has tenfold numbers; mpi4py need not be there for it."""
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(IN_PLACE="in place")))
+    messages = []
+
+    def add_up(how, array):
+        messages.append((how, array.size))
+        array += 10 * array
+
+    grads = dict(wte=np.ones((2, 3)), blocks=[dict(b=np.arange(4.0))])
+    loss, sums = parallel.total_gradients(SimpleNamespace(rank=0, size=2, Allreduce=add_up), 2.0, grads)
+    assert (loss, messages) == (22.0, [("in place", 11)])
+    np.testing.assert_array_equal(sums["wte"], 11 * np.ones((2, 3)))
+    np.testing.assert_array_equal(sums["blocks"][0]["b"], 11 * np.arange(4.0))
+
+
 def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setitem(sys.modules, "mpi4py", None)
