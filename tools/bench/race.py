@@ -205,7 +205,7 @@ class Bench:
         versions = {package: importlib.metadata.version(package) for needs in used for package in needs}
         system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
         where = dict(cpu=cpu_name(), cores=os.cpu_count(), threads=self.threads, system=system)
-        where |= dict(blas=blas_name(), huge_pages=huge_pages())
+        where |= dict(blas=machine.blas_name(), huge_pages=huge_pages())
         found = dict(rows=self.rows, growth=self.growth, limits=self.limits, notes=notes, raw=self.raw)
         return found | dict(machine=where, versions=versions, rounds=self.rounds, quick=self.quick)
 
@@ -216,13 +216,6 @@ def cpu_name():
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def blas_name():
-    """Return the name and the version of NumPy's BLAS, and the processor for which it has chosen its code."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    kernels = {library.get("architecture") for library in machine.blas().info()} - {None}
-    return f"{blas['name']} {blas['version']} ({', '.join(kernels) or 'code of unknown kind'})"
 
 
 def huge_pages():
