@@ -3,6 +3,7 @@
 import itertools
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
+from picogpt.speed import compiled
 from picogpt.speed.guess import Guesser, Lookup, Speculation
 from picogpt.speed.prefill import prefill
 
@@ -118,14 +120,16 @@ class Text:
 
     def __init__(self, params, n_head, prompts, n_new, overflow="slide", use_cache=True, guesser=None):
         """Begin with the prompts; see `stream`. The cache will have room for `n_new` more tokens."""
-        self.params, self.n_head, self.n_new, self.overflow = params, n_head, n_new, overflow
+        self.params = compiled.prepared(params)
+        self.n_head, self.n_new, self.overflow = n_head, n_new, overflow
         self.rows, self.n_ctx = [list(prompt) for prompt in prompts], len(params["wpe"])
         self.use_cache, self.slid = use_cache, False
-        self.speculation = guesser and Speculation(params, n_head, guesser)
+        self.speculation = guesser and Speculation(self.params, n_head, guesser)
 
     def prefill(self):
         """Run all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
         ids, self.pad = left_pad(self.rows)  # [B, T], [B]
+        self.began = time.perf_counter()
         if not self.use_cache:
             return gpt2(ids, self.params, self.n_head, pad=self.pad, n_last=1)[:, -1]
         room = min(self.n_ctx, ids.shape[1] + self.n_new)
@@ -137,6 +141,7 @@ class Text:
 
         `done` [B] says which rows have ended; these may outgrow the context without a warning.
         """
+        compiled.fetch_if_worth(self.began, self.params)
         for row, i in zip(self.rows, ids, strict=True):
             row.append(i)
         if any(len(row) > self.n_ctx for row in self.rows):

@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=130, files=260, folders=140, interrupt=135, terminal=75, progress=80,
+        signature=200, flags=135, files=260, folders=140, interrupt=135, terminal=75, progress=80,
         command=240, machine=95,
     ),
     __init__=30,
@@ -35,11 +35,11 @@ HOUSE = dict(
         safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
         peft=190, generation_config=140, weights=315,
     ),
-    speed=dict(prefill=75, guess=125, shards=80),
+    speed=dict(compiled=90, products=120, prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
-    generate=285,
+    generate=290,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=375,
+    cli=385,
     __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
@@ -80,6 +80,7 @@ GUESTS = dict(
     jinja2={"chat.templates"},
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
+    numba={"speed.products"},
     matplotlib={"projects.images"},
     sklearn={"projects.images"},
 )
