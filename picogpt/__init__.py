@@ -6,11 +6,13 @@ three lines of Python; see chat/model.py, which is read when it is first asked f
 """
 
 import importlib
+import os
 import sys
 
 __version__ = "0.1.0"
 
-if sys.argv[:1] == ["-m"]:  # `python -m picogpt...` begins: while it imports the rest, Ctrl-C is one line
+if os.path.basename("".join(sys.argv[:1])) in ("-m", "picogpt", "picogpt.exe"):
+    # `python -m picogpt...` begins, or the installed command: while it imports the rest, Ctrl-C is one line
     from picogpt.system import interrupt
 
     interrupt.handle(interrupt.at_once)

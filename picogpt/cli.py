@@ -23,17 +23,15 @@ Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage;
 the text so far is written.
 """
 
-import dataclasses
-import importlib
 import json as json_text
 import logging
 import sys
 import time
-from pathlib import Path
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated
 
 from picogpt.checkpoints import generation_config as usage
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import in_place, weights
 from picogpt.checkpoints.released import Source
 from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
@@ -43,51 +41,55 @@ from picogpt.speed.guess import DraftModel, Lookup
 from picogpt.system import command, flags, machine
 from picogpt.system.signature import Range, Section, Usual
 from picogpt.text import output
-from picogpt.text.data import from_utf8
+from picogpt.text.prompt import prompt_ids, read_prompt
 from picogpt.text.stop import stop_at
 
 log = logging.getLogger("picogpt")
 DRAWING = ("temperature", "top_k", "top_p", "top_p_rule", "min_p", "typical_p", "seed")
+CHOICE = (*DRAWING, "repetition_penalty", "no_repeat_ngram_size")
 ALIASES = dict(model_size="model", n_tokens_to_generate="n", i="interactive", v="verbose")
 
 
-def continue_text(
+@dataclass
+class Settings:
+    """What is to be continued, by which model, and how: the flags of the command."""
+
     prompt: Annotated[
         str | None,
         "the text to continue, exactly as given. With - or, if stdin is a pipe, without a prompt, it is read"
         ' from stdin, less one newline at its end. "" begins a new text. A prompt that begins with - goes'
         " after --prompt= or after --",
-    ] = None,
-    *,
+    ] = None
+    _: KW_ONLY
     model: Annotated[
         str | None,
         Section("the model"),
         "124M, 355M, 774M or 1558M: OpenAI's GPT-2, downloaded on first use; or a folder. Without it: 124M if"
         " it is there, else the small model that comes with picogpt (also --model_size)",
-    ] = None,
-    models_dir: flags.ModelsDir = "models",
-    source: Source = "openai",
-    offline: flags.Offline = False,
-    dtype: flags.Dtype = "float32",
+    ] = None
+    models_dir: flags.ModelsDir = "models"
+    source: Source = "openai"
+    offline: flags.Offline = False
+    dtype: flags.Dtype = "float32"
     truncate: Annotated[
         bool,
         "keep the newest tokens of a prompt that is longer than the model's context, instead of refusing it",
-    ] = False,
+    ] = False
     special: Annotated[
         flags.Special, "control tokens in the prompt, such as <|endoftext|>, are their ids"
-    ] = False,
-    no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False,
+    ] = False
+    no_cache: Annotated[bool, "compute every token anew each time: slow, but the same text"] = False
     no_lookup: Annotated[
         bool,
         "do not guess from the text so far how it goes on. Guesses that come true save time, and the text is"
         " the same; only greedy text of one sample is guessed",
-    ] = False,
+    ] = False
     draft: Annotated[
         str | None,
         "let a smaller model of the same vocabulary guess: --model 1558M --draft 124M",
-    ] = None,
-    no_fast: flags.NoFast = False,
-    threads: flags.Threads = 0,
+    ] = None
+    no_fast: flags.NoFast = False
+    threads: flags.Threads = 0
     n: Annotated[
         int | None,
         Section("the text"),
@@ -95,173 +97,186 @@ def continue_text(
         Usual("as the model's generation_config.json says, else 40"),
         "how many tokens to add ({}; also --n_tokens_to_generate). A context that fills up goes on from its"
         " newest half",
-    ] = None,
+    ] = None
     stop: Annotated[
         list,
         "TEXT",
         'end before this text; may be given several times. "<|endoftext|>" is the end of a document, after'
         " which GPT-2 begins another",
-    ] = (),
+    ] = ()
     plain: Annotated[
         bool,
         "leave the model's generation_config.json aside, which may also say where a text ends and how to"
         " choose: 40 tokens, greedy, and <|endoftext|> is written like others",
-    ] = False,
-    n_samples: Annotated[int, Range(1, below=2**16), "how many continuations"] = 1,
+    ] = False
+    n_samples: Annotated[int, Range(1, below=2**16), "how many continuations"] = 1
     temperature: Annotated[
         float | None,
         Section("the choice of each token"),
         "0: always the likeliest token; 1: by the model's probabilities; the higher, the bolder (0; with"
         " --top_k, --top_p or --seed: 1)",
-    ] = None,
-    top_k: Annotated[int | None, "choose among the N likeliest tokens (0: all)"] = None,
+    ] = None
+    top_k: Annotated[int | None, "choose among the N likeliest tokens (0: all)"] = None
     top_p: Annotated[
         float | None, "choose among the likeliest tokens that together have probability X (1: all)"
-    ] = None,
+    ] = None
     top_p_rule: Annotated[
         str | None,
         "RULE",
         "whether the token that crosses X is left out, openai, or kept, hf (openai; hf for a top_p of the"
         " model's generation_config.json)",
-    ] = None,
+    ] = None
     min_p: Annotated[
         float | None,
         "choose among tokens with at least X times the likeliest one's probability (0: all)",
-    ] = None,
+    ] = None
     typical_p: Annotated[
         float | None, "choose among the most typical tokens that together have probability X (1: all)"
-    ] = None,
+    ] = None
     repetition_penalty: Annotated[
         float | None, "make tokens that are in the text, or prompt, less likely: 1.2, say (1: as they are)"
-    ] = None,
+    ] = None
     no_repeat_ngram_size: Annotated[
         int | None, "let no N tokens in a row come twice in text and prompt (0: they may)"
-    ] = None,
+    ] = None
     logit_bias: Annotated[
         list,
         "ID=X",
         "add X to the logit of a token, -inf: never choose it; may be given several times. For ID also the"
         " token's text",
-    ] = (),
-    seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    ] = ()
+    seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None
     beams: Annotated[
         int,
         Range(0, below=2**16),
         "search the most probable text with so many beginnings side by side; --n_samples says how many of"
         " them to write (0: choose token by token)",
-    ] = 0,
+    ] = 0
     length_penalty: Annotated[
         float | None, "how much longer texts are favoured by --beams: 0, not at all (1)"
-    ] = None,
+    ] = None
     json: Annotated[
         bool,
         Section("the output"),
         "write a line of JSON for each sample: ids, text, log_probs (the model's own, before temperature and"
         " all else; of --beams the score instead), and ended: stop, end (of a document) or length",
-    ] = False,
+    ] = False
     interactive: Annotated[
         bool,
         "continue text line by line, with the model loaded once; /help there lists what can be changed"
         " (also -i)",
-    ] = False,
-    verbose: Annotated[bool, "load time, speed and memory, on stderr"] = False,
-):
-    """Continue a prompt as the docstring of this module says; these are the command's flags."""
-    command.check(continue_text, locals())
-    check_flags(n_samples, no_cache, draft, stop)
-    chosen = dict(
-        temperature=temperature, top_k=top_k, top_p=top_p, top_p_rule=top_p_rule, seed=seed, min_p=min_p,
-        typical_p=typical_p, repetition_penalty=repetition_penalty, no_repeat_ngram_size=no_repeat_ngram_size,
-    )  # fmt: skip
-    check_beams(beams, chosen, length_penalty, n_samples, no_cache, draft)
-    make_choice({}, chosen)
-    machine.set_threads(threads)
-    if no_fast:
+    ] = False
+    verbose: Annotated[bool, "load time, speed and memory, on stderr"] = False
+
+    @property
+    def where(self):
+        """Where models are, as `weights.load` takes it."""
+        return self.models_dir, self.source, self.offline
+
+    @property
+    def chosen(self):
+        """What is given of the choice of each token: {name: value}, None for what is not."""
+        return {name: getattr(self, name) for name in CHOICE}
+
+
+def continue_text(c: Settings):
+    """Continue a prompt as the docstring of this module says."""
+    check_flags(c)
+    machine.set_threads(c.threads)
+    if c.no_fast:
         compiled.turn_off()
-    if interactive:
-        for name, value in dict(beams=beams, json=json, logit_bias=logit_bias).items():
-            if value:
-                command.usage_error(f"--{name} has no effect with --interactive")
-        go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen, dtype)
+    if c.interactive:
+        go_on(c)
         return
-    prompt = read_prompt(prompt)
+    prompt = read_prompt(c.prompt)
     started = time.perf_counter()
-    model = choose_model(model, models_dir)
-    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    params, hparams, encoder = weights.load_with_encoder(model, models_dir, source, offline, special, dtype)
-    ids = prompt_ids(prompt, encoder, hparams["n_ctx"], truncate)
-    chosen["logit_bias"] = read_bias(logit_bias, encoder)
-    alike = n_samples > 1 and not beams
-    n, choice, ends = usage.n_new(said, n, len(ids)), make_choice(said, chosen, alike), usage.ends(said)
-    if beams:
-        penalty = 1.0 if length_penalty is None else length_penalty
-        found = beam_search(params, hparams["n_head"], ids, n, beams, penalty, ends=ends, choice=choice)
-        output.write_beams(prompt, found[:n_samples], encoder, stop, ends, n, plain, json)
+    folder, said = find(c)
+    params, hparams, encoder = weights.load_with_encoder(folder, *c.where, c.special, c.dtype, mapped=True)
+    ids = prompt_ids(prompt, encoder, hparams["n_ctx"], c.truncate)
+    choice = make_choice(c, said, logit_bias=read_bias(c.logit_bias, encoder))
+    n, ends = usage.n_new(said, c.n, len(ids)), usage.ends(said)
+    if c.beams:
+        penalty = 1.0 if c.length_penalty is None else c.length_penalty
+        found = beam_search(params, hparams["n_head"], ids, n, c.beams, penalty, ends=ends, choice=choice)
+        output.write_beams(prompt, found[: c.n_samples], encoder, c.stop, ends, n, c.plain, c.json)
         return
-    where = models_dir, source, offline
-    guesser = choose_guesser(no_lookup, draft, where, encoder, choice.temperature, n_samples, dtype)
+    if c.n_samples > 1 and choice.temperature == 0:
+        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
+    guesser = choose_guesser(c, encoder, choice.temperature)
     ready = time.perf_counter()
-    taken, log_probs = [], [] if json else None  # (when, how many tokens) of each step; numbers of each step
+    taken, log_probs = [], [] if c.json else None  # (when, how many tokens) of each step; its numbers
     steps = stream(
-        params, hparams["n_head"], [ids] * n_samples, n, choice,
-        finished=stop_at(encoder, ends, stop), use_cache=not no_cache, guesser=guesser,
+        params, hparams["n_head"], [ids] * c.n_samples, n, choice,
+        finished=stop_at(encoder, ends, c.stop), use_cache=not c.no_cache, guesser=guesser,
         log_probs=log_probs,
     )  # fmt: skip
     steps = timed(steps, taken)
+    if n >= in_place.PAYS:
+        steps = in_place.settle(steps, params, compiled.place)
     try:
-        if json:
-            output.write_json(steps, log_probs, encoder, stop, ends, n_samples)
-            return
-        steps = without(steps, ends)
-        if n_samples == 1:
-            output.write_one(prompt, steps, encoder, stop, n, plain)
-        else:
-            output.write_all(prompt, steps, encoder, stop, n, n_samples, plain)
+        write(c, prompt, steps, log_probs, encoder, ends, n)
     finally:
-        if verbose:
-            report(n_params(hparams), len(ids) * n_samples, started, ready, taken, guesser, said)
+        if c.verbose:
+            report(n_params(hparams), len(ids) * c.n_samples, started, ready, taken, guesser, said)
 
 
-def go_on(prompt, model, models_dir, source, offline, special, plain, n, chosen, dtype):
-    """Continue a text line by line, until Ctrl-D; a prompt is its first line.
+def go_on(c):
+    """Continue a text line by line, until Ctrl-D; a prompt is its first line."""
+    from picogpt.chat import model, session, talk  # here, as it takes its time
 
-    The room is entered by its name, as it comes after this one: its /explain needs what needs this.
-    """
-    model = choose_model(model, models_dir)
-    said = {} if plain else usage.read(weights.find(model, models_dir, source, offline))
-    loaded = importlib.import_module("picogpt.chat.model").load(
-        model, models_dir, special, source=source, offline=offline, dtype=dtype
-    )
-    talk, session = (importlib.import_module(f"picogpt.chat.{name}") for name in ("talk", "session"))
-    choice = dataclasses.asdict(make_choice(said, chosen))
+    folder, said = find(c)
+    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline, dtype=c.dtype)
+    choice = asdict(make_choice(c, said))
     del choice["logit_bias"]  # an empty one
-    chat = talk.Chat(loaded, None, usage.n_new(said, n, 0), **choice)
-    if prompt is not None:
-        session.answer(chat, prompt)
+    chat = talk.Chat(loaded, None, usage.n_new(said, c.n, 0), **choice)
+    if c.prompt is not None:
+        session.answer(chat, c.prompt)
     session.run(chat)
 
 
-def check_flags(n_samples, no_cache, draft, stop):
-    """End the program, naming the flag, for a flag that has no effect: before anything is loaded."""
-    if draft is not None and (n_samples > 1 or no_cache):
+def find(c):
+    """Return the folder of the model, and what its generation_config.json says."""
+    folder = weights.find(weights.choose(c.model, c.models_dir), *c.where)
+    return folder, {} if c.plain else usage.read(folder)
+
+
+def write(c, prompt, steps, log_probs, encoder, ends, n):
+    """Write the continuations in the form that is asked for."""
+    if c.json:
+        output.write_json(steps, log_probs, encoder, c.stop, ends, c.n_samples)
+    elif c.n_samples == 1:
+        output.write_one(prompt, without(steps, ends), encoder, c.stop, n, c.plain)
+    else:
+        output.write_all(prompt, without(steps, ends), encoder, c.stop, n, c.n_samples, c.plain)
+
+
+def check_flags(c):
+    """End the program, naming the flag, for one that is wrong or has no effect: before anything is loaded."""
+    command.check(continue_text, c)
+    if c.draft is not None and (c.n_samples > 1 or c.no_cache):
         command.usage_error("--draft is for one sample at a time, with a cache")
-    if "" in stop:
+    if "" in c.stop:
         command.usage_error("--stop must not be empty")
-    if any("\ud800" <= char <= "\udfff" for char in "".join(stop)):
+    if any("\ud800" <= char <= "\udfff" for char in "".join(c.stop)):
         command.usage_error("--stop must be UTF-8 text")
+    check_beams(c)
+    make_choice(c, {})
+    for name in ("beams", "json", "logit_bias"):
+        if c.interactive and getattr(c, name):
+            command.usage_error(f"--{name} has no effect with --interactive")
 
 
-def check_beams(beams, chosen, length_penalty, n_samples, no_cache, draft):
+def check_beams(c):
     """End the program for a flag that has no effect with beams, or without."""
-    if not beams:
-        if length_penalty is not None:
+    if not c.beams:
+        if c.length_penalty is not None:
             command.usage_error("--length_penalty has no effect without --beams")
         return
-    drawing = [name for name in DRAWING if chosen[name] is not None]
-    for name in drawing + ["no_cache"] * no_cache + ["draft"] * (draft is not None):
+    drawing = [name for name in DRAWING if c.chosen[name] is not None]
+    for name in drawing + ["no_cache"] * c.no_cache + ["draft"] * (c.draft is not None):
         command.usage_error(f"--{name} has no effect with --beams")
-    if n_samples > beams:
-        command.usage_error(f"--n_samples {n_samples} is more than --beams {beams} find")
+    if c.n_samples > c.beams:
+        command.usage_error(f"--n_samples {c.n_samples} is more than --beams {c.beams} find")
 
 
 def read_bias(given, encoder):
@@ -278,57 +293,22 @@ def read_bias(given, encoder):
     return biases
 
 
-def make_choice(said, flags, alike=False):
+def make_choice(c, said, **biases):
     """Return the Choice of flags and of what the model's file says, or end the program, naming the flag."""
     try:
-        choice = Choice(**usage.choice(said, **flags), seed=flags["seed"])
+        return Choice(**usage.choice(said, **c.chosen), seed=c.seed, **biases)
     except ValueError as error:
         command.usage_error(f"--{error}")
-    if alike and choice.temperature == 0:
-        log.warning("all samples will be alike, as the choice is greedy: give --temperature or --seed")
-    return choice
 
 
-def read_prompt(prompt):
-    """Return the prompt as given, or from stdin."""
-    if prompt is None and sys.stdin and sys.stdin.isatty():
-        command.usage_error('PROMPT is missing; an empty one, "", begins a new text')
-    if prompt is None or prompt == "-":
-        content = b"" if sys.stdin is None else sys.stdin.buffer.read()
-        prompt = from_utf8(content, "stdin").removesuffix("\n").removesuffix("\r")
-    if wrong := [char for char in prompt if "\ud800" <= char <= "\udfff"]:  # how Python passes other bytes on
-        raise ValueError(f"the prompt is not UTF-8 text: it has {wrong[0]!r} in it; convert it")
-    return prompt
-
-
-def choose_model(model, models_dir):
-    """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
-    if model is not None:
-        return model
-    if any(weights.is_complete(Path(models_dir, name)) for name in ("124M", "gpt2")):
-        return "124M"
-    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
-    return weights.shipped("tales")
-
-
-def choose_guesser(no_lookup, draft, where, encoder, temperature, n_samples, dtype):
+def choose_guesser(c, encoder, temperature):
     """Return what guesses the next tokens, see guess.py, or False for nothing."""
-    if draft is None:
-        return Lookup() if temperature == 0 and n_samples == 1 and not no_lookup else False
-    params, its, its_encoder = weights.load_with_encoder(draft, *where, dtype=dtype)
+    if c.draft is None:
+        return Lookup() if temperature == 0 and c.n_samples == 1 and not c.no_lookup else False
+    params, its, its_encoder = weights.load_with_encoder(c.draft, *c.where, dtype=c.dtype, mapped=True)
     if its_encoder.encoder != encoder.encoder:
-        raise ValueError(f"--draft {draft} cannot guess for this model: it has another vocabulary")
+        raise ValueError(f"--draft {c.draft} cannot guess for this model: it has another vocabulary")
     return DraftModel(params, its["n_head"])
-
-
-def prompt_ids(prompt, encoder, n_ctx, truncate):
-    """Return the ids that the model starts from; for an empty prompt those that begin a document."""
-    ids = encoder.encode(prompt) or [encoder.start]
-    if len(ids) > n_ctx and not truncate:
-        raise ValueError(
-            f"the prompt has {len(ids)} tokens and this model's context {n_ctx}: --truncate keeps the newest"
-        )
-    return ids[-n_ctx:]
 
 
 def timed(steps, taken):
@@ -360,19 +340,9 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     if followed:
         asked = ", ".join(f"{key} {json_text.dumps(value)}" for key, value in followed.items())
         said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
-    if peak := peak_memory():
+    if peak := machine.peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)
-
-
-def peak_memory():
-    """Return the most memory this process has held, in bytes, or None where the system does not tell."""
-    try:
-        import resource  # not on Windows
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main():

@@ -49,6 +49,8 @@ class Choice(Preferences):
 
     def generators(self, n):
         """Return a random generator for each of n rows; a row draws the same whatever the rows after it."""
+        if self.temperature == 0:
+            return []  # nothing is drawn; NumPy imports its generators when they are first asked for
         return [np.random.default_rng(s) for s in np.random.SeedSequence(self.seed).spawn(n)]
 
 
@@ -120,11 +122,10 @@ class Text:
 
     def __init__(self, params, n_head, prompts, n_new, overflow="slide", use_cache=True, guesser=None):
         """Begin with the prompts; see `stream`. The cache will have room for `n_new` more tokens."""
-        self.params = compiled.prepared(params)
-        self.n_head, self.n_new, self.overflow = n_head, n_new, overflow
+        self.params, self.n_head, self.n_new, self.overflow = params, n_head, n_new, overflow
         self.rows, self.n_ctx = [list(prompt) for prompt in prompts], len(params["wpe"])
         self.use_cache, self.slid = use_cache, False
-        self.speculation = guesser and Speculation(self.params, n_head, guesser)
+        self.speculation = guesser and Speculation(params, n_head, guesser)
 
     def prefill(self):
         """Run all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""

@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 from processes import Done
 
+from picogpt.checkpoints import weights
+from picogpt.params.init import init_params
 from picogpt.params.tree import nest, tree_map
 from picogpt.system import command, machine
+from picogpt.text.chars import CharEncoder
 
 try:
     import hypothesis
@@ -123,6 +126,23 @@ def call_command(capsys, monkeypatch):
         return Done(end.value.code, out, err)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def folder(request, tmp_path_factory, params, encoder):
+    """The folder of a model: of the test module's fixtures `params` and `encoder`, and of its HPARAMS."""
+    folder = tmp_path_factory.mktemp("model")
+    weights.save(folder, params, request.module.HPARAMS, encoder)
+    return str(folder)
+
+
+@pytest.fixture
+def base(tmp_path):
+    """The folder of a model of a few characters, small and random, that a test may go on training."""
+    encoder = CharEncoder.from_text("\n abcdefghij-AILRTabelxt")
+    hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=2)
+    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    return str(tmp_path / "base")
 
 
 @pytest.fixture

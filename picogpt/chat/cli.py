@@ -18,7 +18,7 @@ from typing import Annotated
 
 from picogpt.chat import model as models
 from picogpt.chat import session, talk
-from picogpt.cli import choose_model
+from picogpt.checkpoints import weights
 from picogpt.speed import compiled
 from picogpt.system import command, flags, machine
 
@@ -46,6 +46,6 @@ def chat(
     machine.set_threads(threads)
     if no_fast:
         compiled.turn_off()
-    loaded = models.load(choose_model(model, models_dir), models_dir, dtype=dtype)
+    loaded = models.load(weights.choose(model, models_dir), models_dir, dtype=dtype)
     form = talk.choose_template(loaded, template.replace("\\n", "\n"))
     session.run(talk.Chat(loaded, form, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))

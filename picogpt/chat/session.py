@@ -14,6 +14,7 @@ from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
 from picogpt.params.narrow import widened
 from picogpt.params.tree import tree_map
+from picogpt.system import interrupt
 
 MOST = 128  # tokens in a page of explain
 HELP = """\
@@ -32,12 +33,13 @@ def run(chat):
     sign = "> " if sys.stdin.isatty() else ""
     while True:
         try:
-            line = input(sign)
+            with interrupt.noticed():
+                line = input(sign)
         except EOFError:
             print()
             return
-        except KeyboardInterrupt as interrupt:
-            going_on_after(interrupt)
+        except KeyboardInterrupt as error:
+            going_on_after(error)
             print()
             continue
         try:
@@ -52,16 +54,16 @@ def answer(chat, line):
     try:
         for piece in chat.say(line):
             print(piece, end="", flush=True)
-    except KeyboardInterrupt as interrupt:
-        going_on_after(interrupt)
+    except KeyboardInterrupt as error:
+        going_on_after(error)
     finally:
         print(flush=True)
 
 
-def going_on_after(interrupt):
+def going_on_after(error):
     """Pass an interrupt on unless it is Ctrl-C: then the end of the process is asked for."""
-    if getattr(interrupt, "code", 130) != 130:
-        raise interrupt
+    if getattr(error, "code", 130) != 130:
+        raise error
 
 
 def obey(chat, line):

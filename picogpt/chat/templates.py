@@ -5,6 +5,7 @@ pattern such as "User: {user}\nBot:", a text that simply goes on, or the chat te
 which is in the Jinja language, as Hugging Face's are.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +71,14 @@ class Jinja:
             raise ValueError(
                 'the chat template of this model needs jinja2: pip install -e ".[chat]", or give a --template'
             ) from None
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
         environment.globals["raise_exception"] = refuse
-        self.error = TemplateError
+        environment.filters["tojson"] = to_json
         try:
             self.template = environment.from_string(source)
-        except TemplateError as error:
+        except (TemplateError, RecursionError) as error:
             raise ValueError(f"the chat template of this model cannot be read: {error}") from None
         self.tokens = tokens
 
@@ -91,7 +94,9 @@ class Jinja:
         """Return what the template makes of messages."""
         try:
             return self.template.render(messages=messages, **self.tokens, **settings)
-        except self.error as error:
+        except ValueError:  # refused, see below
+            raise
+        except Exception as error:  # a template is a program, which may be wrong in any way
             raise ValueError(f"the chat template of this model does not take this: {error}") from None
 
     @property
@@ -105,6 +110,13 @@ class Jinja:
         return tuple(dict.fromkeys(stop for stop in stops if stop))
 
 
+def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
+    """Return JSON as transformers' templates have it; Jinja's own filter writes it for pages of HTML."""
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
 def refuse(message):
     """Say why a template refuses a conversation: its raise_exception."""
     raise ValueError(message)
@@ -116,15 +128,19 @@ def own_template(folder):
     if not config.is_file():
         return None
     try:
-        settings = read_json(config)
-    except ValueError:
-        raise ValueError(f"{config} is no JSON: copy it again") from None
+        settings = dict(read_json(config))
+    except (ValueError, TypeError):
+        raise ValueError(f"{config} is no JSON object: copy it again") from None
     source = settings.get("chat_template")
     beside = Path(folder, "chat_template.jinja")
     if beside.is_file():
         source = read_text(beside)
     if isinstance(source, list):  # several, each under a name
-        source = next((one["template"] for one in source if one.get("name") == "default"), None)
+        named = [one for one in source if isinstance(one, dict)]
+        source = next((one.get("template") for one in named if one.get("name") == "default"), None)
+    if not isinstance(source, str | None):
+        raise ValueError(f"{config} has a chat_template that is no text: give a --template")
     tokens = {name: settings.get(name) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
     tokens = {name: t.get("content") if isinstance(t, dict) else t for name, t in tokens.items()}
-    return Jinja(source, {name: t for name, t in tokens.items() if t}) if source else None
+    tokens = {name: t for name, t in tokens.items() if t and isinstance(t, str)}
+    return Jinja(source, tokens) if source else None

@@ -5,9 +5,6 @@ A checkpoint in TensorFlow's V2 format, the "tensor bundle", is two kinds of fil
     model.ckpt.data-00000-of-00001   the arrays' bytes, one after the other (it may be several files)
     model.ckpt.index                 a table: name of each array -> its type, shape, place and crc32c
 
-That files of these sizes and dates have agreed with each crc32c is noted in the user's cache, which is
-~/.cache/picogpt or $XDG_CACHE_HOME/picogpt: reading writes nothing into a model's folder.
-
 The table is cut into blocks. One more block tells where those are, and the footer, the last 48 bytes of the
 file, tells where that one is. So a reader starts at the end and follows pairs of offset and size down to
 the entries, each of which is a small protocol buffer.
@@ -17,22 +14,19 @@ in github.com/tensorflow/tensorflow; for the table, doc/table_format.md in githu
 """
 
 import contextlib
-import hashlib
-import json
 import math
-import os
 import re
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
-from picogpt.system.files import SMALL, atomic_write, cache_folder, map_file, read_bytes, read_json
+from picogpt.checkpoints import verified
+from picogpt.system.files import SMALL, map_file, read_bytes
 
 MAGIC = bytes.fromhex("57fb808b247547db")  # the last eight bytes of every table
 TYPES = "1 <f4, 2 <f8, 3 <i4, 4 u1, 5 <i2, 6 i1, 8 <c8, 9 <i8, 10 ?, 17 <u2, 18 <c16, 19 <f2, 22 <u4, 23 <u8"
 DTYPES = {int(n): code for n, code in map(str.split, TYPES.split(", "))}  # TensorFlow's, see types.proto
-LARGE = 1 << 24  # bytes; a smaller checkpoint is verified each time, which takes no time to speak of
 LONGEST_INDEX, LONGEST_NAME = 1 << 22, 1000  # bytes; the index of 1558M has 21,000, and its names 30
 MOST_ENTRIES, MOST_AXES = 1 << 17, 32  # arrays, of which 1558M has 580; an array's axes
 AGAIN = "delete it and download or write it again"
@@ -42,50 +36,18 @@ def read(folder):
     """Return {name: array} of the checkpoint in `folder`, or of the one whose files begin with that path.
 
     The arrays are mapped from the data files, read-only, in the shapes in which they are stored, and each
-    agrees with its crc32c; for large files, that is found out once, and noted in the user's cache. A damaged
-    file is a ValueError, an absent one a FileNotFoundError.
+    agrees with its crc32c; for large files, that is found out once, see verified.py. A damaged file is a
+    ValueError, an absent one a FileNotFoundError.
     """
     prefix = find_prefix(Path(folder))
     n_files, entries = read_index(f"{prefix}.index")
     paths = {entry[0]: f"{prefix}.data-{entry[0]:05d}-of-{n_files:05d}" for entry in entries.values()}
     files = {i: map_file(path) for i, path in paths.items()}
-    note, now = note_of(prefix), facts_of([f"{prefix}.index", *paths.values()])
-    known = read_note(note) == now
-    arrays = {}
-    for name, (i, *entry, crc) in entries.items():
-        arrays[name] = read_tensor(paths[i], files[i], name, *entry, None if known else crc)
-    if not known and sum(map(len, files.values())) >= LARGE:
-        write_note(note, now)
-    return arrays
-
-
-def note_of(prefix):
-    """Return the file in the user's cache that says whether a checkpoint has been verified, or None."""
-    name = hashlib.sha256(os.path.realpath(prefix).encode("utf-8", "surrogatepass")).hexdigest()
-    folder = cache_folder()
-    return folder and folder / "verified" / f"{name}.json"
-
-
-def facts_of(paths):
-    """Return {name of a file: [bytes, nanoseconds since 1970 of its last change, and of its entry's]}."""
-    stats = {Path(path).name: os.stat(path) for path in paths}
-    return {name: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for name, stat in stats.items()}
-
-
-def read_note(path):
-    """Return what a note of `read` says, or None if there is none that can be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return read_json(path) if path else None
-
-
-def write_note(path, facts):
-    """Write a note, if that can be: it is not worth an error."""
-    if path is None:
-        return
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            file.write(json.dumps(facts).encode())
+    with verified.once("crc32c", [f"{prefix}.index", *paths.values()]) as known:
+        return {
+            name: read_tensor(paths[i], files[i], name, *entry, None if known else crc)
+            for name, (i, *entry, crc) in entries.items()
+        }
 
 
 def find_prefix(path):

@@ -11,6 +11,8 @@ import json
 import re
 from pathlib import Path
 
+import regex
+
 from picogpt.checkpoints import huggingface, safetensors
 from picogpt.params.narrow import widened
 from picogpt.params.shapes import HUGGING_FACE_NAMES
@@ -59,6 +61,10 @@ def read_config(folder):
                 f"{path} has {key} {config[key]!r:.80}, which picogpt cannot merge: merge it in PEFT, with"
                 " merge_and_unload() and save_pretrained(), and open what that saves"
             )
+    exceptions = config.get("alpha_pattern") or {}
+    alphas = exceptions.values() if isinstance(exceptions, dict) else [exceptions]
+    if wrong := [a for a in (config.get("lora_alpha", 8), *alphas) if type(a) not in (int, float)]:
+        raise ValueError(f"{path} has {wrong[0]!r:.80} as an alpha, which must be a number: correct it")
     if not isinstance(config.get("base_model_name_or_path"), str):
         raise ValueError(
             f'{path} names no base model: write "base_model_name_or_path": "gpt2" there, or a folder'
@@ -129,8 +135,13 @@ def scale_of(path, r, config):
     """Return alpha / r, or alpha / sqrt(r) if the config says so; alpha_pattern has exceptions by name."""
     module = huggingface.their_name(path).removesuffix(".weight")
     exceptions = (config.get("alpha_pattern") or {}).items()
-    fitting = (alpha for name, alpha in exceptions if re.fullmatch(rf"(.*\.)?({name})", module))
-    alpha = next(fitting, config.get("lora_alpha", 8))
+    try:  # patterns may be anyone's, and take for ever
+        fits = [
+            alpha for name, alpha in exceptions if regex.fullmatch(rf"(.*\.)?({name})", module, timeout=1)
+        ]
+    except (regex.error, TimeoutError) as error:
+        raise ValueError(f"alpha_pattern in {CONFIG} has a name that cannot be used: {error}") from None
+    alpha = next(iter(fits), config.get("lora_alpha", 8))
     return alpha / (r**0.5 if config.get("use_rslora") else r)
 
 

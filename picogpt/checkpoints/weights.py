@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from picogpt.checkpoints import bundle, config_keys, huggingface, names, peft, safetensors
+from picogpt.checkpoints import bundle, config_keys, huggingface, in_place, names, peft, safetensors
 from picogpt.checkpoints.released import DATA, fetch_gpt2
 from picogpt.params import narrow
 from picogpt.params.checks import check, check_finite, check_hparams, check_released, check_shapes
@@ -36,14 +36,17 @@ USUAL_PADDING = 128  # rows at most that are left out without a word
 NOT_OF_THE_MODEL = r"global_step|beta[12]_power(_\d+)?|.*/Adam(_1)?"  # what TensorFlow trains a model with
 
 
-def load(model, models_dir="models", source="openai", offline=False, special=False, dtype="float32"):
+def load(
+    model, models_dir="models", source="openai", offline=False, special=False, dtype="float32", mapped=False
+):
     """Return (params, hparams, encoder) of a model, given as a size ("124M", "gpt2") or as its folder.
 
     A size that `models_dir` lacks is downloaded to there, as `released.fetch_gpt2` says. `params` is the tree
     of `shapes.param_shapes` in float32, or with its matrices in the `dtype` bfloat16 or int8, which can be
     computed from but not trained, see params/narrow.py; `encoder` is None if the folder has no tokenizer.
-    With `special`, it takes control tokens in a text, such as <|endoftext|>, for their ids. What does not fit
-    together is a ValueError, a missing file a FileNotFoundError, each with one sentence.
+    With `special`, it takes control tokens in a text, such as <|endoftext|>, for their ids. With `mapped`,
+    the parameters stay in their file, read-only, if they can, see in_place.py. What does not fit together is
+    a ValueError, a missing file a FileNotFoundError, each with one sentence.
     """
     if dtype not in narrow.DTYPES:
         raise ValueError(f"dtype must be {' or '.join(narrow.DTYPES)}, not {dtype}")
@@ -56,7 +59,7 @@ def load(model, models_dir="models", source="openai", offline=False, special=Fal
     encoder = read_encoder(folder, hparams)
     if encoder is not None:
         encoder.special = special
-    return *without_padding(*read_params(folder, hparams, dtype), encoder), encoder
+    return *without_padding(*read_params(folder, hparams, dtype, mapped), encoder), encoder
 
 
 def load_adapter(folder, *where):
@@ -76,13 +79,23 @@ def load_adapter(folder, *where):
 
 
 def load_with_encoder(
-    model, models_dir="models", source="openai", offline=False, special=False, dtype="float32"
+    model, models_dir="models", source="openai", offline=False, special=False, dtype="float32", mapped=False
 ):
     """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
-    params, hparams, encoder = load(model, models_dir, source, offline, special, dtype)
+    params, hparams, encoder = load(model, models_dir, source, offline, special, dtype, mapped)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder
+
+
+def choose(model, models_dir):
+    """Return the model that was asked for, else 124M if it is there, else the bundled one, saying so."""
+    if model is not None:
+        return model
+    if find_released("124M", models_dir):
+        return "124M"
+    log.warning("using the small bundled model; --model 124M fetches OpenAI's GPT-2 (500 MB)")
+    return shipped("tales")
 
 
 def find(model, models_dir="models", source="openai", offline=False):
@@ -182,18 +195,18 @@ def read_encoder(folder, hparams):
     return encoder
 
 
-def read_params(folder, hparams, dtype="float32"):
+def read_params(folder, hparams, dtype="float32", mapped=False):
     """Return (params, hparams): the tree of parameters, checked, and what it turned out to be.
 
-    All arrays are views of one, see `safetensors.read`; of a narrow dtype, all matrices are.
+    All arrays are views of one, see `safetensors.read`, or `mapped`; of a narrow dtype, all matrices are.
     """
     if is_hugging_faces(folder):
         arrays, hparams = huggingface.read(folder, hparams)
-        return lay_out(arrays, hparams, folder, dtype), hparams
+        return lay_out(arrays, hparams, folder, dtype, mapped), hparams
     if not Path(folder, WEIGHTS).is_file():
-        return lay_out(from_checkpoint_names(bundle.read(folder)), hparams, folder, dtype), hparams
-    tensors, metadata = read_own(Path(folder, WEIGHTS), hparams, folder, dtype)
-    check(tensors, hparams, folder)
+        arrays = from_checkpoint_names(bundle.read(folder))
+        return lay_out(arrays, hparams, folder, dtype, mapped), hparams
+    tensors, metadata = read_own(Path(folder, WEIGHTS), hparams, folder, dtype, mapped)
     if metadata.get("step") == "0":
         log.warning("the model in %s is of step 0 of its training: it has learned nothing yet", folder)
     saved = re.search(r'"n_head": (\d+)', metadata.get("hparams", ""))
@@ -204,7 +217,7 @@ def read_params(folder, hparams, dtype="float32"):
     return nest({path: tensors[path] for path in flatten(param_shapes(**hparams))}), hparams
 
 
-def read_own(path, hparams, folder, dtype):
+def read_own(path, hparams, folder, dtype, mapped):
     """Return ({path: array}, metadata) of picogpt's file, its matrices in `dtype`.
 
     If the file has them as they are needed, its bytes are the memory that is computed from.
@@ -212,11 +225,13 @@ def read_own(path, hparams, folder, dtype):
     tensors, metadata = safetensors.read_mapped(path)
     usable = {"float32": np.float32, "int8": np.int8}.get(dtype)  # bfloat16 lies transposed, for others
     needed = {name: usable if narrow.is_matrix(name) else np.float32 for name in tensors}
-    if all(array.dtype == needed[name] for name, array in tensors.items()):
-        return narrow.joined(safetensors.read(path)[0], folder), metadata
+    as_needed = all(array.dtype == needed[name] for name, array in tensors.items())
+    if as_needed and not (mapped and dtype == "float32"):
+        tensors = narrow.joined(safetensors.read(path)[0], folder)
+        check(tensors, hparams, folder)
+        return tensors, metadata
     tensors = narrow.joined(tensors, folder)
-    check_shapes(tensors, hparams, folder, (np.float32, safetensors.BF16))
-    return flatten(lay_out(tensors, hparams, folder, dtype)), metadata
+    return flatten(lay_out(tensors, hparams, folder, dtype, mapped)), metadata
 
 
 def without_padding(params, hparams, encoder=None):
@@ -236,10 +251,11 @@ def without_padding(params, hparams, encoder=None):
     return params | tables, hparams | dict(n_vocab=n)
 
 
-def lay_out(arrays, hparams, source, dtype="float32"):
+def lay_out(arrays, hparams, source, dtype="float32", mapped=False):
     """Return {path: array} as the tree of parameters, views of one new array, in float32 or narrower.
 
     The arrays may be mapped from a file, and transposed: each number is read once, and nothing else is made.
+    With `mapped`, they stay where they are if they can.
     """
     check_hparams(hparams)
     check_shapes(arrays, hparams, source, (np.float32, np.float16, safetensors.BF16, np.float64))
@@ -247,6 +263,9 @@ def lay_out(arrays, hparams, source, dtype="float32"):
         tensors = narrow.narrow({path: arrays.pop(path) for path in flatten(param_shapes(**hparams))}, dtype)
         check_finite(tensors, source)
         return nest(tensors)
+    if mapped and in_place.can_stay(arrays):
+        in_place.check_finite(arrays, source)
+        return nest({path: arrays[path] for path, _ in walk(param_shapes(**hparams))})
     flat, end, tensors = np.empty(n_params(hparams), np.float32), 0, {}
     for path, shape in walk(param_shapes(**hparams)):
         begin, end = end, end + math.prod(shape)

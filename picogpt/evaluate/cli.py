@@ -25,7 +25,6 @@ import numpy as np
 
 from picogpt.checkpoints import weights
 from picogpt.checkpoints.released import Source
-from picogpt.cli import choose_model
 from picogpt.evaluate import tasks
 from picogpt.evaluate.scoring import (
     block_windows,
@@ -124,7 +123,7 @@ def evaluate(c: Settings):
     """Load the model, and print what `c` asks for."""
     check_flags(c)
     machine.set_threads(c.threads)
-    c.model = choose_model(c.model, c.models_dir)
+    c.model = weights.choose(c.model, c.models_dir)
     params, hparams, encoder = weights.load_with_encoder(
         c.model, c.models_dir, c.source, c.offline, c.special, c.dtype
     )

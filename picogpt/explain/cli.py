@@ -22,7 +22,6 @@ import webbrowser
 from pathlib import Path
 from typing import Annotated
 
-from picogpt import cli
 from picogpt.checkpoints import weights
 from picogpt.explain.gather import gather
 from picogpt.explain.learning import Learning
@@ -36,6 +35,7 @@ from picogpt.params.tree import tree_map
 from picogpt.system import command, flags, machine
 from picogpt.system.files import check_out
 from picogpt.system.signature import Range
+from picogpt.text.prompt import read_prompt
 from picogpt.train.prepare import prepare, save_beginning
 from picogpt.train.runs import SHAKESPEARE
 from picogpt.train.settings import Settings
@@ -77,7 +77,7 @@ def explain(
     machine.set_threads(threads)
     if not text and not live:
         check_out(out)
-    prompt = FIRST if live and prompt is None else cli.read_prompt(prompt)
+    prompt = FIRST if live and prompt is None else read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special, dtype=dtype)
     params = tree_map(widened, params)  # the page is about all numbers, and gradients, which are in float32
     if hparams.get("norm") == "post":

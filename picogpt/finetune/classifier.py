@@ -15,6 +15,8 @@ from picogpt.generate import left_pad
 from picogpt.gpt2 import gpt2
 from picogpt.grad import cross_entropy_backward, dropout_backward, gpt2_backward, linear_backward
 from picogpt.ops import cross_entropy, dropout, dropout_mask, linear
+from picogpt.params.checks import check_finite
+from picogpt.system.files import parse_json
 
 HEAD = "head.safetensors"  # its name in a model's folder
 
@@ -102,6 +104,19 @@ def save_head(folder, head, labels, multi):
 
 
 def load_head(folder):
-    """Return (head, labels, multi), as `save_head` took them."""
-    head, metadata = safetensors.read(Path(folder, HEAD))
-    return head, json.loads(metadata["labels"]), json.loads(metadata["multi"])
+    """Return (head, labels, multi), as `save_head` took them; ValueError for what is no head of a model."""
+    path = Path(folder, HEAD)
+    head, metadata = safetensors.read(path)
+    try:
+        labels, multi = parse_json(metadata["labels"]), parse_json(metadata["multi"])
+        of_kinds = type(labels) is list and type(multi) is bool and head.keys() == {"w", "b"}
+        if not of_kinds or not labels or not all(isinstance(label, str | int) for label in labels):
+            raise ValueError
+        if head["w"].shape[1:] != (len(labels),) or head["b"].shape != (len(labels),):
+            raise ValueError
+        if {array.dtype for array in head.values()} != {np.dtype(np.float32)}:
+            raise ValueError
+    except (ValueError, LookupError):
+        raise ValueError(f"{path} is no head of a classifier, or damaged: train it again") from None
+    check_finite(head, path)
+    return head, labels, multi

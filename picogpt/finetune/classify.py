@@ -24,6 +24,7 @@ import numpy as np
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, examples, tuning
 from picogpt.finetune import predict as prediction
+from picogpt.params.tree import tree_map
 from picogpt.system import command, flags, machine
 from picogpt.system.signature import CALL, FREE, Section, Usual
 from picogpt.train import runs
@@ -77,6 +78,7 @@ def classify(
     warmup: flags.Warmup = 5,
     dropout: Annotated[flags.Dropout, "also on what the head sees ({}, GPT-1's)"] = 0.1,
     seed: tuning.Seed = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -106,7 +108,7 @@ def classify(
     def draw(rng):  # the trainer's, which is for what has no epochs
         return batch_at(state["step"], rows, labels, batch_size, seed)
 
-    gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight))
+    gradients = tuning.gradients_of(params, functools.partial(gradients_of, n_head, lm_weight, run.comm))
     runs.train(run, state, c, draw, gradients)
     tuning.save(run.folder, params, hparams, encoder, trained, model)
     classifier.save_head(run.folder, params[tuning.HEAD], names, multi)
@@ -169,9 +171,23 @@ def batch_at(step, rows, labels, batch_size, seed):
     return [rows[i] for i in some], labels[some]
 
 
-def gradients_of(n_head, lm_weight, params, batch, p_drop, rng):
-    """Return the loss of a batch and its gradients, in the order of arguments that the trainer has."""
-    return classifier.loss_and_grads(params, batch, n_head, lm_weight, p_drop, rng)
+def gradients_of(n_head, lm_weight, comm, params, batch, p_drop, rng):
+    """Return the loss of a batch and its gradients, in the order of arguments that the trainer has.
+
+    Of several processes each returns its summands, from every size-th text: the labels' loss is a mean over
+    texts, the text's own one over tokens.
+    """
+    if comm.size == 1:
+        return classifier.loss_and_grads(params, batch, n_head, lm_weight, p_drop, rng)
+    rng = np.random.default_rng(rng.integers(2**63, size=comm.size)[comm.rank])
+    rows, labels = (some[comm.rank :: comm.size] for some in batch)
+    if not rows:
+        return 0.0, tree_map(np.zeros_like, params)
+    share = len(rows) / len(batch[0])
+    of_tokens = sum(len(row) - 1 for row in rows) / max(1, sum(len(row) - 1 for row in batch[0]))
+    lm_weight = lm_weight * of_tokens / share
+    loss, grads = classifier.loss_and_grads(params, (rows, labels), n_head, lm_weight, p_drop, rng)
+    return loss * share, tree_map(lambda g: np.multiply(g, share, out=g), grads)
 
 
 def chosen(scores, multi):
@@ -212,4 +228,4 @@ def words(text):
 
 
 if __name__ == "__main__":
-    command.run(classify, config=runs.flags_file(classify))
+    runs.main(classify)

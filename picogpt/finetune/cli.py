@@ -72,6 +72,7 @@ def finetune(
     val_share: flags.ValShare = 0.1,
     eval_every: flags.EvalEvery = 50,
     seed: tuning.Seed = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -100,7 +101,7 @@ def finetune(
     results["held-out loss before"] = evaluate()
     c = tuning.recipe(run.settings, steps)
     draw = functools.partial(examples.random_batch, rows, batch_size)
-    gradients = tuning.gradients_of(params, trainer.language_model(n_head))
+    gradients = tuning.gradients_of(params, trainer.language_model(n_head, run.comm))
     runs.train(run, runs.start(run, trained, c), c, draw, gradients, look)
     results["held-out loss after"] = evaluate()
     tuning.save(run.folder, params, hparams, encoder, trained, model)

@@ -17,6 +17,8 @@ def predict(text, folder, special=False):
         raise FileNotFoundError(f"{folder} holds no classifier: train one first, or name its folder by --out")
     params, hparams, encoder = weights.load_with_encoder(folder, special=special)
     head, names, multi = classifier.load_head(folder)
+    if len(head["w"]) != hparams["n_embd"]:
+        raise ValueError(f"the head in {folder} is of another model than that beside it: train it again")
     params["head"] = head
     for line in read_lines(text):
         [probs] = probabilities(params, hparams, encoder, [line], multi)

@@ -26,7 +26,7 @@ from picogpt.generate import generate
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
-from picogpt.system import command, flags
+from picogpt.system import flags
 from picogpt.system.signature import Range
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
@@ -55,6 +55,7 @@ def adder(
     warmup: flags.Warmup = 100,
     eval_every: Annotated[flags.EvalEvery, "steps between the tests on the way"] = 250,
     seed: Annotated[flags.Seed, "of the initial weights and the batches"] = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -71,7 +72,7 @@ def adder(
     def look(step):
         return {} if step % eval_every else dict(held_out_wrong=len(mistakes(ask, held_out, n_digit)))
 
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     weights.save(run.folder, params, hparams, CharEncoder("0123456789"))
     wrong_seen, wrong = mistakes(ask, seen, n_digit), mistakes(ask, held_out, n_digit)
     results = {
@@ -142,4 +143,4 @@ def mistakes(ask, sums, n_digit, batch_size=4096):
 
 
 if __name__ == "__main__":
-    command.run(adder, config=runs.flags_file(adder))
+    runs.main(adder)

@@ -25,12 +25,15 @@ from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
 from picogpt.params.tree import tree_map
+from picogpt.projects import benchmarks
+from picogpt.projects.benchmarks import BITS
 from picogpt.system import command, flags
+from picogpt.system.files import read_bytes
 from picogpt.system.signature import FREE, OneOf, Section
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
-from picogpt.train.prepare import encode_splits
+from picogpt.train.prepare import check_splits, encode_splits
 from picogpt.train.settings import Recipe
 
 # nanoGPT's config/train_shakespeare_char.py with the changes that its README makes for a CPU.
@@ -45,8 +48,11 @@ MINGPT = dict(
     batch_size=256, lr=6e-4, warmup_tokens=512 * 20, schedule="floor", beta2=0.95,
     dropout=0.1, epochs=150, val_share=0.0,
 )  # fmt: skip
+# The recipe for a CPU on the benchmarks, whose published models are 50 times as large and more.
+BENCHMARK = NANOGPT | dict(val_share=0.05)
 TRICKS = dict(time_weighting="full", time_mixing=True)
-RECIPES = dict(nanogpt=NANOGPT, mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
+MINGPTS = dict(mingpt=MINGPT, tuned=MINGPT | dict(hparams=MINGPT["hparams"] | TRICKS))
+RECIPES = dict(nanogpt=NANOGPT) | MINGPTS | dict.fromkeys(benchmarks.NAMES, BENCHMARK)
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -71,10 +77,17 @@ PLAIN = 2.64701, 2.49893, 2.43154, 1.08477, 0.80659, 0.67977, 0.69573, 0.68462
 TUNED = 2.61996, 2.22801, 2.06643, 1.00424, 0.71006, 0.60897, 0.61404, 0.60880
 LR = "5.999354e-04 5.997392e-04 5.994116e-04 4.500336e-04 1.500168e-04 6.000000e-05 6.000000e-05 6.000000e-05"
 RATES = dict(zip(EPOCHS, LR.split(), strict=True))
+# Al-Rfou et al. 2018, arXiv:1808.04444; Dai et al. 2019, arXiv:1901.02860; Radford et al. 2019, table 3.
+OTHERS = (
+    *("12 layers, 44M parameters (Al-Rfou)", "64 layers, 235M (Al-Rfou)", "Transformer-XL, 277M"),
+    *("GPT-2 124M, not trained on it", "GPT-2 1558M, not trained on it"),
+)
 PUBLISHED = dict(
     nanogpt={"protocol": "nanoGPT's own evaluation", HELD_OUT: {2000: 1.88}},
     mingpt={"parameters": 9_590_272, LAST: dict(zip(EPOCHS, PLAIN, strict=True)), RATE: RATES},
     tuned={"parameters": 9_983_488, LAST: dict(zip(EPOCHS, TUNED, strict=True)), RATE: RATES},
+    text8={BITS: dict(zip(OTHERS, (1.18, 1.13, 1.08, 1.17, 0.98), strict=True))},
+    enwik8={BITS: dict(zip(OTHERS, (1.11, 1.06, 0.99, 1.16, 0.93), strict=True))},
 )
 
 
@@ -86,7 +99,8 @@ def chars(
         OneOf(*RECIPES),
         "nanogpt: nanoGPT's for a CPU, held-out loss 1.88 after 2000 updates; mingpt: 9.6 million parameters,"
         " 150 epochs, training loss 0.685 at the end; tuned: the same with minGPT-tuned's time-weighting and"
-        " time-mixing, 0.609",
+        " time-mixing, 0.609; text8, enwik8: nanogpt's, on a FILE that is text8 or enwik8 or of their form;"
+        " the last twentieth is the test",
     ] = "nanogpt",
     out: flags.Out = "runs/chars",
     resume: flags.Resume = False,
@@ -95,6 +109,7 @@ def chars(
         flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
     ] = 10.0,
     device: Annotated[str, OneOf("cpu", "gpu"), FREE, "cpu, or gpu, which needs CuPy"] = "cpu",
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     prompt: Annotated[str, FREE, "TEXT", "what the sample continues (a new line)"] = "",
     epochs: Annotated[
@@ -113,20 +128,28 @@ def chars(
     seed: flags.Seed = 1337,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
-    run = runs.open_run(chars, locals())
-    text = run.text
-    encoder = CharEncoder.from_text(text)
+    if device == "gpu" and processes > 1:
+        command.usage_error("--processes has no effect with --device gpu")
+    run = runs.open_run(chars, locals(), read_bytes if recipe in benchmarks.NAMES else data.read_text)
+    text, is_benchmark = run.text, recipe in benchmarks.NAMES
+    encoder = benchmarks.tokenizer(recipe) if is_benchmark else CharEncoder.from_text(text)
     asked = encoder.encode(prompt) or [encoder.start]
     sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))
     changes = runs.given(dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout))
     c = settings(recipe, text, encoder, sizes, changes, seed)
-    splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
+    if is_benchmark:
+        *splits, test = benchmarks.split(benchmarks.encode(text, encoder, file))
+        check_splits(splits, c.val_share, c.hparams["n_ctx"])
+    else:
+        splits = encode_splits(text, encoder, c.val_share, c.hparams["n_ctx"])
     state = runs.start(run, initial(c, seed), c)
     records = train(run, state, c, splits, 60 * minutes or math.inf, device)
     params = state["params"]
     weights.save(run.folder, params, c.hparams, encoder)
     [new] = generate(params, c.hparams["n_head"], [asked], 300, Choice(temperature=1.0, top_k=10, seed=seed))
     results = {"parameters": n_params(c.hparams)} | report(records, c)
+    if is_benchmark:
+        results[BITS] = benchmarks.compare(params, c.hparams, splits[0], test, encoder.start)
     results["sample"] = prompt + encoder.decode(new)
     runs.finish(run, results, PUBLISHED[recipe])
 
@@ -137,7 +160,7 @@ def settings(recipe, text, encoder, sizes, changes, seed):
     c.hparams = dict(n_vocab=encoder.n_vocab) | c.hparams | sizes
     check_hparams(c.hparams)
     windows = math.ceil(len(text) / (c.hparams["n_ctx"] + 1))
-    c.windows = 250 * c.batch_size if recipe == "nanogpt" else windows  # in an epoch
+    c.windows = windows if recipe in MINGPTS else 250 * c.batch_size  # in an epoch
     c.per_epoch = math.ceil(c.windows / c.batch_size)  # updates
     c.steps, c.min_lr = c.epochs * c.per_epoch, c.lr / 10
     if c.warmup_tokens:
@@ -152,7 +175,7 @@ def initial(c, seed):
     embedding is 0.
     """
     params = init_params(c.hparams, np.random.default_rng(seed))
-    if c.recipe != "nanogpt":
+    if c.recipe in MINGPTS:
         params["wpe"][...] = 0
         for block in params["blocks"]:
             for part in ("attn", "mlp"):
@@ -173,20 +196,20 @@ def train(run, state, c, splits, seconds, device):
     def look(step):
         if step % c.per_epoch or not c.val_share:
             return {}
-        losses = trainer.evaluate_splits(to_device(state["params"], "cpu"), c, c.hparams, splits)
+        losses = trainer.evaluate_splits(to_device(state["params"], "cpu"), c, c.hparams, splits, run.comm)
         return dict(zip(("train_loss", "val_loss"), losses, strict=True))
 
     end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    records = runs.train(run, state, now, draw, gradients(n_head, device), look, end)
+    records = runs.train(run, state, now, draw, gradients(n_head, device, run.comm), look, end)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
     return records
 
 
-def gradients(n_head, device):
+def gradients(n_head, device, comm):
     """Return the gradients that the trainer asks for; a GPU takes a batch whole, and draws there."""
     if device == "cpu":
-        return trainer.language_model(n_head)
+        return trainer.language_model(n_head, comm)
 
     import cupy
 
@@ -230,4 +253,4 @@ def report(lines, c):
 
 
 if __name__ == "__main__":
-    command.run(chars, config=runs.flags_file(chars))
+    runs.main(chars)

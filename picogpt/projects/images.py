@@ -28,7 +28,7 @@ from picogpt.ops import softmax
 from picogpt.params.checks import check_hparams
 from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
-from picogpt.system import command, flags
+from picogpt.system import flags
 from picogpt.system.files import atomic_write
 from picogpt.system.signature import Range
 from picogpt.train import runs, trainer
@@ -55,6 +55,7 @@ def images(
     batch_size: Annotated[flags.BatchSize, "pictures in a batch"] = 32,
     lr: flags.LearningRate = 3e-3,
     dropout: flags.Dropout = 0.1,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     seed: Annotated[flags.Seed, "of the palette, the weights, the batches and the drawings"] = 1337,
 ):
@@ -76,7 +77,7 @@ def images(
     def look(step):
         return dict(val_bits=bits(model(held))) if step % 500 == 0 or step == steps else {}
 
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     weights.save(run.folder, params, hparams)
     results = dict(parameters=n_params(hparams), palette=palette[:, 0].round(2).tolist(), protocol=PROTOCOL)
     results["bits per dimension"] = compare(model, seen, held, colors)
@@ -231,4 +232,4 @@ def tile(pictures, n_rows):
 
 
 if __name__ == "__main__":
-    command.run(images, config=runs.flags_file(images))
+    runs.main(images)

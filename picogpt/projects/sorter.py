@@ -57,6 +57,7 @@ def sorter(
     seed: Annotated[
         flags.Seed, "of the initial weights, the rows held out, the batches and the dropout"
     ] = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -70,7 +71,7 @@ def sorter(
 
     c = Recipe(steps=steps, lr=lr, min_lr=lr, warmup=0, dropout=dropout, beta2=0.95)
     draw = functools.partial(random_batch, seen, batch_size)
-    records = runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
+    records = runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm))
     weights.save(run.folder, params, hparams, CharEncoder("0123456789"[:n_digits]))
     wrong_seen, wrong = (
         mistakes(functools.partial(model_sort, params, n_head), rows) for rows in (seen, held_out)
@@ -133,4 +134,4 @@ def mistakes(sort, rows, batch_size=4096):
 
 
 if __name__ == "__main__":
-    command.run(sorter, config=runs.flags_file(sorter))
+    runs.main(sorter)

@@ -9,9 +9,9 @@ an example, of one of three kinds, which take turns; only the answer is learned,
     Write a story that ends so: They were happy again.    the story
     (the story) Who is in this story?                     Tim and Sue.
 
-The words are some of the story's rarer ones, the names those that occur in it more than once. In the end the
-model writes stories with words of the held-out stories, as does the one it was made from: how many of the
-words that were asked for are in them?
+The words are what the story is about: those that it has more often than other stories do. The names are
+those that occur in it more than once. In the end the model writes stories with words of the held-out stories,
+as does the one it was made from: how many of the words that were asked for are in them?
 
 {flags}
 
@@ -20,6 +20,7 @@ Then `python -m picogpt "Write a story with these words: dog, cake, rain." --mod
 
 import functools
 import itertools
+import math
 import re
 from collections import Counter
 from typing import Annotated
@@ -31,19 +32,20 @@ from picogpt.finetune import cli as finetune
 from picogpt.finetune import examples, tuning
 from picogpt.generate import GREEDY, generate
 from picogpt.params.tree import tree_map
-from picogpt.system import command, flags
+from picogpt.system import flags
 from picogpt.text import data
 from picogpt.text.stop import stop_at
 from picogpt.train import runs, trainer
 from picogpt.train.settings import Recipe
 
-COMMON = 400  # words of FILE that are too frequent to be asked for
-KINDS = ("words", "ending", "names")
+ABOUT = 5  # words of a story that may be asked for: the first of topics
+KINDS = ("words", "words", "ending", "names")  # whose turn it is
 ASKED = {
     "words": "Write a story with these words: {}.\n",
     "ending": "Write a story that ends so: {}\n",
     "names": "{}\nWho is in this story?\n",
 }
+WORD = re.compile(r"\b[a-z]{3,}\b")
 NOT_NAMES = "I Mr Mrs Dr The One Once They He She It But So And Mom Dad Mommy Daddy Then When"
 
 
@@ -64,6 +66,7 @@ def talk(
     val_share: flags.ValShare = 0.02425186,
     eval_every: flags.EvalEvery = 100,
     seed: tuning.Seed = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -74,8 +77,8 @@ def talk(
     texts = [list(data.documents(part)) for part in data.split(run.text, val_share)]
     if not all(texts):
         raise ValueError(f"{file} has too few stories: some to learn from, and some to hold out")
-    rare = rare_words(texts[0])
-    pairs, held_out = (make(part, rare, n_words, np.random.default_rng([seed, 4])) for part in texts)
+    rarity = rarities(texts[0])
+    pairs, held_out = (make(part, rarity, n_words, np.random.default_rng([seed, 4])) for part in texts)
     rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
 
     def look(step):
@@ -86,7 +89,7 @@ def talk(
     results = {"held-out loss before": finetune.mean_loss(params, test_rows, n_head, batch_size)}
     c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(examples.random_batch, rows, batch_size)
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head), look)
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     results["held-out loss after"] = finetune.mean_loss(params, test_rows, n_head, batch_size)
     weights.save(run.folder, params, hparams, encoder)
     prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
@@ -98,34 +101,42 @@ def talk(
     runs.finish(run, results, {})
 
 
-def rare_words(texts):
-    """Return the words of the stories, in small letters only, that are not among the most frequent."""
-    counts = Counter(word for text in texts for word in re.findall(r"\b[a-z]{3,}\b", text))
-    frequent = {word for word, _ in counts.most_common(COMMON)}
-    return {word for word, n in counts.items() if n > 1} - frequent
+def rarities(texts):
+    """Return log(N / n) for each word that n of the N stories have, more than one and not all.
+
+    Source: the inverse document frequency of Sparck Jones, 1972.
+    """
+    found = Counter(word for text in texts for word in set(WORD.findall(text)))
+    return {word: math.log(len(texts) / n) for word, n in found.items() if 1 < n < len(texts)}
 
 
-def make(texts, rare, n_words, rng):
+def topics(text, rarity):
+    """Return the words of a story, first those that are often here and rare elsewhere."""
+    often = Counter(word for word in WORD.findall(text) if word in rarity)
+    return sorted(often, key=lambda word: (-often[word] * rarity[word], word))
+
+
+def make(texts, rarity, n_words, rng):
     """Return an example, (prompt, answer), of each story that has what the kind whose turn it is needs."""
     turns = zip(itertools.cycle(KINDS), texts)
-    return list(filter(None, (EXAMPLES[kind](text, rare, n_words, rng) for kind, text in turns)))
+    return list(filter(None, (EXAMPLES[kind](text, rarity, n_words, rng) for kind, text in turns)))
 
 
-def example_of_words(text, rare, n_words, rng):
+def example_of_words(text, rarity, n_words, rng):
     """Return the example whose answer is a story with some words, or None."""
-    there = sorted(set(re.findall(r"\b[a-z]{3,}\b", text)) & rare)
-    if len(there) < n_words:
+    about = topics(text, rarity)[: max(ABOUT, n_words)]
+    if len(about) < n_words:
         return None
-    return ASKED["words"].format(", ".join(rng.choice(there, n_words, replace=False))), text
+    return ASKED["words"].format(", ".join(rng.choice(about, n_words, replace=False))), text
 
 
-def example_of_ending(text, rare, n_words, rng):
+def example_of_ending(text, rarity, n_words, rng):
     """Return the example whose answer is a story with a given last sentence, or None."""
     last = re.findall(r"[A-Z][^.!?\"]+[.!?]", text)[-1:]
     return (ASKED["ending"].format(last[0]), text) if last and text.endswith(last[0]) else None
 
 
-def example_of_names(text, rare, n_words, rng):
+def example_of_names(text, rarity, n_words, rng):
     """Return the example whose answer is who is in a story, or None."""
     who = names(text)
     return (ASKED["names"].format(text), " and ".join(who) + ".") if who else None
@@ -169,4 +180,4 @@ def write(params, n_head, encoder, prompt):
 
 
 if __name__ == "__main__":
-    command.run(talk, config=runs.flags_file(talk))
+    runs.main(talk)

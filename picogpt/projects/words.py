@@ -63,6 +63,7 @@ def words(
     seed: Annotated[
         flags.Seed, "of the initial weights, the batches, the dropout and what is written"
     ] = 1337,
+    processes: flags.Processes = 1,
     threads: flags.Threads = 0,
 ):
     """Train as the docstring of this module says; these are the command's flags."""
@@ -82,7 +83,7 @@ def words(
 
     c = Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=warmup, dropout=dropout)
     draw = functools.partial(data.random_batch, seen, batch_size, n_ctx)
-    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head))
+    runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm))
     weights.save(run.folder, params, hparams, encoder)
     nats, n_bytes = loss_per_token(params, n_head, held_out, n_ctx, encoder)
     results = {
@@ -117,4 +118,4 @@ def sample(params, n_head, encoder, knows_documents, n, seed):
 
 
 if __name__ == "__main__":
-    command.run(words, config=runs.flags_file(words))
+    runs.main(words)

@@ -5,6 +5,9 @@ some seconds to compile. So writing begins without it, and only when it has take
 beside it fetch the products, which are used as soon as they are there. Whoever writes less is not kept
 waiting; whoever writes more loses no more than that time.
 
+Matrices in bfloat16 and int8 lie as the products need them. Those in float32 do once a long text has had them
+copied into memory, see checkpoints/in_place.py.
+
 --no_fast, or PICOGPT_NO_FAST=1 in the environment, leaves them out. Sums are then taken in another order, and
 their last digits differ, as they do between numbers of threads.
 """
@@ -17,15 +20,13 @@ import os
 import threading
 import time
 
-import numpy as np
-
-from picogpt.params.narrow import Matrix
+from picogpt.checkpoints import in_place
+from picogpt.params.narrow import Matrix, is_matrix
 from picogpt.system.machine import n_threads
 
 log = logging.getLogger("picogpt")
 WORTH = 0.5  # seconds of writing
 OFF = "PICOGPT_NO_FAST"  # in the environment
-HEADS = ("wte", "lm_head")
 
 
 def available():
@@ -43,23 +44,17 @@ def in_use():
     return Matrix.product is not None
 
 
-def prepared(params):
-    """Return the tree of parameters as the products want it: the head of a float32 model as a Matrix.
+def place(path, array, out):
+    """Copy the array at a path of the tree into the memory `out`; return it as it lies there.
 
-    A head [V, C] is read output by output as it lies, which the loop does faster than BLAS. The other
-    matrices, [in, out], would have to be transposed first; BLAS reads them as they are.
+    The products read a matrix output by output. A linear layer's [in, out] is transposed for that.
     """
-    if not available():
-        return params
-    return {
-        name: Matrix(array) if name in HEADS and suits(array) else array for name, array in params.items()
-    }
-
-
-def suits(array):
-    """Return whether the products take an array as it is."""
-    is_plain = type(array) is np.ndarray and array.dtype == np.float32
-    return is_plain and array.flags.c_contiguous and array.flags.writeable
+    if not available() or not is_matrix(path):
+        return in_place.place(path, array, out)
+    turned = path.endswith(".w")
+    rows = out.reshape(array.T.shape if turned else array.shape)
+    rows[...] = array.T if turned else array
+    return Matrix(rows, turned=turned)
 
 
 def fetch_if_worth(began, params):

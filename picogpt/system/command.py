@@ -16,9 +16,8 @@ import inspect
 import json
 import logging
 import sys
+import types
 import warnings
-
-import fire
 
 import picogpt
 from picogpt.system import interrupt, terminal
@@ -54,6 +53,7 @@ def code_of(function, argv, aliases, config):
             function(settings(**values)) if settings else function(**values)
 
         readers = {name: functools.partial(parse, known[name]) for name in flags}
+        fire = import_fire()
         fire.decorators.SetParseFns(**readers)(call)
         fire.Fire(call, command=[f"--{name}={text}" for name, text in flags.items()])
         sys.stdout.flush()
@@ -67,6 +67,27 @@ def code_of(function, argv, aliases, config):
         terminal.discard(sys.stdout)
         return 1
     return 0
+
+
+def import_fire():
+    """Return python-fire, imported without the asyncio that it asks whether a function is a coroutine.
+
+    Importing that takes as long as all of fire, five times over, and every command would wait for it. For
+    whatever else fire may want of it, it is imported then.
+    """
+
+    class Asyncio(types.ModuleType):
+        iscoroutinefunction = staticmethod(inspect.iscoroutinefunction)
+
+        def __getattr__(self, name):
+            return getattr(importlib.import_module("asyncio"), name)
+
+    known = sys.modules.setdefault("asyncio", Asyncio("asyncio"))
+    import fire
+
+    if type(known) is Asyncio:
+        del sys.modules["asyncio"]
+    return fire
 
 
 def sentence(error):
@@ -179,16 +200,19 @@ def give(given, name, value, known):
         given[name] = value
 
 
-def read_config(path, never=(), module=None, *, known):
+def read_config(path, never=(), module=None, passed_over=(), *, known):
     """Return the flags in a JSON file as `read_flags` returns those of a command line.
 
-    None may be in `never`. The file may say of which command it is, and then that must be `module`.
+    None may be in `never`; those in `passed_over` are not taken from there. The file may say of which command
+    it is, and then that must be `module`.
     """
     try:
         flags = read_json(path)
         of = str(flags.pop("command", module))
         texts = {
-            name: value if isinstance(value, str) else json.dumps(value) for name, value in flags.items()
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in flags.items()
+            if name not in passed_over
         }
     except FileNotFoundError:
         raise

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import stat
 import time
 from pathlib import Path
@@ -148,7 +147,7 @@ def atomic_write(path):
     behind, which lock nothing; the next write to `path` sweeps both away.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     with naming(path), locked(path) as is_locked:
         if is_locked:
             sweep(path)

@@ -32,6 +32,12 @@ NoFast = Annotated[bool, "write without compiled products, also where Numba is i
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"
 ]
+Processes = Annotated[
+    int,
+    Range(1, below=2**16),
+    FREE,
+    "share each batch among so many processes, with one thread each; or as many as mpiexec has started",
+]
 Seed = Annotated[int, Range(0, below=2**63), "of the initial weights, the batches and the dropout"]
 
 # A run: its text and its folder

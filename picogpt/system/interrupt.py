@@ -58,6 +58,41 @@ def handled(handler=raised):
             signal.signal(number, was)
 
 
+@contextlib.contextmanager
+def noticed(pause=0.05):
+    """Let a signal end a wait for keys in the block even if it came just before that.
+
+    Python runs a handler when it next comes to a step of Python. The C code of `input` is woken by a signal
+    while it waits; one that comes between the prompt and the wait would be noticed at the next key alone. So
+    a thread sends each signal again, every `pause` seconds, until its handler has ended the block.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "pthread_kill"):
+        yield  # as on Windows
+        return
+    (reader, writer), is_over, ending = os.pipe(), threading.Event(), threading.Lock()
+    os.set_blocking(writer, False)
+
+    def send_again():
+        for number in os.read(reader, 1):  # nothing, when `writer` is closed
+            while not is_over.wait(pause):
+                with ending:
+                    if not is_over.is_set():
+                        signal.pthread_kill(threading.main_thread().ident, number)
+
+    thread = threading.Thread(target=send_again, daemon=True)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # C code writes there what signal came
+    thread.start()
+    try:
+        yield
+    finally:
+        with ending:
+            is_over.set()
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        thread.join()
+        os.close(reader)
+
+
 def quietly(main, *args):
     """Call a program's `main`; an interrupt ends both with one line."""
     try:

@@ -91,3 +91,13 @@ def keep_memory():
         mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes, the most there is: arrays up to this come from the heap
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the heap's free end, too, is kept
         mallopt(M_TOP_PAD, 64 << 20)  # and it grows by as much at once
+
+
+def peak_memory():
+    """Return the most memory this process has held, in bytes, or None where the system does not tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -6,16 +6,18 @@ import os
 import sys
 import time
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 log = logging.getLogger("picogpt.progress")
 log.setLevel(logging.INFO)  # also where no other news is shown
 EVERY = 30  # seconds between lines
 
 
 def bar(*args, **how):
-    """Return tqdm's bar, on a terminal alone; it needs a width, which some terminals do not tell."""
+    """Return tqdm's bar, on a terminal alone; it needs a width, which some terminals do not tell.
+
+    tqdm is imported here, as a command that shows no bar would wait for it as long as for NumPy.
+    """
+    from tqdm import tqdm
+
     try:
         columns = os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError, AttributeError):
@@ -56,6 +58,8 @@ def shown(total, done, unit, what=None, hidden=False, at_end=True):
 
     Where there is no bar, a line `at_end` is there also for what takes no half minute.
     """
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     how = dict(unit=unit, unit_scale=True, smoothing=0.05, mininterval=0.5, desc=what)
     how |= dict(total=total, initial=done, disable=True if hidden else None)
     with logging_redirect_tqdm(), bar(**how) as drawn:

@@ -69,13 +69,14 @@ class Encoder:
         self.byte_ids = {byte: i for i, byte in enumerate(symbols)}
         self.encoder = {symbol: i for i, symbol in enumerate(symbols.values())}
         self.merges = {}  # (id, id) -> id of the two merged: the smaller, the earlier the merge
-        for n, pair in enumerate(merges, start=1):
-            token = "".join(pair)
-            old = tuple(map(self.encoder.get, pair))
-            if len(old) != 2 or None in old or token in self.encoder or token == EOT:
-                raise ValueError(f"merge {n}, {' '.join(pair)!r}, does not make a new token of two old ones")
-            self.merges[old] = len(self.encoder)
-            self.encoder[token] = len(self.encoder)
+        known = self.encoder.get
+        for i, pair in enumerate(merges, start=len(symbols)):
+            a, b = pair if len(pair) == 2 else ("", "")
+            token, old = a + b, (known(a), known(b))
+            if None in old or token in self.encoder or token == EOT:
+                said = f"merge {i - len(symbols) + 1}, {' '.join(pair)!r},"
+                raise ValueError(f"{said} does not make a new token of two old ones")
+            self.merges[old] = self.encoder[token] = i
         self.eot = self.start = self.encoder[EOT] = len(self.encoder)
         self.decoder = {i: token for token, i in self.encoder.items()}
         self.n_vocab = len(self.encoder)

@@ -28,6 +28,8 @@ class NumberedEncoder(bpe.Encoder):
         self.n_vocab = len(self.decoder)
         if {*map(type, self.decoder)} != {int} or self.decoder.keys() != {*range(len(self.encoder))}:
             raise ValueError("the ids of the tokenizer are not 0, 1, 2 and so on, one for each token")
+        if wrong := [i for i in (*rules.before, *rules.after) if type(i) is not int or i not in self.decoder]:
+            raise ValueError(f"the tokenizer puts the id {wrong[0]!r:.40} around a text, but no token has it")
         self.n_rows = self.n_vocab if n_rows is None else n_rows
         symbols = bpe.byte_symbols()
         self.symbol_bytes = {ord(symbol): byte for byte, symbol in symbols.items()}

@@ -114,7 +114,7 @@ def read_all_in_one(folder, config, gpt2_class):
         numbers=numbers,
         fuse_unk=bool(model.get("fuse_unk")),
         ignore_merges=bool(model.get("ignore_merges")),
-        prefix_space=bool(words.get("add_prefix_space", True)),
+        prefix_space=bool(words["add_prefix_space"]),
         longest=(whole.get("truncation") or {}).get("max_length"),
     )
     rules.before, rules.after = template_of(whole.get("post_processor"))

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import logging
-import logging.handlers
 import sys
 
 from picogpt.system import progress
@@ -19,21 +17,24 @@ def pieces(ids, encoder, stop, plain):
 
 def write_one(prompt, steps, encoder, stop, n, plain):
     """Write one continuation while it arises. On a terminal, notes wait until it is complete."""
-    to_terminal = sys.stdout.isatty()
-    bar = progress.bar(steps, "generating", n, leave=False, disable=True if to_terminal else None)
+    to_terminal, bar = sys.stdout.isatty(), contextlib.nullcontext(steps)
+    if sys.stderr.isatty() and not to_terminal:
+        bar = progress.bar(steps, "generating", n, leave=False)
     with notes_afterwards() if to_terminal else contextlib.nullcontext():
         try:
             print(prompt if to_terminal else "", end="", flush=True)
-            for piece in pieces((i for [i] in bar), encoder, stop, plain):
-                print(piece, end="", flush=True)
+            with bar as shown:
+                for piece in pieces((i for [i] in shown), encoder, stop, plain):
+                    print(piece, end="", flush=True)
         finally:
-            bar.close()
             print(flush=True)
 
 
 @contextlib.contextmanager
 def notes_afterwards():
     """Hold back what is logged until the block has ended, to keep it out of the middle of a text."""
+    import logging.handlers  # which brings sockets, for its other handlers
+
     root = logging.getLogger()
     handlers = root.handlers
     held = logging.handlers.MemoryHandler(capacity=100, target=handlers[0])

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from picogpt.system import command, folders, machine
 from picogpt.system.signature import CALL, names_of
-from picogpt.train import parallel, trainer
+from picogpt.train import launch, parallel, shard, trainer
 from picogpt.train.prepare import COMMAND, SETTINGS, prepare, save_beginning
 from picogpt.train.settings import Settings
 from picogpt.train.state import STATE
@@ -34,19 +34,21 @@ def train(settings: Settings):
     """Train as the settings say: they are the flags of the command."""
     with parallel.together() as comm, folders.release_at_end(settings.out):
         c = settings.completed()
+        launch.start(c.processes, COMMAND)
         if c.batch_size < comm.size:
             command.usage_error(
                 f"--batch_size {c.batch_size} leaves nothing for some of {comm.size} processes"
             )
         machine.set_threads(c.threads)
         log.setLevel(logging.INFO)
-        folder, encoder, begun = Path(c.out), None, None
+        folder, encoder, begun, state = Path(c.out), None, None, None
         if comm.rank == 0:
             state, hparams, encoder, splits = prepare(c, folder)
             if not c.eval_only and not (c.resume and (folder / STATE).is_file()):
                 save_beginning(folder, settings.given(), state, c, hparams, encoder)
-            begun = c, state, hparams, splits
-        c, state, hparams, splits = parallel.broadcast(comm, begun)
+            begun = c, hparams, splits
+        c, hparams, splits = parallel.broadcast(comm, begun)
+        state = shard.hand_out(comm, state, c.shard)
         if c.eval_only:
             losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm)
             log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)
@@ -62,5 +64,6 @@ def flags_file(given):
         raise FileNotFoundError(
             f"{own.parent} holds no training to resume: --out names its folder, a FILE begins one"
         )
-    of_the_call = names_of(Settings, CALL)
-    return given.get("config") or ((own, of_the_call, COMMAND) if resumes and own.is_file() else None)
+    of_the_call, earlier = names_of(Settings, CALL), {"max_minutes"}  # which earlier versions wrote there
+    saved = own, of_the_call - earlier, COMMAND, earlier
+    return given.get("config") or (saved if resumes and own.is_file() else None)

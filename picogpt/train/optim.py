@@ -16,8 +16,11 @@ WORTH_THREADS = 1 << 22  # numbers in the tree; for fewer, threads cost more tha
 
 
 def adamw_init(params):
-    """Return the moments before the first step: zeros, a tree like `params` for each of m and v."""
-    return dict(m=tree_map(np.zeros_like, params), v=tree_map(np.zeros_like, params))
+    """Return the moments before the first step: zeros, a tree like `params` for each of m and v.
+
+    They take no memory until they are written.
+    """
+    return {name: tree_map(lambda w: np.zeros(w.shape, w.dtype, like=w), params) for name in "mv"}
 
 
 def adamw_step(
@@ -60,7 +63,7 @@ def adamw_step(
     todo = chunks(params, grads, moments["m"], moments["v"])
     worth_threads = sum(w.size for _, (w, *_) in todo) >= WORTH_THREADS
     squares = spread(update, todo) if worth_threads else [update(chunk) for chunk in todo]
-    moved, length = (math.sqrt(sum(parts)) for parts in zip(*squares, strict=True))
+    moved, length = (math.sqrt(sum(parts)) for parts in zip((0.0, 0.0), *squares, strict=True))
     return moved / length if length else math.nan
 
 

@@ -16,7 +16,7 @@ import types
 
 import numpy as np
 
-from picogpt.params.tree import flatten, nest
+from picogpt.params.tree import flatten, nest, walk
 from picogpt.system import command, machine
 
 ALONE = types.SimpleNamespace(rank=0, size=1)
@@ -53,6 +53,8 @@ def together():
     try:
         yield comm
     except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:  # it has done its part
+            raise
         if comm.rank:
             time.sleep(1)
             log.disabled = False
@@ -81,12 +83,20 @@ def broadcast(comm, value):
     return value if comm is ALONE else comm.bcast(value)
 
 
+def broadcast_into(comm, tree):
+    """Fill the arrays of all ranks from rank 0's, in place."""
+    if comm is not ALONE:
+        for _, array in walk(tree):
+            comm.Bcast(array)
+
+
 def total(comm, array):
-    """Add up the arrays of all ranks, in place."""
+    """Add up the arrays of all ranks, in place, and return the sum."""
     if comm is not ALONE:
         from mpi4py import MPI
 
         comm.Allreduce(MPI.IN_PLACE, array)
+    return array
 
 
 def total_gradients(comm, loss, grads):

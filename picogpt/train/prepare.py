@@ -16,7 +16,7 @@ from picogpt.params.init import init_params
 from picogpt.params.shapes import n_params
 from picogpt.system import folders
 from picogpt.system.files import atomic_write
-from picogpt.text import data
+from picogpt.text import bins, data
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 from picogpt.train import trainer
@@ -44,10 +44,7 @@ def prepare(c, folder):
             folders.acquire(folder, [STATE])
     if c.resume and not Path(c.file).exists():
         raise FileNotFoundError(f"there is no text file {c.file} here: give FILE anew, beside --resume")
-    text = data.read_text(c.file)
-    if not text:
-        raise ValueError(f"{c.file} is empty: give a text to train on")
-    c.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    text = None if Path(c.file).is_dir() else read_text(c)
     resumes = c.resume and (folder / STATE).is_file()
     if c.eval_only and c.resume and not resumes:
         raise ValueError(f"{folder} holds no training: --out names the folder of one, to evaluate its model")
@@ -61,17 +58,31 @@ def prepare(c, folder):
     else:
         params, hparams, encoder = new_model(c, text)
     encoder.special = c.special
+    if text is None:
+        splits, c.sha256 = bins.open_folder(c.file, hparams["n_vocab"], c.val_share)
     c.batch_tokens = c.batch_size * hparams["n_ctx"]
     if c.warmup_tokens and not c.decay_tokens:
         c.decay_tokens = planned_tokens(c)
     state = (
-        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed())
+        load_state(folder / STATE, c.fixed(), Settings("").completed().fixed(), mapped=c.shard)
         if resumes
         else trainer.begin(params, c.seed)
     )
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
-    return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
+    if text is not None:
+        return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
+    check_splits(splits, c.val_share, hparams["n_ctx"])
+    return state, hparams, encoder, splits
+
+
+def read_text(c):
+    """Return the text of c.file, which is not empty, and note in c.sha256 which it is."""
+    text = data.read_text(c.file)
+    if not text:
+        raise ValueError(f"{c.file} is empty: give a text to train on")
+    c.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return text
 
 
 def check_folder(folder, resume, overwrite=False):
@@ -98,10 +109,16 @@ def begin_in(folder, resume, overwrite, settings):
 
 
 def new_model(c, text):
-    """Return the parameters of a model before its training, its hparams and its tokenizer."""
+    """Return the parameters of a model before its training, its hparams and its tokenizer.
+
+    Without a text, c.file is a folder of ids, whose tokenizer it has.
+    """
     if c.init:
         return weights.load_with_encoder(c.init)
-    encoder = CharEncoder.from_text(text) if c.tokenizer == "chars" else byte_pairs(c.tokenizer, c.n_vocab)
+    if c.tokenizer != "chars":
+        encoder = byte_pairs(c.tokenizer, c.n_vocab)
+    else:
+        encoder = bins.tokenizer_in(c.file) if text is None else CharEncoder.from_text(text)
     hparams = c.hparams(encoder.n_vocab)
     check_hparams(hparams)
     hparams = weights.without_usual(hparams)
@@ -115,15 +132,20 @@ def byte_pairs(tokenizer, n_vocab):
 
 def encode_splits(text, encoder, val_share, n_ctx):
     """Return the ids of the training and of the held-out text, each long enough for a window or empty."""
-    train_ids, val_ids = (data.encode(part, encoder) for part in data.split(text, val_share))
-    log.info("%s tokens to train on, %s held out", f"{len(train_ids):,}", f"{len(val_ids):,}")
-    for ids, what in ((train_ids, "training"), (val_ids, "held-out")):
+    splits = tuple(data.encode(part, encoder) for part in data.split(text, val_share))
+    check_splits(splits, val_share, n_ctx)
+    return splits
+
+
+def check_splits(splits, val_share, n_ctx):
+    """Say how many ids are trained on and held out; ValueError if they are too few for a window."""
+    log.info("%s tokens to train on, %s held out", *(f"{len(ids):,}" for ids in splits))
+    for ids, what in zip(splits, ("training", "held-out"), strict=True):
         if len(ids) <= n_ctx and not (what == "held-out" and val_share == 0):
             raise ValueError(
                 f"the {what} text has {len(ids)} tokens, and a window takes {n_ctx + 1}:"
                 " give a longer file or a smaller --n_ctx"
             )
-    return train_ids, val_ids
 
 
 def save_beginning(folder, flags, state, c, hparams, encoder):

@@ -7,13 +7,17 @@
 
 A run that was killed, at any moment, resumes to the same bytes. All that comes before the training is made
 again from the flags, which are in settings.json; then the trained arrays are filled from the saved state.
+
+With --processes all of them do all of this, until the training is over: then the first goes on alone. Only it
+writes.
 """
 
+import contextlib
+import functools
 import hashlib
 import json
 import logging
 import math
-import os
 import shlex
 import sys
 import time
@@ -27,7 +31,7 @@ from picogpt.system.files import atomic_write
 from picogpt.system.flags import File
 from picogpt.system.signature import CALL, FREE, Usual, names_of
 from picogpt.text import data
-from picogpt.train import journal, parallel, prepare, trainer
+from picogpt.train import journal, launch, parallel, prepare, trainer
 from picogpt.train.prepare import SETTINGS
 from picogpt.train.state import STATE, layout, load_state
 
@@ -35,6 +39,17 @@ log = logging.getLogger("picogpt")
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
 Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
+
+
+def main(project):
+    """Run the function `project` as a command."""
+
+    @functools.wraps(project)
+    def of_many(**flags):
+        with parallel.together():
+            project(**flags)
+
+    command.run(of_many, config=flags_file(project))
 
 
 def flags_file(project):
@@ -49,38 +64,45 @@ def flags_file(project):
     return saved
 
 
-def open_run(project, flags):
+def open_run(project, flags, read=data.read_text):
     """Return a run of the function `project`, after checks of its flags and its folder.
 
-    It has project, flags, settings (these, and what a state depends on), folder, resume, began and the text
-    of FILE. ValueError if files would be overwritten, or if there is no state to resume from.
+    It has project, flags, settings (these, and what a state depends on), folder, resume, began, the text of
+    FILE, as read(FILE) returns it, and comm, of all processes. ValueError if files would be overwritten, or
+    if there is no state to resume from.
     """
     flags = dict(flags)
     folder, resume, overwrite = Path(flags["out"]), flags.pop("resume"), flags.pop("overwrite")
     if resume and overwrite:
         command.usage_error("--overwrite has no effect with --resume: give one of them")
     command.check(project, flags)
-    if any(mark in os.environ for mark in parallel.MPIEXEC):
-        raise ValueError("a project trains in one process: begin without mpiexec, which picogpt.train takes")
-    check_folder(folder, resume, overwrite)
-    if resume := resume and (folder / STATE).is_file():  # else it is begun again, by its flags
-        folders.acquire(folder, [STATE])
+    comm = parallel.world()
+    if flags.get("batch_size") and flags["batch_size"] < comm.size:
+        command.usage_error(
+            f"--batch_size {flags['batch_size']} leaves nothing for some of {comm.size} processes"
+        )
+    if comm.rank == 0:
+        check_folder(folder, resume, overwrite)
+        launch.start(flags["processes"], module_of(project))
+        if resume := resume and (folder / STATE).is_file():  # else it is begun again, by its flags
+            folders.acquire(folder, [STATE])
+    resume = parallel.broadcast(comm, resume)
     for name, flag in (("file", "FILE"), ("test", "--test")):
         path = Path(flags.get(name, ""))
         if path.parent == DATA and not path.exists():
             raise FileNotFoundError(f"the installed package has no {path.name}: give a file as {flag}")
     settings, text = dict(flags), None
     if "file" in flags:
-        text = data.read_text(flags["file"])
+        text = read(flags["file"])
         if not text:
             raise ValueError(f"{flags['file']} is empty: give a text to train on")
-        settings["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        settings["sha256"] = hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()
     machine.set_threads(settings["threads"])
     machine.keep_memory()
     log.setLevel(logging.INFO)
     began = time.monotonic()
     run = dict(project=project, flags=flags, settings=settings, folder=folder, began=began, text=text)
-    return SimpleNamespace(**run, resume=resume, overwrite=overwrite)
+    return SimpleNamespace(**run, resume=resume, overwrite=overwrite, comm=comm)
 
 
 def check_folder(folder, resume, overwrite):
@@ -104,24 +126,38 @@ def start(run, params, c):
     """
     run.settings |= given(vars(c))
     state = trainer.begin(params, run.settings["seed"])
-    if not run.resume:
-        return state
-    with folders.release_on_error(run.folder):
-        saved = load_state(run.folder / STATE, fixed(run))
-        arrays = dict(params=state["params"], moments=state["moments"])
-        saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
-        if layout(arrays) != layout(saved_arrays):
-            raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
-        path, step = run.folder / journal.LOG, saved["step"]
-        done = [record for record in journal.read_log(path) if record["step"] <= step]
-        if len(done) < step:
-            raise ValueError(
-                f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
-            )
-        run.began -= sum(record["seconds"] for record in done)
-        for name, array in walk(arrays):
-            array[...] = saved_arrays[name]
-    return saved | arrays
+    arrays = dict(params=state["params"], moments=state["moments"])
+    if run.resume and run.comm.rank == 0:
+        with folders.release_on_error(run.folder):
+            state = read_state(run, arrays)
+    rest = {name: value for name, value in state.items() if name not in arrays}
+    rest = parallel.broadcast(run.comm, rest)
+    parallel.broadcast_into(run.comm, arrays)
+    return rest | arrays
+
+
+def read_state(run, arrays):
+    """Return the state that was saved, and fill the arrays from it."""
+    saved = load_state(run.folder / STATE, fixed(run))
+    saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
+    if layout(arrays) != layout(saved_arrays):
+        raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")
+    path, step = run.folder / journal.LOG, saved["step"]
+    done = [record for n, record in enumerate(journal.read_log(path)[:step], 1) if is_update(record, n)]
+    if len(done) < step:
+        raise ValueError(
+            f"{path} is damaged after update {len(done)} of {step}: begin anew with another --out"
+        )
+    run.began -= sum(record["seconds"] for record in done)
+    for name, array in walk(arrays):
+        array[...] = saved_arrays[name]
+    return saved
+
+
+def is_update(record, n):
+    """Return whether a record of the log is that of update n, with what is asked of it, all numbers."""
+    kinds = {*map(type, record.values())}
+    return record["step"] == n and {"loss", "lr", "seconds"} <= record.keys() and kinds <= {int, float}
 
 
 def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
@@ -129,38 +165,54 @@ def train(run, state, c, draw, gradients, look=lambda step: {}, end=math.inf):
 
     look(step) returns what a record should have besides, such as a test of the model. The state is saved
     before the first update, about every half minute, and at the end, or once time.monotonic() has passed
-    `end`.
+    `end`. Of many processes only the first comes back; the others have done their part.
     """
-    if not run.resume:
+    comm, first = run.comm, run.comm.rank == 0
+    if first and not run.resume:
         of_the_call = names_of(run.project, CALL)
         flags = {name: value for name, value in given(run.flags).items() if name not in of_the_call}
         prepare.begin_in(run.folder, False, run.overwrite, dict(command=module_of(run.project)) | flags)
     with (
         folders.release_on_error(run.folder),
-        progress.shown(c.steps, state["step"], "step") as bar,
-        journal.open_log(run.folder, state["step"]) as file,
-        interrupt.asked(f"go on with: {command_to_go_on(run)}") as request,
+        progress.shown(c.steps, state["step"], "step", hidden=not first) as bar,
+        journal.open_log(run.folder, state["step"]) if first else contextlib.nullcontext() as file,
+        interrupt.asked(f"go on with: {command_to_go_on(run)}", patience=float(comm.size > 1)) as request,
     ):
         next_save = save(run, state, file)
-        request.end(request.number, state["step"], c.steps)
-        for record in trainer.updates(state, c, draw, gradients):
-            if found := look(record["step"]):
-                said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
-                log.info("step %d: %s", record["step"], said)
-            journal.write(file, record | found)
-            shown = f"loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
-            bar.show(record["step"], f"step {record['step']}, {shown}")
-            if time.monotonic() >= end:
+        request.end(parallel.broadcast(comm, request.number), state["step"], c.steps)
+        for record in trainer.updates(state, c, draw, gradients, comm):
+            found = look(record["step"])
+            if first:
+                report(record, found, file, bar)
+            stop, ends = parallel.broadcast(comm, (request.number, time.monotonic() >= end))
+            if ends:
                 break
-            if request or time.monotonic() >= next_save:
+            if stop or time.monotonic() >= next_save:
                 next_save = save(run, state, file)
-                request.end(request.number, state["step"], c.steps)
+            if stop:
+                parallel.broadcast(comm, None)  # the others wait until the first one has saved the state
+                request.end(stop, state["step"], c.steps)
         save(run, state, file)
+    if not first:
+        sys.exit(0)
     return journal.read_log(run.folder / journal.LOG)
 
 
+def report(record, found, file, bar):
+    """Write the record of an update, with what `look` found, into the log, and show it."""
+    if found:
+        said = ", ".join(f"{name} {value:.5g}" for name, value in found.items())
+        log.info("step %d: %s", record["step"], said)
+    journal.write(file, record | found)
+    bar.show(
+        record["step"], f"step {record['step']}, loss {record['loss']:.3f}, gradient {record['norm']:.2f}"
+    )
+
+
 def save(run, state, file):
-    """Save the state, see `trainer.save`; return when to save it the next time."""
+    """Save the state, see `trainer.save`, by the first process; return when to save it the next time."""
+    if run.comm.rank:
+        return math.inf
     arrays = tree_map(to_cpu, dict(params=state["params"], moments=state["moments"]))
     return trainer.save(run.folder, state | arrays, fixed(run), file)
 

@@ -82,7 +82,12 @@ class Recipe:
 class Settings(Options, Recipe):
     """All settings of a training: these, the options of its model, and its recipe."""
 
-    file: Annotated[str, FREE, "the text to train on (UTF-8)"]
+    file: Annotated[
+        str,
+        FREE,
+        "the text to train on (UTF-8); or a folder with train.bin and val.bin, ids as nanoGPT prepares them,"
+        " which stay on the disk",
+    ]
     _: KW_ONLY
     out: Annotated[
         flags.Out,
@@ -102,8 +107,15 @@ class Settings(Options, Recipe):
         bool, CALL, "train nothing: print the losses of the model that the training would start from"
     ] = False
     max_minutes: Annotated[
-        Real, FREE, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
+        Real, CALL, "stop at the first evaluation after so long; --resume goes on ({}: no limit)"
     ] = 0.0
+    processes: flags.Processes = 1
+    shard: Annotated[
+        bool,
+        FREE,
+        "each process keeps only its part of AdamW's moments and of the summed gradients (ZeRO stage 2): less"
+        " memory, and as many bytes sent",
+    ] = False
     threads: Annotated[
         flags.Threads, "compute on so many cores, in each process ({}: on all, or as OMP_NUM_THREADS says)"
     ] = 0
@@ -129,8 +141,8 @@ class Settings(Options, Recipe):
     tokenizer: Annotated[
         str | None,
         Usual("chars"),
-        "chars: one token for each character of FILE; gpt2: GPT-2's byte-pair encoding; or a folder with a"
-        " vocab.bpe",
+        "chars: one token for each character of FILE, or the tokenizer in the folder FILE; gpt2: GPT-2's"
+        " byte-pair encoding; or a folder with a vocab.bpe",
     ] = None
     n_vocab: Annotated[
         Whole | None,

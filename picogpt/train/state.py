@@ -40,13 +40,14 @@ def checksum(tensors, rest):
     return digest.hexdigest()
 
 
-def load_state(path, settings, usual=None):
+def load_state(path, settings, usual=None, mapped=False):
     """Read what `save_state` wrote; refuse to go on with other settings or another text.
 
-    `usual` are the values of settings that did not exist yet when the state was saved.
+    `usual` are the values of settings that did not exist yet when the state was saved. The arrays are
+    `mapped`, read-only, for whoever needs only a part of them.
     """
     try:
-        tensors, metadata = safetensors.read(path)
+        tensors, metadata = (safetensors.read_mapped if mapped else safetensors.read)(path)
         if "sha256" not in metadata:
             log.warning("%s is of an earlier version, and has no checksum: trusting it", path)
         elif metadata["sha256"] != checksum(tensors, metadata["state"]):

@@ -21,7 +21,7 @@ from picogpt.speed.shards import add, batch_gradients, batch_loss
 from picogpt.system import interrupt, progress
 from picogpt.system.machine import keep_memory
 from picogpt.text import data
-from picogpt.train import journal, optim, parallel, schedule
+from picogpt.train import journal, optim, parallel, schedule, shard
 from picogpt.train.parallel import ALONE
 from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
@@ -59,10 +59,10 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
                 bar.show(state["tokens"], shown)
             if first and c.sample_every and step % c.sample_every == 0 and not request:
                 log.info("sample: %s", sample_text(state, hparams, encoder))
-            stop = parallel.broadcast(comm, request.number)
+            stop, saves = parallel.broadcast(comm, (request.number, time.monotonic() >= next_save))
             if is_due(step, c):
                 next_save = look()
-            elif first and (stop or time.monotonic() >= next_save):
+            elif (stop or saves) and (first or "shards" in state):
                 next_save = save(folder, state, c.fixed(), file)
             if stop or request.broken:
                 parallel.broadcast(comm, None)  # the others wait until the first one has saved the state
@@ -111,32 +111,58 @@ def updates(state, c: Recipe, draw, gradients, comm=ALONE):
 
 def update(state, c: Recipe, draw, gradients, comm=ALONE):
     """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
-    started = time.monotonic()
-    losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
-    for _ in range(n):
-        batch = draw(rng=state["rng"])
-        loss, new = gradients(state["params"], batch, c.p_drop, state["rng"])
-        grads = add(grads, new)
-        losses.append(float(loss))
-    computed = time.monotonic()
-    loss, grads = parallel.total_gradients(comm, sum(losses) / n, grads)
-    communication = time.monotonic() - computed
+    started, waited = time.monotonic(), [0.0]
+    loss, grads, n = sum_gradients(state, c, draw, gradients, comm, waited)
     if n > 1:
         tree_map(lambda g: np.multiply(g, 1 / n, out=g), grads)
-    norm = optim.clip(grads, c.clip)
+    params, clip, sharded = state["params"], optim.clip, "shards" in state
+    if sharded:
+        params, clip = shard.rows(comm, params), functools.partial(shard.clip, comm)
+    norm = clip(grads, c.clip)
     if not math.isfinite(norm):
         raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr")
     tokens = state["tokens"] + n * c.batch_tokens
     lr = schedule.rate(c, state["step"], tokens)
     state |= dict(step=state["step"] + 1, tokens=tokens)
     ratio = optim.adamw_step(
-        state["params"], grads, state["moments"], state["step"], lr,
+        params, grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
         measure=state["step"] % MEASURE_EVERY == 0,
     )  # fmt: skip
+    if sharded:
+        ratio = shard.ratio(comm, ratio, params)
+        timed(waited, shard.gather, comm, state["params"])
     record = dict(step=state["step"], tokens=tokens, loss=loss, lr=lr, norm=norm, ratio=ratio)
     record["seconds"] = round(time.monotonic() - started, 6)
-    return record if comm is ALONE else record | dict(communication=round(communication, 6))
+    return record if comm is ALONE else record | dict(communication=round(sum(waited), 6))
+
+
+def sum_gradients(state, c: Recipe, draw, gradients, comm, waited):
+    """Return the mean loss of an update's batches, the sum of their gradients, and how many batches.
+
+    With several processes these are sums over all, of a sharded training this process's rows. The seconds
+    that it takes them to be exchanged are appended to `waited`.
+    """
+    losses, grads, n = [], None, schedule.n_batches(c, state["tokens"])
+    for _ in range(n):
+        batch = draw(rng=state["rng"])
+        loss, new = gradients(state["params"], batch, c.p_drop, state["rng"])
+        if "shards" in state:
+            new = timed(waited, shard.scatter, comm, new)
+        grads = add(grads, new)
+        losses.append(float(loss))
+    loss = sum(losses) / n
+    if "shards" in state:
+        return float(timed(waited, parallel.total, comm, np.array(loss))), grads, n
+    return *timed(waited, parallel.total_gradients, comm, loss, grads), n
+
+
+def timed(seconds, f, *args):
+    """Return f(*args), and append to `seconds` how many it took."""
+    began = time.monotonic()
+    result = f(*args)
+    seconds.append(time.monotonic() - began)
+    return result
 
 
 def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):
@@ -172,7 +198,7 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
     with request.breaks() if comm is ALONE else contextlib.nullcontext():
         train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
     if comm.rank:
-        return math.inf
+        return save(folder, state, c.fixed(), file) if "shards" in state else math.inf
     if request.broken:
         return save(folder, state, c.fixed(), file)
     log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], train_loss, val_loss)
@@ -189,8 +215,12 @@ def save(folder, state, settings, file):
     That is in half a minute, or later, so that saving takes at most a tenth of the time.
     """
     began = time.monotonic()
-    journal.sync(file)
-    save_state(Path(folder, STATE), state, settings)
+
+    def write(moments):
+        journal.sync(file)
+        save_state(Path(folder, STATE), state | dict(moments=moments), settings)
+
+    shard.with_all_rows(state, write)
     ended = time.monotonic()
     return ended + (SAVE_EVERY and max(SAVE_EVERY, 9 * (ended - began)))
 

@@ -107,6 +107,48 @@ def test_what_alone_is_longer_than_the_context_is_refused_and_not_remembered(mod
     assert chat.turns == []
 
 
+@pytest.mark.parametrize(("more", "left"), [(0, 2), (1, 1)])
+def test_a_turn_stays_as_long_as_there_is_room_for_it_and_the_answer_to_the_last_token(model, more, left):
+    chat = model.chat("{user}", n=5)
+    chat.turns += [["Once upon a time.", " Yes."], ["The end.", ""]]
+    n = len(chat.encode(chat.template.render(chat.turns)))
+    ids = chat.ids(model.hparams["n_ctx"] - n + more)
+    assert (len(ids) == n, len(chat.turns)) == (not more, left)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_fills_the_context_exactly_is_taken(model, more):
+    chat = model.chat("{user}", n=1)
+    n_ctx = model.hparams["n_ctx"]
+    [the] = model.encoder.encode(" the")
+    chat.turns.append([model.encoder.decode([the] * (n_ctx + more)), ""])
+    if more:
+        with pytest.raises(ValueError, match=f"this has {n_ctx + 1} tokens, and the model's context {n_ctx}"):
+            chat.ids()
+    else:
+        assert chat.ids() == [the] * n_ctx
+
+
+def test_a_setting_of_none_is_taken_back_and_no_tokens_are_a_number(model):
+    chat = model.chat("{user}", temperature=0.5, top_k=3)
+    assert chat.n == 200
+    chat.set(n=0, temperature=None)
+    assert (chat.n, chat.choice) == (0, dict(top_k=3))
+    assert "".join(chat.say(PROMPT)) == ""
+
+
+def test_an_empty_text_is_what_begins_a_document(model):
+    assert model.ids("") == [model.encoder.start] != [0]
+    chat = model.chat("{user}")
+    chat.turns.append(["", ""])
+    assert chat.ids() == [model.encoder.start]
+
+
+def test_forty_tokens_are_made_if_nobody_says_how_many(model):
+    [new] = generate(model.params, model.hparams["n_head"], [model.encoder.encode(PROMPT)], 40)
+    assert model.generate(PROMPT) == "".join(model.stream(PROMPT)) == model.encoder.decode(new)
+
+
 def test_an_answer_that_nobody_reads_to_its_end_counts_as_far_as_it_came(model):
     chat = model.chat("{user}", n=20)
     answer = chat.say(PROMPT)
@@ -123,9 +165,10 @@ def test_a_setting_that_cannot_be_leaves_the_others_as_they_were(model, wrong):
     assert (chat.n, chat.choice) == (5, dict(temperature=0.5))
 
 
-def test_a_template_needs_a_place_for_the_user(model):
+@pytest.mark.parametrize("pattern", ["Hello", "{user} and {user}"])
+def test_a_template_needs_one_place_for_the_user(model, pattern):
     with pytest.raises(ValueError, match=r"has \{user\} in it, once"):
-        model.chat("Hello")
+        model.chat(pattern)
 
 
 def test_without_a_template_the_remedy_is_said(model):
@@ -153,6 +196,81 @@ def test_a_tokenizers_own_template_is_filled_as_hugging_face_fills_it(tmp_path):
     assert template.stops == ("<|im_end|>", "<|endoftext|>")
     (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}{{ messages[-1].content }}:")
     assert templates.own_template(tmp_path).render(MESSAGES) == "Who?:"  # a file of its own comes first
+
+
+@pytest.mark.parametrize(
+    ("source", "rendered"),
+    [
+        ("{% for m in messages %}\n  {% if m.content %}\n{{ m.role }}\n  {% endif %}\n{% endfor %}\n", None),
+        (
+            "{% for m in messages %}{{ m.role[0] }}{% if not loop.first %}{% break %}{% endif %}{% endfor %}",
+            "ua",
+        ),
+        ("{{ messages | tojson }}", None),
+        ("{{ {'b': '<\u00e9>', 'a': 1} | tojson(indent=1) }}", '{\n "b": "<\u00e9>",\n "a": 1\n}'),
+    ],
+    ids=["spaces", "break", "tojson", "tojson of signs"],
+)
+def test_a_template_is_filled_as_transformers_fills_it(tmp_path, source, rendered):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template=source)))
+    found = templates.own_template(tmp_path).render(MESSAGES)
+    assert rendered in (None, found)
+    if rendered is None:
+        utils = pytest.importorskip("transformers.utils.chat_template_utils")
+        roles = ("user", "Hi"), ("assistant", "Hello."), ("user", "Who?")
+        messages = [dict(role=role, content=content) for role, content in roles]
+        [theirs], _ = utils.render_jinja_template(
+            [messages], chat_template=source, add_generation_prompt=True
+        )
+        assert found == theirs
+
+
+def test_of_several_templates_that_of_the_name_default_is_taken(tmp_path):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    several = [dict(name="tools", template="T"), dict(name="default", template="D")]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template=several)))
+    assert templates.own_template(tmp_path).render(MESSAGES) == "D"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template=several[:1])))
+    assert templates.own_template(tmp_path) is None
+
+
+def test_an_answer_ends_where_a_template_puts_white_space_alone(tmp_path):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    source = "{% for m in messages %}{{ m.content }}\n\n{% endfor %}"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(dict(chat_template=source)))
+    assert templates.own_template(tmp_path).stops == ("\n\n",)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (b"[]x", "is no JSON object: copy it again"),
+        (b"[1]", "is no JSON object: copy it again"),
+        (b"7", "is no JSON object: copy it again"),
+        (b'{"chat_template": true}', "chat_template that is no text"),
+        (b'{"chat_template": {"default": "D"}}', "chat_template that is no text"),
+        (b'{"chat_template": [{"name": "default", "template": 3}]}', "chat_template that is no text"),
+        (b'{"chat_template": [[], 3]}', None),
+        (b'{"chat_template": ""}', None),
+    ],
+)
+def test_a_chat_template_that_is_none_is_one_line(tmp_path, config, says):
+    (tmp_path / "tokenizer_config.json").write_bytes(config)
+    if says is None:
+        assert templates.own_template(tmp_path) is None
+    else:
+        with pytest.raises(ValueError, match=says):
+            templates.own_template(tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["{{ 'a' + 1 }}", "{{ 1 / 0 }}", "{{ messages[0].content.nothing() }}"])
+def test_a_template_that_fails_is_one_line(tmp_path, fault):
+    pytest.importorskip("jinja2", reason='needs jinja2: pip install -e ".[chat]"')
+    config = dict(chat_template=fault, bos_token=["odd"], eos_token={"content": {}})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="the chat template of this model does not take this"):
+        templates.own_template(tmp_path).render(MESSAGES)
 
 
 def test_jinja_of_a_stranger_can_do_nothing_but_text(tmp_path):

@@ -1,7 +1,6 @@
 """Sessions through a pseudo-terminal: what is typed, what is shown, Ctrl-C and Ctrl-D, the docs."""
 
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -53,7 +52,6 @@ def test_ctrl_c_ends_an_answer_and_the_session_goes_on(sit):
     terminal.read_until(lambda shown: len(shown) > len(FIRST) + 10, "an answer")  # what is typed is shown too
     terminal.press("C")
     terminal.read("\n" + SIGN)
-    time.sleep(1)  # a signal between the prompt and the waiting for a key is noticed at the next key alone
     terminal.press("C")  # at the prompt it clears the line
     terminal.read("\n" + SIGN)
     terminal.type("/set n 2")

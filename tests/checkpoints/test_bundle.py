@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import bundle
+from picogpt.checkpoints import bundle, verified
 from picogpt.checkpoints.bundle import masked_crc32c
 
 TESTS = Path(__file__).parents[1]
@@ -162,11 +162,15 @@ def test_a_flipped_byte_of_the_data_is_reported(checkpoint, at):
         bundle.read(checkpoint)
 
 
+def note_of(folder):
+    return verified.note_of("crc32c", [folder / INDEX, folder / DATA])
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """Have checkpoints of any size noted as verified; return the list of the sizes whose crc32c was taken."""
     taken, crc = [], bundle.masked_crc32c
-    monkeypatch.setattr(bundle, "LARGE", 1)
+    monkeypatch.setattr(verified, "LARGE", 1)
     monkeypatch.setattr(bundle, "masked_crc32c", lambda data: taken.append(len(data)) or crc(data))
     return taken
 
@@ -205,7 +209,7 @@ def test_a_file_that_has_changed_is_verified_again(name, counted, checkpoint):
 def test_a_note_that_is_none_is_ignored(note, counted, checkpoint):
     bundle.read(checkpoint)
     first = sum(counted)
-    path = bundle.note_of(checkpoint / "model.ckpt")
+    path = note_of(checkpoint)
     good = path.read_bytes()
     path.write_bytes(note)
     counted.clear()
@@ -218,17 +222,17 @@ def test_where_nothing_can_be_written_it_is_verified_each_time(counted, checkpoi
     def refuse(_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(bundle, "atomic_write", refuse)
+    monkeypatch.setattr(verified, "atomic_write", refuse)
     for _ in range(2):
         counted.clear()
         assert_same_bits(bundle.read(checkpoint), expected(checkpoint))
         assert sum(counted) > 15_000
-    assert not bundle.note_of(checkpoint / "model.ckpt").exists()
+    assert not note_of(checkpoint).exists()
 
 
 def test_a_small_checkpoint_needs_no_note(checkpoint):
     bundle.read(checkpoint)
-    assert not bundle.note_of(checkpoint / "model.ckpt").exists()
+    assert not note_of(checkpoint).exists()
 
 
 @pytest.mark.parametrize("home", ["a file", "a link to nowhere", ""])

@@ -145,6 +145,23 @@ def test_where_the_bounds_of_what_is_followed_are(said, is_followed):
             generation_config.followed(said)
 
 
+@pytest.mark.parametrize("key", generation_config.NEUTRAL)
+def test_each_key_that_would_change_the_text_is_refused_unless_it_changes_nothing(key):
+    neutral = generation_config.NEUTRAL[key]
+    assert generation_config.followed({key: neutral}) == {}
+    wrong = neutral + 1 if isinstance(neutral, int | float) else {"some": "thing"}
+    with pytest.raises(ValueError, match=f"^{key} is .*, and picogpt computes nothing of the kind"):
+        generation_config.followed({key: wrong})
+
+
+def test_the_keys_that_are_refused_are_these():
+    whole = "num_beams num_return_sequences min_length min_new_tokens top_h epsilon_cutoff eta_cutoff"
+    whole += " penalty_alpha guidance_scale forced_bos_token_id forced_eos_token_id bad_words_ids"
+    whole += " suppress_tokens begin_suppress_tokens sequence_bias stop_strings watermarking_config"
+    whole += " exponential_decay_length_penalty dola_layers constraints force_words_ids"
+    assert generation_config.NEUTRAL.keys() == {*whole.split()}
+
+
 def test_its_end_is_not_written(picogpt, text):
     whole, ids = text("Once", 40)
     end = ids[20]

@@ -200,6 +200,18 @@ def test_arrays_are_compared_to_their_last_row(n, monkeypatch):
     assert not huggingface.same(array, np.vstack([array, array[:1]]))
 
 
+@pytest.mark.parametrize("head", ["its own", "the embedding again"])
+def test_a_head_that_config_json_tells_of_is_used_without_a_word(folder, head, caplog):
+    change_config(folder, tie_word_embeddings=False)
+    wte = safetensors.read(folder / "model.safetensors")[0]["transformer.wte.weight"]
+    its = wte[::-1].copy() if head == "its own" else wte.copy()
+    change_tensors(folder, lambda tensors: tensors | {"lm_head.weight": its})
+    params, hparams, _ = weights.load(folder)
+    assert hparams == TINY | {"tied": False}
+    np.testing.assert_array_equal(params["lm_head"], its)
+    assert caplog.messages == []
+
+
 def test_a_head_of_its_own_in_another_file_is_used_too(tmp_path, caplog):
     case = "a head of its own that config.json denies"
     record.write(tmp_path, case)
@@ -252,6 +264,7 @@ def test_the_released_models_configurations_are_the_released_sizes():
         ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon is 1e-06, but picogpt computes with 1e-05"),
         ({"scale_attn_by_inverse_layer_idx": "x"}, "scale_by_layer is 'x', but must be true, false"),
         ({"tie_word_embeddings": "yes"}, "tied is 'yes', but must be true, false"),
+        ({"tie_word_embeddings": 1}, "tied is 1, but must be true, false"),
         ({"activation_function": []}, "unhashable"),
     ],
 )

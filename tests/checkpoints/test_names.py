@@ -52,13 +52,26 @@ def test_all_names_are_told():
     assert "did you mean" not in str(error.value) and "runs/empty" not in str(error.value)
 
 
-@pytest.mark.parametrize("command", ["picogpt.finetune", "picogpt.projects.adder", "rm -rf /", 3, None])
+def test_of_many_models_the_first_twenty_are_told(folder):
+    for n in range(22):
+        (folder / "models" / f"m{n:02}").mkdir()
+        (folder / "models" / f"m{n:02}" / "config.json").touch()
+    with pytest.raises(ValueError) as error:
+        weights.find("quite another")
+    told = [f"models/m{n:02}" in str(error.value) for n in range(22)]
+    assert told == [True] * 19 + [False] * 3 and "models/Poems" in str(error.value)
+
+
+OTHERS = ("rm -rf /", "picogpt.train; rm -rf /", "picogpt", 3, None)
+
+
+@pytest.mark.parametrize("command", ["picogpt.finetune", "picogpt.projects.adder", *OTHERS])
 def test_a_folder_without_a_model_yet_says_how_to_go_on(folder, command):
     (folder / "new").mkdir()
     (folder / "new" / names.STATE).touch()
     (folder / "new" / names.SETTINGS).write_text(json.dumps(dict(command=command)))
     goes_on = f"python -m {command} --resume --out new"
-    if command in ("rm -rf /", 3, None):  # what anyone may have written there is not repeated
+    if command in OTHERS:  # what anyone may have written there is not repeated
         goes_on = "the command that began it, and --resume"
     with pytest.raises(FileNotFoundError) as error:
         weights.load("new")

@@ -1,6 +1,7 @@
 """LoRA adapters of PEFT's: opened merged, and written for PEFT."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from record import peft_adapters as record
 from picogpt.checkpoints import huggingface, peft, safetensors, weights
 from picogpt.finetune import lora, tuning
 from picogpt.gpt2 import gpt2
+from picogpt.params.init import init_params
 from picogpt.params.tree import flatten
 from picogpt.text import hf_bpe
 
@@ -44,6 +46,28 @@ def test_an_adapter_opens_merged_and_gives_pefts_logits(case, monkeypatch):
     assert np.abs(logits - np.load(record.RECORD / case / "logits.npy")).max() < 1e-4
 
 
+def test_alpha_is_8_where_the_configuration_does_not_say(folder):
+    """As in peft.LoraConfig; the recorded one has 3, and a rank of 2."""
+    base, three = (flatten(weights.load(path)[0]) for path in (record.BASE, folder))
+    path = folder / peft.CONFIG
+    config = json.loads(path.read_text())
+    assert (config.pop("lora_alpha"), config["r"]) == (3, 2)
+    path.write_text(json.dumps(config))
+    eight, name = flatten(weights.load(folder)[0]), "blocks.0.attn.c_attn.w"
+    np.testing.assert_allclose(eight[name] - base[name], 8 / 3 * (three[name] - base[name]), atol=1e-5)
+
+
+def test_rows_for_which_the_adapters_tokenizer_has_no_token_are_left_out(tmp_path):
+    hparams = dict(n_vocab=600, n_ctx=11, n_embd=12, n_head=3, n_layer=1)
+    params = init_params(hparams, np.random.default_rng(0))
+    (tmp_path / "base").mkdir()
+    huggingface.write(tmp_path / "base", params, hparams)
+    peft.write(tmp_path / "new", tuned("blocks.*.w", params), tmp_path / "base")
+    hf_bpe.save(tmp_path / "new", hf_bpe.load_encoder(REFERENCES / "hf_tokenizer"))
+    found, found_hparams, encoder = weights.load(tmp_path / "new")
+    assert (found_hparams["n_vocab"], len(found["wte"]), encoder.n_vocab) == (500, 500, 500)
+
+
 def test_half_precision_is_widened_before_it_is_added(folder):
     change_tensors(folder, lambda tensors: {name: w.astype(np.float16) for name, w in tensors.items()})
     params, hparams, _ = weights.load(folder)
@@ -72,6 +96,16 @@ def test_the_tokenizer_is_the_adapters_own_or_the_base_models(folder, tmp_path):
         ({"use_dora": True}, "has use_dora True"),
         ({"init_lora_weights": "pissa"}, "has init_lora_weights 'pissa'"),
         ({"trainable_token_indices": [1]}, r"has trainable_token_indices \[1\]"),
+        (
+            {"lora_alpha": None},
+            "has None as an alpha, which must be a number",
+        ),
+        ({"lora_alpha": "3"}, "has '3' as an alpha"),
+        ({"lora_alpha": True}, "has True as an alpha"),
+        ({"alpha_pattern": [1]}, r"has \[1\] as an alpha"),
+        ({"alpha_pattern": {"c_attn": None}}, "has None as an alpha"),
+        ({"alpha_pattern": {"(": 3}}, "alpha_pattern in adapter_config.json has a name that cannot be used"),
+        ({"lora_alpha": math.nan}, "NaN or infinity"),
         (
             {"base_model_name_or_path": None},
             'names no base model: write "base_model_name_or_path": "gpt2" there',

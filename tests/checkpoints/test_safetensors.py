@@ -125,6 +125,40 @@ def test_a_file_is_read_in_parts_to_its_last_byte(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("read", [safetensors.read, safetensors.read_mapped])
+def test_bytes_that_no_tensor_has_are_reported(tmp_path, read):
+    safetensors.write(tmp_path / "a", tensors())
+    n = (tmp_path / "a").stat().st_size
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes() + b"1")
+    with pytest.raises(ValueError, match=f"a has {n + 1:,} bytes, but its header describes {n:,}"):
+        read(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["a", "aa", "aaa", "a" * 7])
+def test_the_data_begins_at_a_multiple_of_8_bytes(tmp_path, name):
+    safetensors.write(tmp_path / "a", {name: np.ones(2)})
+    assert int.from_bytes((tmp_path / "a").read_bytes()[:8], "little") % 8 == 0
+
+
+def test_an_array_has_32_axes_at_most(tmp_path):
+    for n in (32, 33):
+        header = {"a": {"dtype": "F32", "shape": [1] * n, "data_offsets": [0, 4]}}
+        path = file_of(tmp_path / "a", header, bytes(4))
+        if n == 32:
+            assert safetensors.read(path)[0]["a"].shape == (1,) * 32
+        else:
+            with pytest.raises(ValueError, match="tensor 'a' has 33 axes: 32 are the most"):
+                safetensors.read(path)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_TENSORS", 3), ("LONGEST_HEADER", 64)])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, monkeypatch, limit, value):
+    monkeypatch.setattr(safetensors, limit, value)
+    with pytest.raises(ValueError, match="a would have 4 tensors, more than could be read again"):
+        safetensors.write(tmp_path / "a", tensors())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("read", [safetensors.read, safetensors.read_mapped])
 @pytest.mark.parametrize("n_left", [0, 5, 8, 100, -1])
 def test_a_cut_file_is_reported(tmp_path, n_left, read):
     path = tmp_path / "cut.safetensors"
@@ -148,6 +182,8 @@ def test_a_cut_file_is_reported(tmp_path, n_left, read):
         ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, -4]}}, "shape"),
         ({k: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]} for k in "ab"}, "gap or an overlap"),
         ({"a": {"dtype": "F32", "shape": [], "data_offsets": [4, 8]}}, "gap or an overlap"),
+        ({"__metadata__": {"n": 1}}, "its metadata are not texts"),
+        ({"__metadata__": {"n": None}}, "its metadata are not texts"),
     ],
 )
 def test_a_damaged_header_is_reported(tmp_path, header, says):

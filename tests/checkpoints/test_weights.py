@@ -165,9 +165,10 @@ def test_only_the_first_axis_of_three_is_dropped():
         "model/h10/attn/c_attn/w": np.ones((1, 1, 3)),
         "model/wte": np.ones((1, 1)),
         "model/wpe": np.ones(1),
+        "model/odd": np.ones((2, 1, 3)),
     }
     shapes = {path: array.shape for path, array in weights.from_checkpoint_names(tensors).items()}
-    assert shapes == {"blocks.10.attn.c_attn.w": (1, 3), "wte": (1, 1), "wpe": (1,)}
+    assert shapes == {"blocks.10.attn.c_attn.w": (1, 3), "wte": (1, 1), "wpe": (1,), "odd": (2, 1, 3)}
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,6 @@ def params():
     return tree_map(lambda w: w * 20, init_params(HPARAMS, np.random.default_rng(0)))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, params, encoder):
-    folder = tmp_path_factory.mktemp("model")
-    weights.save(folder, params, HPARAMS, encoder)
-    return str(folder)
-
-
 @pytest.fixture
 def picogpt(folder, call_command):
     """Run the command in this process on the small model; return its exit code and what it wrote."""
@@ -385,15 +378,15 @@ def test_ctrl_c_keeps_the_text_so_far_and_gives_130(folder, expected):
 def test_ctrl_c_is_one_line_while_the_program_starts(folder):
     code = f"""
 import _thread, sys
-from picogpt.__main__ import main
 
 class Interrupting:
     def find_spec(*_):
         _thread.interrupt_main()
 
+sys.argv = ["/bin/picogpt", "Once", "--model", {folder!r}]
+import picogpt
 sys.meta_path.insert(0, Interrupting)
-sys.argv = ["picogpt", "Once", "--model", {folder!r}]
-main()
+from picogpt.__main__ import main
 """
     assert run_python("-c", code) == (130, "", "picogpt: interrupted\n")
 

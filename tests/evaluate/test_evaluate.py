@@ -41,13 +41,6 @@ def params():
     return tree_map(lambda w: w * 5, init_params(HPARAMS, np.random.default_rng(0)))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory, params, encoder):
-    folder = tmp_path_factory.mktemp("model")
-    weights.save(folder, params, HPARAMS, encoder)
-    return str(folder)
-
-
 @pytest.fixture
 def run(folder, call_command):
     """Run the command in this process on the small model; return its exit code and what it wrote."""

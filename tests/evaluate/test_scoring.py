@@ -64,6 +64,14 @@ def test_every_id_is_scored_at_most_once_and_only_what_has_no_context_never(n, w
         assert all(end - 1 - begin <= most for begin, _, end in windows)
 
 
+@pytest.mark.parametrize(
+    "n, blocks",
+    [(1, []), (5, []), (6, [(0, 1, 6)]), (10, [(0, 1, 6)]), (11, [(0, 1, 6), (5, 6, 11)])],
+)
+def test_a_block_is_there_only_with_what_follows_its_last_id(n, blocks):
+    assert block_windows(n, 5) == blocks
+
+
 def test_windows_one_token_apart_give_each_token_a_full_context():
     assert [end - 1 - begin for begin, _, end in rolling_windows(30, 8, 1)] == [8] * 22
 
@@ -107,6 +115,17 @@ def test_rows_of_unequal_length_give_what_hugging_face_gives_for_each(model, pie
     for (log_probs, likeliest), (_, _, theirs, greedy) in zip(scored, RECORD["rows"], strict=True):
         np.testing.assert_allclose(log_probs, theirs, atol=1e-4)
         assert likeliest.tolist() == greedy
+
+
+@pytest.mark.parametrize("piece", [4, 256])
+def test_a_row_is_scored_from_where_its_own_ending_begins(model, piece, monkeypatch):
+    monkeypatch.setattr(scoring, "PIECE", piece)
+    params, n_head = model
+    rows = [(RECORD["ids"][:11], 1), (RECORD["ids"][20:28], 7), (RECORD["ids"][30:40], 3)]
+    for (ids, n), (log_probs, _) in zip(rows, score(params, n_head, rows), strict=True):
+        logits = gpt2([ids[:-1]], params, n_head)[0, -n:].astype(np.float64)
+        all_of_them = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        np.testing.assert_allclose(log_probs, all_of_them[np.arange(n), ids[-n:]], atol=1e-5)
 
 
 def test_only_a_piece_s_logits_are_there_at_once_and_none_that_nobody_asked_for(model, monkeypatch):

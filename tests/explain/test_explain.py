@@ -75,6 +75,11 @@ def test_the_tokens_are_the_prompts_and_the_likeliest_after_it(made):
     assert ids[len(prompt) :] == made.logits.argmax(axis=-1)[len(prompt) - 1 : -1].tolist()
     assert bytes.fromhex("".join(made.data["bytes"])).decode() == made.encoder.decode(ids)
     assert "".join(made.data["texts"][str(i)] for i in ids) == made.encoder.decode(ids)
+    best = made.logits.argmax(axis=-1).tolist()
+    assert made.data["watched"].tolist() == [
+        list(pair) for pair in zip([*ids[1:], best[-1]], best, strict=True)
+    ]
+    assert made.data["temperatures"] == [round(0.05 * n, 2) for n in range(1, 41)]
 
 
 def test_logits_and_sums_give_the_models_probabilities_at_every_temperature(made):
@@ -164,6 +169,12 @@ def test_one_step_of_learning_is_the_librarys_step(made):
             assert made.data["step"]["others"][o, r, n, 1] == pytest.approx(after[first], rel=2e-2)
     before = made.data["step"]["probs"][:, 0]
     np.testing.assert_allclose(before[0], made.data["lens"]["watched"][-1, :-1, 0], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("n_ctx", "known"), [(3, ["abc"]), (2, [])])
+def test_a_prompt_that_fills_the_context_is_one_of_the_others(n_ctx, known):
+    found = gather.known(CharEncoder("abc"), ["abc", "", "abd"], n_ctx)
+    assert [prompt for prompt, _ in found] == known
 
 
 def test_the_lens_ends_with_the_models_own_answer(made):

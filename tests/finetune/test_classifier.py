@@ -5,6 +5,7 @@ import pytest
 from compare import NoFloat64, relative_error
 
 from picogpt import ops
+from picogpt.checkpoints import safetensors
 from picogpt.finetune import classifier
 from picogpt.gpt2 import gpt2
 from picogpt.params.tree import flatten, tree_map, walk
@@ -167,6 +168,46 @@ def test_float32_stays_float32(labels, tiny32):
     loss, grads = classifier.loss_and_grads(params, (ROWS, labels), 3, 0.5, 0.1, np.random.default_rng(0))
     assert loss.dtype == np.float32
     assert {dx.dtype for _, dx in walk(grads)} == {np.dtype(np.float32)}
+
+
+W, B, LABELS = np.ones((12, 2), np.float32), np.ones(2, np.float32), dict(labels='["a", 3]', multi="false")
+
+
+@pytest.mark.parametrize(
+    ("head", "metadata"),
+    [
+        (dict(w=W, b=B), {}),
+        (dict(w=W, b=B), dict(labels=LABELS["labels"])),
+        (dict(w=W, b=B), LABELS | dict(labels="a, b")),
+        (dict(w=W, b=B), LABELS | dict(labels="[" * 100_000)),
+        (dict(w=W, b=B), LABELS | dict(labels='{"a": 0, "b": 1}')),
+        (dict(w=W, b=B), LABELS | dict(labels='"ab"')),
+        (dict(w=W, b=B), LABELS | dict(labels='["a"]')),
+        (dict(w=W, b=B), LABELS | dict(labels='["a", "b", "c"]')),
+        (dict(w=W, b=B), LABELS | dict(labels='["a", ["b"]]')),
+        (dict(w=W[:, :0], b=B[:0]), LABELS | dict(labels="[]")),
+        (dict(w=W, b=B), LABELS | dict(multi='"no"')),
+        (dict(w=W), LABELS),
+        (dict(w=W, b=B, x=B), LABELS),
+        (dict(w=W[0], b=B), LABELS),
+        (dict(w=W, b=B[:1]), LABELS),
+        (dict(w=W.astype(np.float16), b=B), LABELS),
+        (dict(w=W, b=safetensors.to_bf16(B)), LABELS),
+    ],
+    ids=lambda x: str(x)[:40] if "labels" in x else "",
+)
+def test_what_is_no_head_is_one_line(tmp_path, head, metadata):
+    safetensors.write(tmp_path / classifier.HEAD, head, metadata)
+    with pytest.raises(
+        ValueError, match=r"head\.safetensors is no head of a classifier, or damaged: train it"
+    ):
+        classifier.load_head(tmp_path)
+
+
+def test_a_head_with_nan_is_one_line(tmp_path):
+    safetensors.write(tmp_path / classifier.HEAD, dict(w=W * np.nan, b=B), LABELS)
+    with pytest.raises(ValueError, match=r"head\.safetensors has NaN or infinity in w"):
+        classifier.load_head(tmp_path)
 
 
 def test_a_head_is_saved_and_read_back(tmp_path):

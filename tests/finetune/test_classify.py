@@ -11,20 +11,10 @@ import pytest
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, classify
 from picogpt.finetune.examples import read_records
-from picogpt.params.init import init_params
 from picogpt.text import chars
 from picogpt.train import runs
 
-HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
 SETTINGS = dict(epochs=8, batch_size=8, lr=0.01, dropout=0.0, threads=1)
-
-
-@pytest.fixture
-def base(tmp_path):
-    encoder = chars.CharEncoder.from_text("\n abcdefghij")
-    hparams = dict(n_vocab=encoder.n_vocab) | HPARAMS
-    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
-    return str(tmp_path / "base")
 
 
 def texts(rng, n=60):
@@ -157,6 +147,26 @@ def test_naive_bayes_is_bayes_rule():
     """Of c: 3/4 (0 + 1) / (4 + 3) for the first label is less than 1/4 (1 + 1) / (1 + 3) for the second."""
     train, labels = ["a a", "b", "A", "c"], np.array([0, 0, 0, 1])
     assert classify.naive_bayes(train, labels, ["a!", "c", "unknown"]).tolist() == [0, 1, 0]
+
+
+def test_naive_bayes_counts_how_often_a_label_is_right():
+    assert classify.naive_bayes(["a", "b", "c"], np.array([1, 1, 0]), ["unknown"]).tolist() == [1]
+
+
+def test_names_of_labels_are_sorted_as_texts_and_whole_numbers_stay_such(tmp_path):
+    path = write(
+        tmp_path / "x.jsonl", ["b", "10", "a", "9"], lambda t: dict(label=int(t) if t.isdigit() else t)
+    )
+    _, names, labels, multi = classify.read(path)
+    assert (names, labels.tolist(), multi) == ([10, 9, "a", "b"], [3, 0, 2, 1], False)
+
+
+@pytest.mark.parametrize("multi", [True, False])
+def test_a_test_has_the_kind_of_labels_that_was_learned(multi, tmp_path):
+    other = (lambda text: dict(label="x")) if multi else (lambda text: dict(labels=["x"]))
+    path = write(tmp_path / "x.jsonl", ["a"], other)
+    with pytest.raises(ValueError, match=r"has in line 1 no example of a text and (a )?label"):
+        classify.read(path, ["x"], multi)
 
 
 def test_a_label_that_was_not_learned_is_an_error(tmp_path):

@@ -12,21 +12,9 @@ from picogpt.checkpoints import weights
 from picogpt.finetune import cli, lora, tuning
 from picogpt.finetune.cli import finetune
 from picogpt.gpt2 import gpt2
-from picogpt.params.init import init_params
 from picogpt.params.tree import walk
-from picogpt.text import chars
 
-HPARAMS = dict(n_ctx=24, n_embd=12, n_head=3, n_layer=2)
 SETTINGS = dict(steps=4, batch_size=3, eval_every=2, warmup=1, threads=1)
-
-
-@pytest.fixture
-def base(tmp_path):
-    """A model of a few characters."""
-    encoder = chars.CharEncoder.from_text("\n abcdefghij-AILRTabelxt")
-    hparams = dict(n_vocab=encoder.n_vocab) | HPARAMS
-    weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
-    return str(tmp_path / "base")
 
 
 @pytest.fixture

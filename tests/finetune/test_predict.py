@@ -41,6 +41,16 @@ def test_a_text_and_lines_of_stdin_are_labelled(base, tmp_path, call_command, ca
     assert sorted(path.name for path in out.iterdir()) == before  # nothing is written
 
 
+def test_spaces_count_and_what_is_beyond_the_context_does_not(base, tmp_path, call_command, capsys):  # noqa: F811
+    run(base, tmp_path, first_half, epochs=3)
+    capsys.readouterr()
+    out, long = tmp_path / "out", "abcdefghij" * 5
+    stdin = f"  ab \n{long}\n".encode()
+    done = call_command(classify.classify, "--predict", "-", "--out", out, stdin=stdin)
+    assert done.out.splitlines() == [line_of(*label_of(out, text)) for text in ("  ab ", long[:23])]
+    assert line_of(*label_of(out, "  ab ")) != line_of(*label_of(out, "ab"))
+
+
 def test_of_several_labels_each_has_its_own_probability(base, tmp_path, call_command, capsys):  # noqa: F811
     run(base, tmp_path, lambda text: dict(labels=[c for c in "abc" if c in text]), epochs=2)
     capsys.readouterr()
@@ -64,6 +74,16 @@ def test_what_cannot_be_labelled_is_said(words, code, says, call_command, tmp_pa
     assert (done.code, done.out) == (code, "")
     assert says in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_of_another_model_is_said(base, tmp_path, call_command, capsys):  # noqa: F811
+    run(base, tmp_path, first_half, epochs=1)
+    capsys.readouterr()
+    out, (head, *names) = tmp_path / "out", classifier.load_head(tmp_path / "out")
+    classifier.save_head(out, head | dict(w=head["w"][:-1]), *names)
+    done = call_command(classify.classify, "--predict", "a", "--out", out)
+    said = f"the head in {out} is of another model than that beside it: train it again"
+    assert done == (1, "", f"picogpt: {said}\n")
 
 
 def test_a_text_that_the_tokenizer_cannot_read_is_said(base, tmp_path, call_command, capsys):  # noqa: F811

@@ -19,6 +19,7 @@ WAYS = {
     "head": dict(train="wte"),
     "LoRA": dict(rank=2),
     "LoRA and norms": dict(rank=2, train="*.ln_?.*", lora_on="*.c_attn.w"),
+    "LoRA on the embedding": dict(rank=2, lora_on="wte"),
     "adapters": dict(n_adapter=5),
 }
 
@@ -113,6 +114,12 @@ def test_names_choose_arrays(tiny):
     assert set(tuning.choose(tiny.params, "ln_f.*,*.0.ln_1.g")) == {"ln_f.g", "ln_f.b", "blocks.0.ln_1.g"}
     assert tuning.choose(tiny.params, "wte")["wte"] is tiny.params["wte"]
     assert len(tuning.choose(tiny.params, "*")) == len(list(walk(tiny.params)))
+
+
+def test_an_array_without_numbers_is_not_trained():
+    """A model without learned positions has such a one in their place."""
+    params = dict(wte=np.ones((3, 2)), wpe=np.ones((4, 0)))
+    assert list(tuning.choose(params, "*")) == ["wte"]
 
 
 @pytest.mark.parametrize("train", ["blocks.2.*", "wte,head", "WTE"])

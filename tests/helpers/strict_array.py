@@ -16,7 +16,7 @@ FUNCTIONS = {
     "exp", "floor_divide", "greater", "greater_equal", "invert", "less", "less_equal", "log", "logical_or",
     "matmul", "maximum", "minimum", "absolute", "moveaxis", "multiply", "negative", "not_equal", "ones_like",
     "pad", "put_along_axis", "sqrt", "subtract", "take_along_axis", "tanh", "divide", "power", "remainder",
-    "cos", "sin", "vdot", "where", "zeros_like",
+    "cos", "sin", "vdot", "where", "zeros", "zeros_like",
 }  # fmt: skip
 METHODS = {
     "astype",

@@ -80,6 +80,9 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
         assert record["results"][part] == f"{right}/{len(sums)}"
         assert f"{part}: {right}/{len(sums)}\n" in printed
     assert encoder.encode("907") == [9, 0, 7]
+    assert [line["step"] for line in lines if "held_out_wrong" in line] == [100]
+    assert record["published"] == {}  # play_math's numbers are of two digits
+    assert (record["settings"]["beta2"], record["settings"]["min_lr"]) == (0.95, 5e-4)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_a_centre_without_points_is_drawn_again():
 def test_a_palette_has_no_more_colours_than_the_pictures():
     with pytest.raises(ValueError, match="a palette of 3 colours is too large: the pictures have 2"):
         images.kmeans(np.array([[1.0], [2.0], [2.0]]), 3, np.random.default_rng(0))
+    centres = images.kmeans(np.array([[1.0], [2.0], [2.0]]), 2, np.random.default_rng(0))
+    assert sorted(centres.ravel()) == [1, 2]
 
 
 def test_a_picture_is_its_class_and_its_nearest_colours():
@@ -130,5 +132,6 @@ def test_the_project_learns_and_leaves_pictures(tmp_path):
     assert bits["image GPT"]["class given"] < bits["uniform"]["class unknown"] - 0.5
     assert by_class["class given"] < by_class["class unknown"] < by_pixel["class unknown"]
     assert by_class["classes told right"] > 0.8
+    assert [record["step"] for record in read_log(out / LOG) if "val_bits" in record] == [30]
     assert len(read_log(out / LOG)) == 30
     assert len(np.unique(image.imread(out / "images.png").reshape(-1, 4), axis=0)) > 8

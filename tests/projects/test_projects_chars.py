@@ -74,7 +74,7 @@ def test_an_epoch_has_its_windows_and_the_last_batch_what_is_left():
     assert np.diff([chars.windows_by(step, c) for step in range(7)]).tolist() == [4, 4, 2, 4, 4, 2]
 
 
-@pytest.mark.parametrize("recipe", chars.RECIPES)
+@pytest.mark.parametrize("recipe", ["nanogpt", "mingpt", "tuned"])
 def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path):
     chars.chars(short, recipe=recipe, out=str(tmp_path / "run"), epochs=2, lr=0.01, **TINY)
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
@@ -94,6 +94,20 @@ def test_a_recipe_learns_and_leaves_a_model_and_a_result(recipe, short, tmp_path
     else:
         assert results[chars.LAST]["2"] == part[-1]
         assert results["mean loss of the epoch"]["2"] == pytest.approx(np.mean(part))
+
+
+@pytest.mark.parametrize(("minutes", "seconds"), [(2.0, 120), (0.0, math.inf)])
+def test_minutes_have_sixty_seconds_and_none_are_no_limit(minutes, seconds, short, tmp_path, monkeypatch):
+    class Seen(Exception):
+        pass
+
+    def see(run, state, c, splits, limit, device):
+        raise Seen(limit)
+
+    monkeypatch.setattr(chars, "train", see)
+    with pytest.raises(Seen) as seen:
+        chars.chars(short, out=str(tmp_path / "run"), minutes=minutes, **TINY)
+    assert seen.value.args == (seconds,)
 
 
 def test_a_stopped_training_says_how_far_it_came_and_resumes_to_the_same_model(short, tmp_path, capsys):
@@ -125,7 +139,7 @@ def test_what_the_text_does_not_allow_is_refused_before_the_training(wrong, said
 def test_a_recipe_that_is_none_is_named(short, tmp_path, caplog):
     with pytest.raises(SystemExit):
         chars.chars(short, recipe="gpt5", out=str(tmp_path / "run"))
-    assert "--recipe must be nanogpt or mingpt or tuned, not gpt5" in caplog.text
+    assert "--recipe must be nanogpt or mingpt or tuned or text8 or enwik8, not gpt5" in caplog.text
 
 
 @pytest.mark.parametrize(

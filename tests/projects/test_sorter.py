@@ -74,6 +74,7 @@ def test_a_model_is_trained_scored_and_saved(tmp_path, capsys):
         (dict(n_digits=1), "--n_digits must be at least 2 and less than 11, not 1"),
         (dict(n_digits=11), "--n_digits must be at least 2 and less than 11, not 11"),
         (dict(length=20), "--length must be at least 1 and less than 20, not 20"),
+        (dict(length=13, n_digits=3), "--n_digits 3 makes more than a million rows of --length 13"),
         (dict(length=19, n_digits=3), "--n_digits 3 makes more than a million rows of --length 19"),
         (dict(dropout=1), "--dropout must be at least 0 and less than 1, not 1.0"),
     ],

@@ -1,6 +1,7 @@
 """Talk: the examples say what the stories have, and a little training teaches a model to answer."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -27,9 +28,9 @@ def stories():
 
 
 def test_examples_of_all_kinds_take_turns_and_are_true(stories):
-    pairs = talk.make(stories, set(THINGS), 1, np.random.default_rng(0))
+    pairs = talk.make(stories, dict.fromkeys(THINGS, 1.0), 1, np.random.default_rng(0))
     assert len(pairs) == 60
-    for kind, (prompt, answer), story in zip(talk.KINDS * 20, pairs, stories, strict=True):
+    for kind, (prompt, answer), story in zip(talk.KINDS * 15, pairs, stories, strict=True):
         if kind == "words":
             [word] = talk.words_of(prompt)
             assert (prompt, answer) == (f"Write a story with these words: {word}.\n", story)
@@ -40,18 +41,37 @@ def test_examples_of_all_kinds_take_turns_and_are_true(stories):
             assert prompt == f"{story}\nWho is in this story?\n"
             first, second = answer.rstrip(".").split(" and ")
             assert story.startswith(f"One day, {first} and {second} saw")
-    assert talk.make(stories, set(), 1, np.random.default_rng(0)) == [
+    assert talk.make(stories, {}, 1, np.random.default_rng(0)) == [
         pair for pair in pairs if not pair[0].startswith("Write a story with")
     ]
 
 
-def test_rare_words_are_those_that_are_not_frequent():
-    texts = [f"the dog saw the {word}" for word in ("kite", "kite", "once")]
-    frequent, talk.COMMON = talk.COMMON, 3
-    try:
-        assert talk.rare_words(texts) == {"kite"}
-    finally:
-        talk.COMMON = frequent
+def test_a_story_is_about_what_it_has_often_and_others_have_not():
+    texts = [
+        "the dog saw the kite and the kite flew",
+        "the dog saw the frog",
+        "the cat saw the frog run",
+        "the end",
+    ]
+    rarity = talk.rarities(texts)
+    assert rarity == {
+        "dog": math.log(2),
+        "saw": math.log(4 / 3),
+        "frog": math.log(2),
+    }  # all, or one: none of these
+    assert talk.topics("saw a frog, saw a frog, saw a dog", rarity) == ["frog", "saw", "dog"]
+
+
+def test_no_word_is_asked_for_twice_and_all_that_there_are_may_be(stories):
+    rng = np.random.default_rng(0)
+    for n in range(20):
+        prompt, _ = talk.example_of_words("a kite and a drum", {"kite", "drum", "boat"}, 2, rng)
+        assert sorted(talk.words_of(prompt)) == ["drum", "kite"], n
+    assert talk.example_of_words("a kite and a drum", {"kite", "drum", "boat"}, 3, rng) is None
+
+
+def test_who_occurs_once_is_no_name():
+    assert talk.names("One day, Tim saw Sue. Then Tim ran.") == ["Tim"]
 
 
 def test_a_model_learns_to_answer_and_the_words_are_counted(stories, tmp_path):
@@ -62,9 +82,7 @@ def test_a_model_learns_to_answer_and_the_words_are_counted(stories, tmp_path):
     weights.save(tmp_path / "base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
     flags = ["--steps", "60", "--lr", "0.01", "--n_words", "1", "--n_test", "4", "--val_share", "0.3"]
     done = run_python(
-        "-c", "import sys; from picogpt.projects import talk; talk.COMMON = 8;"
-        "from picogpt.system import command; command.run(talk.talk)",
-        file, "--model", tmp_path / "base", "--out", tmp_path / "out", *flags,
+        "-m", "picogpt.projects.talk", file, "--model", tmp_path / "base", "--out", tmp_path / "out", *flags,
     )  # fmt: skip
     assert done.code == 0, done.err
     results = json.loads((tmp_path / "out" / "result.json").read_text())["results"]

@@ -52,6 +52,16 @@ def test_the_loss_is_the_mean_over_all_whole_windows(encoder):
     assert n_bytes * len(counted) == len(encoder.decode(counted))
 
 
+@pytest.mark.parametrize(("n", "n_windows"), [(48, 2), (49, 3), (64, 3)])
+def test_a_window_counts_with_what_follows_its_last_token(encoder, n, n_windows):
+    params = init_params(HPARAMS, np.random.default_rng(1))
+    ids = encode(tinyshakespeare()[1][:1500], encoder)[:n]
+    _, n_bytes = words.loss_per_token(params, 2, ids, 16, encoder)
+    assert n_bytes * 16 * n_windows == pytest.approx(
+        len(encoder.decode(ids[1 : 16 * n_windows + 1].tolist()))
+    )
+
+
 def test_the_separator_of_documents_has_no_bytes(encoder):
     params = init_params(HPARAMS, np.random.default_rng(1))
     ids = encode("to be\n<|endoftext|>\nor not\n" * 20, encoder)
@@ -87,6 +97,13 @@ def test_a_number_out_of_range_is_named(file, tmp_path, caplog):
     with pytest.raises(SystemExit):
         words.words(file, out=str(tmp_path / "run"), **TINY | dict(val_share=2.0))
     assert "--val_share must be at least 0 and less than 1, not 2.0" in caplog.text
+    assert not (tmp_path / "run").exists()
+
+
+def test_something_must_be_held_out(file, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        words.words(file, out=str(tmp_path / "run"), **TINY | dict(val_share=0.0))
+    assert "--val_share must be more than 0: the result is that of the held-out text" in caplog.text
     assert not (tmp_path / "run").exists()
 
 

@@ -16,8 +16,8 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=135, files=260, folders=140, interrupt=135, terminal=75, progress=80,
-        command=240, machine=95,
+        signature=200, flags=135, files=260, folders=140, interrupt=160, terminal=75, progress=80,
+        command=245, machine=110,
     ),
     __init__=30,
     ops=195,
@@ -29,34 +29,35 @@ HOUSE = dict(
     text=dict(
         bpe=215, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
         hf_files=215, hf_write=75, hf_bpe=175, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110,
+        output=110, prompt=45, bins=100,
     ),
     checkpoints=dict(
-        safetensors=165, bundle=240, download=170, released=145, names=60, config_keys=155, huggingface=175,
-        peft=190, generation_config=140, weights=315,
+        safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
+        huggingface=175, peft=190, generation_config=140, in_place=105, weights=335,
     ),
     speed=dict(compiled=90, products=120, prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
     generate=290,
     sizing=dict(presets=50, cli=205, __main__=10),
-    cli=385,
-    __main__=25,
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=110, settings=215, schedule=40, state=90, journal=85, parallel=120, trainer=230, prepare=145,
-        cli=70, runs=270, __main__=10,
+        optim=110, settings=225, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=130,
+        trainer=245, prepare=165, cli=70, runs=300, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=190, live=200, cli=160, __main__=10,
     ),
     chat=dict(templates=165, talk=120, model=95, session=120, cli=60, __main__=10),
+    cli=360,
+    __main__=25,
     finetune=dict(
-        examples=115, lora=85, adapters=35, classifier=110, predict=60, tuning=170, cli=150,
+        examples=115, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
         classify=225, __main__=10,
     ),
     projects=dict(
-        adder=155, sorter=145, words=130, chars=235, images=240, talk=175, finetune=10, classify=10
+        adder=155, sorter=145, words=130, benchmarks=85, chars=270, images=240, talk=185, finetune=10,
+        classify=10,
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,

@@ -8,11 +8,11 @@ import threading
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import weights
+from picogpt.checkpoints import in_place, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
 from picogpt.params import narrow
-from picogpt.params.tree import tree_map
+from picogpt.params.tree import flatten, tree_map
 from picogpt.speed import compiled
 from picogpt.system.machine import split
 
@@ -80,6 +80,8 @@ def test_what_is_no_number_stays_so_and_many_rows_are_left_to_blas(kind, product
 @pytest.mark.parametrize("dtype", narrow.DTYPES)
 def test_greedy_text_is_the_same_with_and_without(dtype, products):
     params, hparams, encoder = weights.load(TALES, dtype=dtype)
+    if dtype == "float32":
+        in_place.move(params, compiled.place)
     prompts = [encoder.encode(text) for text in PROMPTS]
     batches = [[row] for row in prompts] + [prompts]
     with_them = [generate(params, hparams["n_head"], rows, 60) for rows in batches]
@@ -150,10 +152,12 @@ def test_they_are_fetched_only_when_writing_has_taken_a_while(monkeypatch):
 def test_without_numba_or_told_so_nothing_is_fetched_and_a_tree_stays_as_it_is(monkeypatch):
     params, _, _ = weights.load(TALES)
     monkeypatch.setenv(compiled.OFF, "1")
-    assert not compiled.available() and compiled.prepared(params) is params
+    assert not compiled.available()
+    in_place.move(params, compiled.place)
+    assert {type(array) for array in flatten(params).values()} == {np.ndarray}
     monkeypatch.delenv(compiled.OFF)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert not compiled.available() and compiled.prepared(params) is params
+    assert not compiled.available()
     compiled.fetch.cache_clear()
     assert compiled.fetch(np.dtype(np.int8)) is None
     compiled.fetch.cache_clear()
@@ -170,13 +174,14 @@ def test_a_numba_that_does_not_work_is_said_and_done_without(monkeypatch, caplog
     assert not compiled.in_use()
 
 
-def test_only_a_head_that_the_loop_can_read_becomes_a_matrix(monkeypatch):
-    monkeypatch.setattr(compiled, "available", lambda: True)
-    params, _, _ = weights.load(TALES)
-    prepared = compiled.prepared(params)
-    assert isinstance(prepared["wte"], narrow.Matrix) and prepared["wte"].rows is params["wte"]
-    assert prepared["blocks"] is params["blocks"] and isinstance(params["wte"], np.ndarray)
+@with_numba
+def test_a_long_text_has_float32_laid_out_for_them():
+    params, plain = (weights.load(TALES)[0] for _ in range(2))
+    in_place.move(params, compiled.place)
+    for path, array in flatten(params).items():
+        assert isinstance(array, narrow.Matrix) == narrow.is_matrix(path)
+        np.testing.assert_array_equal(narrow.widened(array), flatten(plain)[path], err_msg=path)
+    matrices = [array for array in flatten(params).values() if isinstance(array, narrow.Matrix)]
+    assert all(m.rows.flags.c_contiguous and m.rows.flags.writeable for m in matrices)
     ids = [[1, 2, 3]]
-    np.testing.assert_allclose(gpt2(ids, prepared, 4), gpt2(ids, params, 4), rtol=1e-5, atol=1e-5)
-    for other in (params["wte"].astype(np.float64), np.asfortranarray(params["wte"])):
-        assert compiled.prepared(params | dict(wte=other))["wte"] is other
+    np.testing.assert_allclose(gpt2(ids, params, 4), gpt2(ids, plain, 4), rtol=1e-5, atol=1e-4)

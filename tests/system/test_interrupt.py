@@ -8,6 +8,7 @@ import time
 
 import pytest
 from processes import REPOSITORY, run_python
+from terminal import SIGN, Terminal
 
 from picogpt.system import interrupt
 from picogpt.system.interrupt import Interrupted, StopRequest
@@ -17,6 +18,19 @@ INTERRUPTED = """
 import os, signal, time
 os.kill(os.getpid(), signal.{name})
 time.sleep(9)
+"""
+# Waits for a line, but first, between the prompt and that, for a signal: readline has a hook just there.
+WAITS = """
+import ctypes, readline
+from picogpt.system import interrupt
+hook = ctypes.c_void_p.in_dll(ctypes.CDLL(readline.__file__), "rl_pre_input_hook")
+hook.value = ctypes.cast(ctypes.CDLL(None).pause, ctypes.c_void_p).value
+
+def wait():
+    with interrupt.noticed():
+        input("> ")
+
+interrupt.quietly(wait)
 """
 COMMANDS = {
     "picogpt": "fire",
@@ -83,6 +97,20 @@ def test_a_request_passed_on_twice_is_one():
         request.end(request.number, 9, 9)  # the training is at its end anyway
         with pytest.raises(interrupt.Interrupted, match="stopped at step 3 of 9; go on with: this"):
             request.end(request.number, 3, 9)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the hook is reached as Linux's readline has it")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_just_before_the_wait_for_a_key_ends_it(number, code, tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    terminal = Terminal("waits", folder=tmp_path)
+    try:
+        terminal.read(SIGN)
+        terminal.process.send_signal(number)
+        assert terminal.process.wait(20) == code
+        assert terminal.process.stderr.read() == b"picogpt: interrupted\n"
+    finally:
+        terminal.close()
 
 
 def test_a_text_is_ended_with_130_and_a_newline(tmp_path):

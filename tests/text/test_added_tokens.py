@@ -36,6 +36,8 @@ def test_white_space_goes_to_a_token_on_the_side_that_strips():
     assert cut("a \tzebra \nb", lstrip=True) == ["a", 7, " \nb"]
     assert cut("a \tzebra \nb", rstrip=True) == ["a \t", 7, "b"]
     assert cut("zebra b", rstrip=True) == [7, "b"]
+    assert cut("  a \tzebra", lstrip=True) == ["  a", 7]
+    assert cut("  a zebra  b zebra c", lstrip=True) == ["  a", 7, "  b", 7, " c"]
     assert cut("  zebra  ", lstrip=True, rstrip=True) == [7]
     assert cut("zebra  zebra ", lstrip=True) == [7, 7, " "]
     assert cut("zebra  zebra ", lstrip=True, rstrip=True) == [7, 7]

@@ -77,6 +77,18 @@ def test_without_a_token_for_unknown_characters_they_are_an_error():
 
 
 @pytest.mark.parametrize(
+    ("tokens", "start"),
+    [
+        (["a</w>", "\n</w>", "<unk>"], 1),  # OpenAI's vocabulary has the line end
+        (["a</w>", " </w>", "<unk>"], 2),
+        (["a</w>", "b</w>"], 0),
+    ],
+)
+def test_a_new_text_begins_after_a_line_end_if_that_is_a_token(tokens, start):
+    assert gpt1_bpe.Gpt1Encoder([], {token: i for i, token in enumerate(tokens)}).start == start
+
+
+@pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         ("merges.txt", "#version: 0.2\nx y\n", "merges.txt lacks the merge that makes"),

@@ -39,6 +39,13 @@ def change(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
+def put_before(ids):
+    """Return a post_processor that puts these ids before each text."""
+    single = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    token = {"id": "<s>", "ids": ids, "tokens": ["<s>"]}
+    return {"type": "TemplateProcessing", "single": single, "pair": [], "special_tokens": {"<s>": token}}
+
+
 def load_case(folder, case):
     record.write(folder, case)
     return hf_bpe.load_encoder(folder, FACTS[case]["n"] if "config.json" in record.CASES[case] else None)
@@ -242,12 +249,23 @@ def test_merges_may_be_pairs_or_lines(tmp_path, form):
         ({"added_tokens": [{"content": "<new>", "id": 600}]}, "'<new>' has id 600, but tokenizers .* 500"),
         ({"added_tokens": [{"content": "<new>", "id": 500, "x": 1}]}, "'<new>' in .* has a key 'x'"),
         ({"future": 1}, "tokenizer.json has a key 'future', and what it means is not known"),
+        *(
+            ({"post_processor": put_before([i])}, "puts the id .* around a text, but no token has it")
+            for i in (-1, 500, 10**30, True, "0", 0.0, None)
+        ),
     ],
 )
 def test_a_tokenizer_that_works_otherwise_is_reported(tmp_path, changes, says):
     shutil.copy(RECORDED / "tokenizer.json", tmp_path)
     change(tmp_path / "tokenizer.json", **changes)
     with pytest.raises(ValueError, match=rf"has a tokenizer that cannot be used: .*{says}"):
+        hf_bpe.load_encoder(tmp_path)
+
+
+def test_add_prefix_space_must_be_said_as_tokenizers_asks(tmp_path):
+    shutil.copy(RECORDED / "tokenizer.json", tmp_path)
+    change(tmp_path / "tokenizer.json", pre_tokenizer={"type": "ByteLevel"})
+    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be used .*KeyError: 'add_prefix_space'"):
         hf_bpe.load_encoder(tmp_path)
 
 

@@ -1,5 +1,8 @@
 """The sifting of texts: each reason is found, and likeness is estimated as it is defined."""
 
+import gzip
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,10 @@ import pytest
 from data import corpus
 from processes import run_python
 
+from picogpt.text.bpe import load_encoder
+
 REPOSITORY = Path(__file__).parents[2]
+CORPUS = REPOSITORY / "tools" / "data" / "corpus.py"
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnrst"]
 
@@ -19,7 +25,7 @@ def prose(seed, n=200):
 
 
 def run(*argv):
-    return run_python(REPOSITORY / "tools" / "data" / "corpus.py", *argv)
+    return run_python(CORPUS, *argv)
 
 
 def test_every_reason_is_counted_and_the_rest_written(tmp_path):
@@ -58,7 +64,87 @@ def test_wrong_input_is_one_line(tmp_path):
     code, _, said = run(tmp_path, "--likeness", "2")
     assert code == 2
     assert said.startswith("corpus: --likeness must be from 0 to 1, not 2.0")
+    assert run(tmp_path, "--kind", "csv")[0] == 2
     code, said, errors = run(tmp_path, "--out", tmp_path / "out")
     assert (code, said) == (1, "documents: 0\nnot UTF-8: 0\nleft: 0, of 0 bytes\n")
     assert "no document is left" in errors
     assert not (tmp_path / "out").exists()
+
+
+ALL = [
+    "--copies",
+    "--min_words",
+    "0",
+    "--min_letters",
+    "0",
+    "--min_unlike",
+    "0",
+]  # as nanoGPT, which sifts nothing
+
+
+def test_bins_are_nanogpts(tmp_path):
+    """Its prepare.py: the ids of each document, as Hugging Face has them, then <|endoftext|>."""
+    path = REPOSITORY / "tests" / "references" / "tokenizer_cases.json"
+    cases = json.loads(path.read_text(encoding="utf-8"))
+    cases = [case for case in cases if (text := case["text"]).strip("\n") == text != "" and "\r" not in text]
+    assert len(cases) > 20
+    lines = "".join(json.dumps({"text": case["text"]}) + "\n" for case in cases)
+    done = run_python(CORPUS, "-", "--bins", tmp_path / "ids", "--val_share", 0.3, *ALL, stdin=lines.encode())
+    assert done.code == 0, done.err
+    train, val = (
+        np.fromfile(tmp_path / "ids" / name, np.uint16).tolist() for name in ("train.bin", "val.bin")
+    )
+    assert done.out.splitlines()[-2:] == [
+        f"train.bin: {len(train):,} tokens",
+        f"val.bin: {len(val):,} tokens",
+    ]
+    held = np.random.default_rng(0).random(len(cases)) < 0.3
+    for found, which in ((train, ~held), (val, held)):
+        assert found == [i for n in np.flatnonzero(which) for i in [*cases[n]["ids"], 50256]]
+    assert load_encoder(tmp_path / "ids").n_vocab == 50257
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--val_share", "0"], "train.bin is there already: delete it, or name another folder by --bins"),
+        (["--tokenizer", "nowhere"], "nowhere/vocab.bpe is missing"),
+        (
+            ["--bins", "other", "--val_share", "0.001"],
+            "no document is left to be held out: give another --val_share",
+        ),
+        (["--bins", "other", "--min_words", "9"], "no document is left for other"),
+    ],
+)
+def test_bins_that_cannot_be_made_are_one_line_and_nothing_is_there(flags, said, tmp_path):
+    (tmp_path / "ids").mkdir()
+    (tmp_path / "ids" / "train.bin").write_bytes(b"1")
+    (tmp_path / "text.txt").write_text("a b c", encoding="utf-8")
+    flags = [*ALL, "--bins", "ids", *flags]
+    given = dict(zip(flags[1::2], flags[2::2], strict=True))
+    words = ["text.txt", "--copies", *(word for pair in given.items() for word in pair)]
+    done = run_python(CORPUS, *words, folder=tmp_path)
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert said in done.err
+    assert (tmp_path / "ids" / "train.bin").read_bytes() == b"1"
+    assert not (tmp_path / "other" / "train.bin").exists() and not (tmp_path / "other" / "val.bin").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel counts a process's memory in other units")
+def test_ten_times_the_text_takes_no_more_memory(tmp_path):
+    code = (
+        "import resource, sys\nfrom data import corpus\n"
+        "corpus.corpus(sys.argv[1], bins=sys.argv[2], val_share=0.1, copies=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+    )
+    peaks, lines = [], json.dumps({"text": prose(0)}) + "\n"
+    for name, n in (
+        ("small", 300),
+        ("large", 9000),
+    ):  # 0.3 and 9 MB; in memory, ids and all, some 100 MB more
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(lines.encode() * n))
+        path = f"{REPOSITORY}:{REPOSITORY / 'tools'}"
+        done = run_python("-c", code, tmp_path / f"{name}.jsonl.gz", tmp_path / name, PYTHONPATH=path)
+        assert done.code == 0, done.err
+        peaks.append(int(done.out.split()[-1]))
+    assert peaks[1] - peaks[0] < 10, peaks

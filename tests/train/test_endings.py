@@ -276,6 +276,17 @@ def test_a_flag_about_a_call_never_comes_from_the_file_resumed_from(name, call_c
     assert (contents("victim"), contents("out")) == before
 
 
+def test_nor_does_a_limit_of_time_which_earlier_versions_wrote_there(call_command):
+    train_text("out", steps=8, max_minutes=1e-9)
+    assert [record["step"] for record in journal.read_log("out/log.jsonl")][-1] == 4
+    path = Path("out", "settings.json")
+    assert "max_minutes" not in path.read_text()
+    path.write_text(json.dumps(json.loads(path.read_text()) | dict(max_minutes=1e-9)))
+    done = call_command(train, "--resume", "--out=out", config=flags_file)
+    assert done.code == 0
+    assert [record["step"] for record in journal.read_log("out/log.jsonl")][-1] == 8
+
+
 @pytest.mark.parametrize("name", ["out", "resume", "overwrite"])
 def test_nor_from_that_of_a_project(name, call_command):
     run_adder("out")

@@ -1,6 +1,7 @@
 """Many processes train as one does; none goes on when another is gone."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -13,14 +14,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import safetensors
-from picogpt.train import journal, parallel
+from picogpt.checkpoints import safetensors, weights
+from picogpt.finetune import classify
+from picogpt.finetune import cli as finetune
+from picogpt.params.init import init_params
+from picogpt.params.tree import flatten, walk
+from picogpt.projects import adder
+from picogpt.text import data
+from picogpt.text.chars import CharEncoder
+from picogpt.train import cli as train
+from picogpt.train import journal, launch, parallel, runs, trainer
+from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
 BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 MPIEXEC = shutil.which("mpiexec", path=BESIDE)
 FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
 FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
+
+LOGGED = ["step", "loss", "norm", "ratio", "train_loss", "val_loss"]
 
 needs_mpi = pytest.mark.skipif(
     not (MPIEXEC and importlib.util.find_spec("mpi4py")),
@@ -48,7 +60,7 @@ def start(n, *argv, folder, program=("-m", "picogpt.train")):
 def run(n, *argv, **where):
     """Run it to its end; return the exit code and all it said."""
     process = start(n, *argv, **where)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, (out + err).decode()
 
 
@@ -63,18 +75,22 @@ def is_running(pid):
 
 
 def losses(folder):
-    """Return (step, losses) of all that a training has logged."""
+    """Return the numbers of all that a training has logged, but for times."""
     records = journal.read_log(folder / journal.LOG)
-    return [[r[key] for key in ("step", "loss", "train_loss", "val_loss") if key in r] for r in records]
+    return [[r[key] for key in LOGGED if key in r] for r in records]
 
 
 @needs_mpi
-@pytest.mark.parametrize("n", [2, 4])
-def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n):
+@pytest.mark.parametrize(
+    ("n", "more"),
+    [(2, []), (1, ["--processes=4"]), (1, ["--processes=3", "--shard"])],
+    ids=["mpiexec", "itself", "sharded"],
+)
+def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_path, n, more):
     flags = [text, *FLAGS, "--steps=14", "--accumulate=2"]
-    for processes, name in ((1, "one"), (n, "many")):
-        code, said = run(processes, *flags, f"--out={name}", folder=tmp_path)
-        assert code == 0, said
+    assert run(1, *flags, "--out=one", folder=tmp_path)[0] == 0
+    code, said = run(n, *flags, *more, "--out=many", folder=tmp_path)
+    assert code == 0, said
     one, many = losses(tmp_path / "one"), losses(tmp_path / "many")
     assert [len(record) for record in one] == [len(record) for record in many]
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
@@ -82,6 +98,9 @@ def test_the_losses_are_those_of_one_process_with_the_same_batches(text, tmp_pat
         path.name for path in (tmp_path / "many").iterdir()
     }
     assert said.count("step 14: ") == 1
+    arrays, theirs = (safetensors.read(tmp_path / name / "state.safetensors")[0] for name in ("one", "many"))
+    assert list(arrays) == list(theirs)
+    assert max(np.abs(arrays[name] - theirs[name]).max() for name in arrays) < 1e-5
     updates = [r for r in journal.read_log(tmp_path / "many" / journal.LOG) if "loss" in r]
     assert all(0 < record["communication"] < record["seconds"] for record in updates)
 
@@ -92,12 +111,60 @@ def test_a_training_resumes_with_another_number_of_processes(text, tmp_path):
     assert run(1, *flags, "--out=whole", folder=tmp_path)[0] == 0
     code, said = run(3, *flags, "--out=part", "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 7" in said) == (0, True)
-    code, said = run(2, "--out=part", "--resume", folder=tmp_path)  # for as short a time
+    again = ["--out=part", "--resume", "--processes=2", "--shard"]
+    code, said = run(1, *again, "--max_minutes=1e-9", folder=tmp_path)
     assert (code, "the time is up: --resume goes on from step 14" in said) == (0, True)
-    code, said = run(1, "--out=part", "--resume", "--max_minutes=0", folder=tmp_path)
+    code, said = run(1, "--out=part", "--resume", folder=tmp_path)
     assert code == 0, said
     whole, part = losses(tmp_path / "whole"), losses(tmp_path / "part")
     assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(whole, part, strict=True)) < 1e-5
+
+
+SHARDED = """
+import sys
+import numpy as np
+from picogpt.checkpoints import safetensors
+from picogpt.params.tree import flatten, nest, walk
+from picogpt.train import parallel, shard, trainer
+from picogpt.train.settings import Recipe
+
+with parallel.together() as comm:
+    arrays = nest(safetensors.read("arrays")[0]) if comm.rank == 0 else None
+    batches = parallel.broadcast(comm, arrays and arrays.pop("batches"))
+    state = shard.hand_out(comm, arrays and trainer.begin(arrays["params"], 1), True)
+    c = Recipe(steps=10, warmup=0, lr=0.01, schedule="constant", beta2=0.95, clip=2.0)
+    draw = lambda rng: (batches["ids"][state["step"]], batches["targets"][state["step"]])
+    records = [*trainer.updates(state, c, draw, trainer.language_model(int(sys.argv[1]), comm), comm)]
+    found = {name: np.array([record[name] for record in records]) for name in ("loss", "norm")}
+    own = sum(m.size for _, m in walk(state["moments"]["m"]))
+    found["own"] = np.array(comm.allgather(own))
+    found |= flatten(dict(params=state["params"]))
+    shard.with_all_rows(state, lambda moments: safetensors.write("found", found | flatten(moments)))
+"""
+
+
+@needs_mpi
+def test_ten_sharded_steps_follow_pytorch(tiny, pytorch_says, tmp_path):
+    """Clipped by the norm of all gradients, of which each knows its rows; one of three has no batch."""
+    theirs = pytorch_says["training"]["clipped64"]
+    given = dict(params=tiny.params, batches=dict(ids=theirs["ids"], targets=theirs["targets"]))
+    safetensors.write(tmp_path / "arrays", flatten(given))
+    (tmp_path / "sharded.py").write_text(SHARDED)
+    code, said = run(3, tiny.n_head, folder=tmp_path, program=["sharded.py"])
+    assert code == 0, said
+    found, _ = safetensors.read(tmp_path / "found")
+    assert np.abs(found["loss"] - theirs["losses"]).max() < 1e-6  # PyTorch divides by the norm + 1e-6
+    assert np.abs(found["norm"] - theirs["norms"]).max() < 1e-6
+    assert theirs["norms"].min() < 2 < theirs["norms"].max()  # some are clipped, some are not
+    alone = trainer.begin(tiny.params, 1)  # and the moments are those of one process
+    batches = zip(theirs["ids"], theirs["targets"], strict=True)
+    c = Recipe(steps=10, warmup=0, lr=0.01, schedule="constant", beta2=0.95, clip=2.0)
+    for _ in trainer.updates(alone, c, lambda rng: next(batches), trainer.language_model(tiny.n_head)):
+        pass
+    for path, array in flatten(dict(params=alone["params"]) | alone["moments"]).items():
+        assert np.abs(found[path] - array).max() < 1e-9, path
+    n = sum(w.size for _, w in walk(tiny.params))
+    assert found["own"].sum() == n and found["own"].max() < 0.45 * n  # of the moments, kept by each
 
 
 @needs_mpi
@@ -117,7 +184,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
         os.kill(pids[1], signal_)
     else:
         process.send_signal(signal_)  # as Ctrl-C does
-    said = b"".join(process.communicate(timeout=30))
+    said = b"".join(process.communicate(timeout=120))
     assert process.returncode == {signal.SIGKILL: 9, signal.SIGINT: 130}[signal_]
     assert b"Traceback" not in said
     if signal_ == signal.SIGKILL:
@@ -136,6 +203,132 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert (code, "the time is up" in said) == (0, True)
 
 
+TRAINING = ["text", *FLAGS, "--steps=100", "--processes=2"]
+ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=100"]
+TUNED = ["--model=base", "--batch_size=7", "--warmup=1", "--dropout=0"]
+LABELLED = ["labelled", "--test=labelled", *TUNED, "--epochs=2"]
+
+
+@pytest.fixture
+def in_folder(text, tmp_path, monkeypatch):
+    """Be in a folder that has a text, a model and texts with labels."""
+    monkeypatch.chdir(tmp_path)
+    whole = data.read_text(text)
+    Path("text").write_text(whole, encoding="utf-8")
+    encoder = CharEncoder.from_text(whole)
+    hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=2)
+    weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
+    lines = [json.dumps(dict(text=line, label=line[0])) for line in whole[:1000].split("\n") if line]
+    Path("labelled").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("module", "flags", "signal_"),
+    [
+        ("picogpt.train", TRAINING, signal.SIGINT),
+        ("picogpt.train", [*TRAINING, "--shard"], signal.SIGTERM),
+        ("picogpt.projects.adder", [*ADDER, "--processes=2"], signal.SIGTERM),
+    ],
+    ids=["train", "sharded", "adder"],
+)
+def test_a_command_that_started_processes_stops_and_goes_on_as_one_does(in_folder, module, flags, signal_):
+    program, log = ["-m", module], Path("part", journal.LOG)
+    code, said = run(1, *flags, "--out=whole", folder=in_folder, program=program)
+    assert code == 0, said
+    process = start(1, *flags, "--out=part", folder=in_folder, program=program)
+    while not (log.exists() and log.stat().st_size) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal_)
+    said = b"".join(process.communicate(timeout=120)).decode()
+    assert process.returncode == 128 + signal_, said
+    assert re.search(rf"stopped at step \d+ of 100; go on with: python -m {module} --resume --out part", said)
+    assert not Path("part", "result.json").exists()
+    code, said = run(1, "--out=part", "--resume", folder=in_folder, program=program)
+    assert code == 0, said
+    assert losses(in_folder / "part") == losses(in_folder / "whole")
+    arrays, theirs = (safetensors.read(Path(name, "state.safetensors"))[0] for name in ("whole", "part"))
+    assert all(np.array_equal(arrays[name], theirs[name]) for name in arrays)
+
+
+@needs_mpi
+@pytest.mark.parametrize(
+    ("project", "flags"),
+    [
+        (adder.adder, ADDER),
+        (finetune.finetune, ["text", *TUNED, "--steps=9", "--lora=2", "--adapters=3"]),
+        (classify.classify, LABELLED),
+        (classify.classify, [*LABELLED, "--lora=2", "--lm_weight=3"]),
+    ],
+    ids=["adder", "finetune", "classify", "classify, LoRA"],
+)
+def test_a_project_finds_in_processes_what_it_finds_in_one(project, flags, in_folder, call_command):
+    module = runs.module_of(project)
+    assert call_command(project, *flags, "--out=one").code == 0
+    code, said = run(1, *flags, "--out=many", "--processes=3", folder=in_folder, program=["-m", module])
+    assert code == 0, said
+    assert said.count("\nparameters: ") == 1
+    one, many = losses(in_folder / "one"), losses(in_folder / "many")
+    assert [len(record) for record in one] == [len(record) for record in many]
+    assert max(np.abs(np.subtract(a, b)).max() for a, b in zip(one, many, strict=True)) < 1e-5
+    assert {path.name for path in Path("one").iterdir()} == {path.name for path in Path("many").iterdir()}
+
+
+def test_without_mpi_the_flag_says_how_to_get_it(call_command, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "picogpt.train"])
+    monkeypatch.setattr(launch.os, "execve", pytest.fail)
+    for missing in (
+        (launch.shutil, "which", lambda *_, path: None),
+        (launch.importlib.util, "find_spec", lambda _: None),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*missing)
+            done = call_command(train.train, "text", "--processes=2", "--out=model")
+        assert done.code == 1
+        assert done.err == 'picogpt: --processes 2 needs mpiexec and mpi4py: pip install -e ".[mpi]"\n'
+
+
+def test_only_a_command_can_start_itself_in_processes(monkeypatch):
+    monkeypatch.setattr(launch.os, "execve", pytest.fail)
+    for words in (["python", "-m", "pytest"], ["python", "picogpt.train"], ["python"]):
+        monkeypatch.setattr(sys, "orig_argv", words)
+        with pytest.raises(ValueError, match=r"python -m picogpt\.train --processes 2"):
+            train.train(Settings("text", processes=2))
+
+
+def test_options_of_python_and_a_setting_of_the_users_are_passed_on(monkeypatch):
+    called = []
+    monkeypatch.setattr(launch.os, "execve", lambda *how: called.append(how))
+    monkeypatch.setattr(
+        sys, "orig_argv", ["python3", "-X", "utf8", "-m", "picogpt.train", "a b", "--processes=3"]
+    )
+    monkeypatch.setattr(launch.shutil, "which", lambda *_, path: "/bin/mpiexec")
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: name == "mpi4py")
+    for given, threads in ((None, "1"), ("2", "2")):
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        launch.start(3, "picogpt.train")
+        program, words, environment = called.pop()
+        assert (program, environment["OMP_NUM_THREADS"]) == ("/bin/mpiexec", threads)
+        assert words[1:] == [
+            "-n",
+            "3",
+            sys.executable,
+            "-X",
+            "utf8",
+            "-m",
+            "picogpt.train",
+            "a b",
+            "--processes=3",
+        ]
+    monkeypatch.setattr(parallel, "world", lambda: "of three")  # it is one of them
+    launch.start(3, "picogpt.train")
+    launch.start(1, "anything")
+    assert called == []
+
+
 @needs_mpi
 @pytest.mark.parametrize(
     ("error", "code", "said"),
@@ -143,7 +336,7 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
 )
 def test_an_error_in_one_process_ends_them_all_and_is_told(text, tmp_path, error, code, said):
     (tmp_path / "broken.py").write_text(
-        "import os; from picogpt import command, optim, train\n"
+        "import os; from picogpt.system import command; from picogpt.train import cli as train, optim\n"
         "def fail(*_): raise " + error + "\n"
         "if os.environ['PMI_RANK'] == '1': optim.clip = fail\n"
         "command.run(train.train)"

@@ -23,7 +23,6 @@ from picogpt.projects import chars as characters
 from picogpt.text import chars, data
 from picogpt.train import optim, runs, trainer
 from picogpt.train.journal import LOG, read_log
-from picogpt.train.parallel import MPIEXEC
 from picogpt.train.state import STATE
 
 TINY = dict(n_layer=1, n_head=2, n_embd=8, threads=1)
@@ -61,6 +60,10 @@ def folder(tmp_path, monkeypatch):
 def save_base(encoder, n_layer, seed=0):
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=24, n_embd=12, n_head=3, n_layer=n_layer)
     weights.save("base", init_params(hparams, np.random.default_rng(seed)), hparams, encoder)
+
+
+def json_line(record):
+    return json.dumps(record) + "\n"
 
 
 def contents(folder):
@@ -199,21 +202,30 @@ def test_a_damaged_log_is_refused_and_kept():
     assert (contents("run"), Path("run", LOG).read_bytes()) == before
 
 
+@pytest.mark.parametrize(
+    "change", [dict(seconds="x"), dict(seconds=None), dict(step=7), dict(step=3), "seconds", "lr"], ids=str
+)
+def test_a_log_whose_lines_are_not_those_of_the_updates_is_damaged(change):
+    project, flags = WAYS["adder"]
+    project(out="run", **flags)
+    records = read_log(Path("run", LOG))
+    if isinstance(change, str):
+        del records[4][change]
+    else:
+        records[4] |= change
+    Path("run", LOG).write_text("".join(map(json_line, records)), encoding="utf-8")
+    before = Path("run", LOG).read_bytes()
+    with pytest.raises(ValueError, match=r"log\.jsonl is damaged after update \d of 9: begin anew"):
+        project(out="run", resume=True, **flags)
+    assert Path("run", LOG).read_bytes() == before
+
+
 @pytest.mark.parametrize("way", [way for way in WAYS if "file" in WAYS[way][1]])
 def test_an_empty_file_is_refused(way):
     project, flags = WAYS[way]
     Path("empty").touch()
     with pytest.raises(ValueError, match="empty is empty: give a text to train on"):
         project(out="run", **flags | dict(file="empty"))
-    assert not Path("run").exists()
-
-
-@pytest.mark.parametrize("mark", MPIEXEC)
-def test_many_processes_do_not_train_into_one_folder(mark, monkeypatch):
-    monkeypatch.setenv(mark, "0")
-    project, flags = WAYS["adder"]
-    with pytest.raises(ValueError, match="a project trains in one process: begin without mpiexec"):
-        project(out="run", **flags)
     assert not Path("run").exists()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from picogpt.text import data
 from picogpt.train import journal, optim, schedule, trainer
-from picogpt.train.settings import Recipe
+from picogpt.train.settings import Recipe, Settings
 
 
 def mean_square(params, batch, p_drop, rng):
@@ -173,3 +173,25 @@ def test_schedules_halfway():
     assert found == pytest.approx(dict(cosine=0.6, floor=0.5, linear=0.6, constant=1.0))
     late = {name: optim.learning_rate(9, **halfway, schedule=name) for name in optim.SCHEDULES}
     assert late == pytest.approx(dict(cosine=0.2195774, floor=0.2, linear=0.28, constant=1.0))
+
+
+def test_the_defaults_are_nanogpts_for_a_cpu_at_twice_its_rate():
+    """Its config/train_shakespeare_char.py, with the changes that its README makes for a CPU."""
+    c = Settings("").completed()
+    assert (c.n_layer, c.n_head, c.n_embd, c.n_ctx, c.dropout, c.tokenizer) == (4, 4, 128, 64, 0.0, "chars")
+    assert (c.batch_size, c.steps, c.warmup, c.eval_every, c.eval_batches) == (12, 2000, 100, 250, 20)
+    assert (c.lr, c.lowest_lr) == (2 * 1e-3, pytest.approx(2 * 1e-4))
+    assert (c.beta1, c.beta2, c.weight_decay, c.clip, c.accumulate) == (0.9, 0.99, 0.1, 1.0, 1)
+    assert (c.schedule, c.decay, c.val_share, c.keep) == ("cosine", "matrices", 0.1, "best")
+
+
+def test_the_rate_at_the_end_may_be_that_after_the_warm_up():
+    assert Settings("", lr=1e-3, min_lr=1e-3).completed().lowest_lr == 1e-3
+    with pytest.raises(SystemExit):
+        Settings("", lr=1e-3, min_lr=1.1e-3).completed()
+
+
+def test_dropout_of_none_is_the_common_one_and_of_0_is_none():
+    c = Settings("", dropout=0.3, dropout_attn=0.0)
+    assert c.dropouts == c.p_drop == [0.3, 0.0, 0.3]
+    assert Settings("", dropout=0.3).p_drop == 0.3

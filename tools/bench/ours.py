@@ -27,7 +27,6 @@ import numpy as np
 
 from picogpt import generate, gpt2, grad
 from picogpt.checkpoints import safetensors, weights
-from picogpt.cli import peak_memory
 from picogpt.params.init import init_params
 from picogpt.params.tree import tree_map, walk
 from picogpt.speed import shards
@@ -81,7 +80,7 @@ class Engine:
 
     def memory(self):
         """Return the most memory that this process has held, in bytes."""
-        return peak_memory()
+        return machine.peak_memory()
 
 
 class PicoGPT(Engine):

@@ -88,6 +88,57 @@ def gguf(folder):
     return path
 
 
+class Nodes(list):
+    """The operators of an ONNX graph in their order; each is added under the name of what it makes."""
+
+    def add(self, op, took, made, domain="", **settings):
+        """Add one; return the name of its first result."""
+        from onnx import helper
+
+        made = [made] if isinstance(made, str) else made
+        self.append(helper.make_node(op, took, made, domain=domain, **settings))
+        return made[0]
+
+    def add_and_norm(self, x, y, bias, norm):
+        """Return layer_norm(x + y + bias), and the sum: the new residual stream."""
+        made = [f"{norm}.y", "", "", f"{norm}.x"]
+        took = [x, y, f"{norm}.g", f"{norm}.b", bias]
+        return self.add("SkipLayerNormalization", took, made, "com.microsoft", epsilon=1e-5), f"{norm}.x"
+
+    def block(self, x, y, layer, norm, n_head):
+        """Add a block to the residual stream x, y after its first norm; return both after the next `norm`."""
+        block, cache = f"blocks.{layer}", [names_of_cache(layer, time) for time in ("past", "present")]
+        qkv = self.add("MatMul", [y, f"{block}.attn.c_attn.w"], f"{block}.attn.c_attn.product")
+        qkv = self.add("Add", [qkv, f"{block}.attn.c_attn.b"], f"{block}.attn.c_attn.y")
+        heads = self.add(
+            "GroupQueryAttention", [qkv, "", "", *cache[0], "last_seen", "total"],
+            [f"{block}.heads", *cache[1]], "com.microsoft", num_heads=n_head, kv_num_heads=n_head,
+        )  # fmt: skip
+        y = self.add("MatMul", [heads, f"{block}.attn.c_proj.w"], f"{block}.attended")
+        y, x = self.add_and_norm(x, y, f"{block}.attn.c_proj.b", f"{block}.ln_2")
+        y = self.add("MatMul", [y, f"{block}.mlp.c_fc.w"], f"{block}.product")
+        y = self.add("FastGelu", [y, f"{block}.mlp.c_fc.b"], f"{block}.gelu", "com.microsoft")
+        y = self.add("MatMul", [y, f"{block}.mlp.c_proj.w"], f"{block}.fed")
+        return self.add_and_norm(x, y, f"{block}.mlp.c_proj.b", norm)[::-1]
+
+    def model(self, n_layer, n_head):
+        """Add GPT-2, from ids and positions to the logits of the last token."""
+        x = self.add("Gather", ["wte", "ids"], "tokens")
+        x = self.add("Add", [x, self.add("Gather", ["wpe", "positions"], "places")], "embedded")
+        first = [x, "blocks.0.ln_1.g", "blocks.0.ln_1.b"]
+        y = self.add("LayerNormalization", first, "normed", epsilon=1e-5)
+        for layer in range(n_layer):
+            norm = "ln_f" if layer + 1 == n_layer else f"blocks.{layer + 1}.ln_1"
+            x, y = self.block(x, y, layer, norm, n_head)
+        y = self.add("Slice", [y, "minus_1", "end", "axis_1"], "last")
+        self.add("MatMul", [y, "head"], "logits")
+
+
+def names_of_cache(layer, time):
+    """Return what the buffers of a layer's keys and values are called, "past" or "present"."""
+    return [f"{kv}_{time}_{layer}" for kv in "kv"]
+
+
 def onnx(folder):
     """Write model.onnx with a cache of keys and values, of the operators that onnxruntime fuses GPT-2 into.
 
@@ -103,53 +154,20 @@ def onnx(folder):
         return path
     params, hparams = read(folder)
     n_head, n_layer = hparams["n_head"], hparams["n_layer"]
-    cache_shape = ["B", n_head, "S", hparams["n_embd"] // n_head]
-    nodes, inputs, outputs = [], [], []
-    tensor = helper.make_tensor_value_info
+    nodes, tensor = Nodes(), helper.make_tensor_value_info
+    nodes.model(n_layer, n_head)
 
-    def add(op, took, made, domain="", **settings):
-        made = [made] if isinstance(made, str) else made
-        nodes.append(helper.make_node(op, took, made, domain=domain, **settings))
-        return made[0]
-
-    def linear(x, name):
-        y = add("MatMul", [x, f"{name}.w"], f"{name}.product")
-        return add("Add", [y, f"{name}.b"], f"{name}.y")
-
-    def add_and_norm(x, y, bias, norm):
-        """Return layer_norm(x + y + bias), and the sum: the new residual stream."""
-        made = [f"{norm}.y", "", "", f"{norm}.x"]
-        took = [x, y, f"{norm}.g", f"{norm}.b", bias]
-        return add("SkipLayerNormalization", took, made, "com.microsoft", epsilon=1e-5), f"{norm}.x"
-
-    x = add("Gather", ["wte", "ids"], "tokens")
-    x = add("Add", [x, add("Gather", ["wpe", "positions"], "places")], "embedded")
-    y = add("LayerNormalization", [x, "blocks.0.ln_1.g", "blocks.0.ln_1.b"], "normed", epsilon=1e-5)
-    for layer in range(n_layer):
-        block = f"blocks.{layer}"
-        past, present = ([f"{kv}_{time}_{layer}" for kv in "kv"] for time in ("past", "present"))
-        inputs += [tensor(name, TensorProto.FLOAT, cache_shape) for name in past]
-        outputs += [tensor(name, TensorProto.FLOAT, cache_shape) for name in present]
-        qkv = linear(y, f"{block}.attn.c_attn")
-        heads = add(
-            "GroupQueryAttention", [qkv, "", "", *past, "last_seen", "total"], [f"{block}.heads", *present],
-            "com.microsoft", num_heads=n_head, kv_num_heads=n_head,
-        )  # fmt: skip
-        y = add("MatMul", [heads, f"{block}.attn.c_proj.w"], f"{block}.attended")
-        y, x = add_and_norm(x, y, f"{block}.attn.c_proj.b", f"{block}.ln_2")
-        y = add("MatMul", [y, f"{block}.mlp.c_fc.w"], f"{block}.product")
-        y = add("FastGelu", [y, f"{block}.mlp.c_fc.b"], f"{block}.gelu", "com.microsoft")
-        y = add("MatMul", [y, f"{block}.mlp.c_proj.w"], f"{block}.fed")
-        norm = "ln_f" if layer + 1 == n_layer else f"blocks.{layer + 1}.ln_1"
-        y, x = add_and_norm(x, y, f"{block}.mlp.c_proj.b", norm)
-    y = add("Slice", [y, "minus_1", "end", "axis_1"], "last")
-    add("MatMul", [y, "head"], "logits")
-
-    constants = params | dict(head=np.ascontiguousarray(params["wte"].T))
-    constants |= {name: np.array([n]) for name, n in dict(minus_1=-1, end=2**31, axis_1=1).items()}
+    shape = ["B", n_head, "S", hparams["n_embd"] // n_head]
+    inputs, outputs = (
+        [tensor(name, TensorProto.FLOAT, shape) for n in range(n_layer) for name in names_of_cache(n, time)]
+        for time in ("past", "present")
+    )
     inputs += [tensor(name, TensorProto.INT64, ["B", "T"]) for name in ("ids", "positions")]
     inputs += [tensor("last_seen", TensorProto.INT32, ["B"]), tensor("total", TensorProto.INT32, [1])]
     outputs += [tensor("logits", TensorProto.FLOAT, ["B", 1, hparams["n_vocab"]])]
+
+    constants = params | dict(head=np.ascontiguousarray(params["wte"].T))
+    constants |= {name: np.array([n]) for name, n in dict(minus_1=-1, end=2**31, axis_1=1).items()}
     arrays = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "gpt2", inputs, outputs, arrays)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]

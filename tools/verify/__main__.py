@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import each other by name
-from picogpt import cli
+from picogpt.checkpoints import weights
 from picogpt.system import command, flags
 from verify import computation
 from verify import report as verify_report
@@ -62,7 +62,7 @@ def verify(
         command.usage_error(f"--report must end in .md or .html, not {report}")
     if report and not Path(report).parent.is_dir():  # before the work, not after it
         raise FileNotFoundError(f"{Path(report).parent} is missing: make the folder that --report names")
-    subject = verify_weights.find_subject(cli.choose_model(model, models_dir), models_dir, goldens)
+    subject = verify_weights.find_subject(weights.choose(model, models_dir), models_dir, goldens)
     print(verify_report.line(verify_report.Row(*verify_report.HEADER)))
     found = []
     for name, rung in RUNGS.items():

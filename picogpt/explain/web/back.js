@@ -13,7 +13,7 @@ function drawBack(at) {
   if (!data.back) return fill($("back-loss"), "A single token has nothing after it, and so no loss.")
   const t = Math.min(at, T - 2), p = given(t + 1), loss = data.back.loss(t)
   fill($("back-loss"), at > t ? "The text ends with the chosen token; here is the one before it. " : "",
-    "After token " + t + ", ", quoted(data.ids[t]), ", came ", quoted(data.ids[t + 1]), `, to which the model had given ${percent(p)}. The loss is −ln ${p.toPrecision(3)} = `,
+    "After token " + t + ", ", quoted(data.ids[t]), ", came ", quoted(data.ids[t + 1]), `, to which the model had given ${percent(p)}. The loss is −ln\u00a0${p.toPrecision(3)} = `,
     make("b", {}, loss.toFixed(3)), " nats.")
 
   // a row for each place of the stream, the end first, as the gradient meets them

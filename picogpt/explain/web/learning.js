@@ -13,11 +13,11 @@ function buildLearning() {
   parts.rateOut = make("output", {})
   fill($("learning-panel"), parts.facts,
     make("p", {}, button("go", "learn", "start"), " ", button("pause", "pause", "pause"), " ", button("step", "one step", "step"), " ",
-      make("a", { href: "#back", class: "small" }, "the way back of the last step")),
+      make("a", { href: "#back", class: "small unbroken" }, "the way back of the last step")),
     make("div", { class: "slider narrow" }, make("label", { for: "learn-rate" }, "learning rate"), parts.rateOut, parts.rate), parts.says,
     make("div", { class: "pair" },
       make("figure", {}, make("h3", {}, "Loss of each batch"), parts.curve),
-      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain" }, parts.layers = make("tbody"))),
+      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain" }, parts.layers = make("tbody", {}, make("tr", {}, make("td", { class: "soft" }, "as of the last step, once there is one")))),
       make("figure", {}, make("h3", {}, "Attention, as it forms"), parts.attention, make("figcaption", {}, parts.prompt)),
       make("figure", {}, make("h3", {}, "What it writes"), parts.texts)))
 }

@@ -46,16 +46,16 @@ if (L > FEW) layerRows.slice(4, L - 2).forEach(({ row }) => row.hidden = true)
 
 const input = make("span", { class: "input" }), embedded = make("span", { class: "note" })
 const firstSays = make("a", { class: "says", href: "#lens" }), answer = make("span", { class: "answer" })
-const positions = data.positions ? [" + ", make("span", { class: "mono" }, "wpe"), ` [${data.positions} × ${C}]`] : []
+const positions = data.positions ? [" + ", make("span", { class: "mono" }, "wpe"), ` [${data.positions}\u00a0×\u00a0${C}]`] : []
 $("drawing").style.setProperty("--heads", H)
 fill($("drawing"),
   make("a", { class: "part text", href: "#boxes" }, make("b", {}, "text"), input),
   make("a", { class: "part embed", href: "#boxes" }, make("b", {}, "embedding"),
-    make("span", { class: "note" }, make("span", { class: "mono" }, "wte"), ` [${whole(V)} × ${C}]`, ...positions), embedded),
+    make("span", { class: "note" }, make("span", { class: "mono" }, "wte"), ` [${whole(V)}\u00a0×\u00a0${C}]`, ...positions), embedded),
   firstSays,
   make("ol", { class: "blocks" }, ...layerRows.flatMap(({ row }, layer) => L > FEW && layer === 4 ? [unfolded, row] : [row])),
   make("a", { class: "part head", href: "#next" }, make("b", {}, "final norm, head, softmax"),
-    make("span", { class: "note" }, make("span", { class: "mono" }, "ln_f"), `, then [${C} × ${whole(V)}]` + (data.tied ? ", the embedding transposed" : "")), answer))
+    make("span", { class: "note" }, make("span", { class: "mono" }, "ln_f"), `, then ${data.tied ? "wte transposed" : "lm_head"} [${C}\u00a0×\u00a0${whole(V)}]`), answer))
 
 function drawModel(t) {
   const before = data.ids.slice(Math.max(0, t - 7), t)

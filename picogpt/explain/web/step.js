@@ -26,7 +26,7 @@ function drawStep(at) {
   fill($("step-others"), ...data.others.map((prompt, n) => {
     const was = data.step.likeliest(o, 0, n), now = data.step.likeliest(o, r, n)
     const first = data.step.others(o, 0, n, 1), later = data.step.others(o, r, n, 1)
-    return make("tr", {}, make("th", { scope: "row" }, "“" + prompt + "”"), make("td", {}, quoted(was), ` ${percent(first, 1)} → ${percent(later, 1)}`),
+    return make("tr", {}, make("th", { scope: "row" }, "“" + prompt + "”"), make("td", {}, quoted(was), " ", make("span", { class: "unbroken" }, `${percent(first, 1)} → ${percent(later, 1)}`)),
       make("td", {}, now === was ? "" : make("span", {}, "now ", quoted(now), ` ${percent(data.step.others(o, r, n, 0), 1)}`)))
   }))
 }
