@@ -78,8 +78,8 @@ def decode(b):
 def fewer_bytes(b):
     """Write with the compiled products, and with weights of fewer bytes: tokens per second.
 
-    In float32 all engines write the same text, in bfloat16 and int8 ours does with and without the products. Those of
-    llama.cpp round otherwise.
+    In float32 all engines write the same text, in bfloat16 and int8 ours does with and without the products.
+    llama.cpp rounds otherwise there.
     """
     prompt, n_new = random_ids(1, b.pick(64, 16)), b.pick(128, 8)
     goals = {
@@ -232,9 +232,8 @@ def memory(b):
     for dtype, n, goal in (("bfloat16", 2, 1.25), ("int8", 1, 1.35)):
         engine, title = f"picogpt {dtype}", f"memory, generating in {dtype}"
         b.race({"": (engine, "decode", random_ids(1, b.pick(64, 16)), b.pick(128, 8))}, folder, rounds=0)
-        b.compare(
-            title, "MB", b.peaks | {"the weights": [n_bytes * n // 4]}, {"the weights": goal}, ours=engine
-        )
+        peaks = b.peaks | {"the weights": [n_bytes * n // 4]}
+        b.compare(title, "MB", peaks, {"the weights": goal}, ours=engine)
     entrants = {name: (name, "train", 4, b.pick(64, 16), 2) for name in ("picogpt", "torch eager")}
     b.race(entrants, folder, rounds=0)
     b.compare("memory, training", "MB", b.peaks, {"torch eager": 1.0})

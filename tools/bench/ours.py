@@ -91,7 +91,7 @@ class PicoGPT(Engine):
     needs = ("numpy",)
 
     def __init__(self, keep=True, dtype="float32"):
-        """Hold matrices in a dtype. Train in memory that is kept, as the trainer does, or that is given back."""
+        """Hold matrices in a dtype; train in memory that is kept, as the trainer does, or given back."""
         self.keep, self.dtype = keep, dtype
 
     def make(self, folder, hparams):

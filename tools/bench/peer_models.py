@@ -56,7 +56,7 @@ def gguf_name(path):
 
 
 def gguf(folder, dtype="f32"):
-    """Write model.gguf for llama.cpp. Its matrices are [out, in], in float32 or as `gguf_model` writes them."""
+    """Write model.gguf for llama.cpp. Its matrices are [out, in], in f32, or f16 or q8_0 by `gguf_model`."""
     import gguf
 
     path = Path(folder, "model.gguf" if dtype == "f32" else f"{dtype}/model.gguf")

@@ -232,7 +232,7 @@ class OnnxRuntime(Engine):
 
 
 class LlamaCpp(Engine):
-    """llama.cpp, through llama-cpp-python, one sequence at a time; its matrices in f32, f16 or q8_0."""
+    """llama.cpp, through llama-cpp-python, one sequence at a time; matrices in f32, f16 or q8_0."""
 
     needs = ("llama-cpp-python", "gguf")
     logits_off = 0.01  # it looks gelu up in a table of 16-bit floats (ggml's GGML_GELU_FP16)
