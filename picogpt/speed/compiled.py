@@ -22,7 +22,7 @@ import time
 
 from picogpt.checkpoints import in_place
 from picogpt.params.narrow import Matrix, is_matrix
-from picogpt.system.machine import n_threads
+from picogpt.system import machine
 
 log = logging.getLogger("picogpt")
 WORTH = 0.5  # seconds of writing
@@ -68,16 +68,16 @@ def fetch(kind):
     """Begin to fetch the products for weights of a kind; return the thread that does, None without Numba."""
     if not available():
         return None
-    thread = threading.Thread(target=use, args=[kind, n_threads()], name="products")
+    thread = threading.Thread(target=use, args=[kind, machine.n_threads()], name="products")
     thread.start()
     return thread
 
 
-def use(kind, n_parts):
+def use(kind, n_threads):
     """Let every Matrix of a kind of weights multiply by the products, from now on."""
     try:
         products = importlib.import_module("picogpt.speed.products")
         if threading.main_thread().is_alive():  # else the text is done, and waits for this thread
-            products.use(kind, n_parts)
+            products.use(kind, n_threads)
     except Exception as error:  # of an installation that does not fit: a model writes as without it
         log.warning("the compiled products cannot be used, %s: %s", type(error).__name__, error)

@@ -17,7 +17,7 @@ lets it add in another order), and the cores share the outputs.
 import threading
 
 import numpy as np
-from numba import njit, prange, types
+from numba import config, njit, prange, set_num_threads, types
 from numba.extending import overload
 
 from picogpt.params.narrow import Matrix
@@ -63,23 +63,23 @@ def four(a, b, c, d, w):
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=SUMS)
-def multiply(x, rows, y, n_parts):
-    """Write x [R, in] times rows [out, in], transposed, to y [R, out], each part on a core."""
-    R, n_out = y.shape
-    for part in prange(n_parts):
-        for o in range(n_out * part // n_parts, n_out * (part + 1) // n_parts):
-            w = rows[o]
-            for r in range(0, R - 3, 4):
-                y[r, o], y[r + 1, o], y[r + 2, o], y[r + 3, o] = four(x[r], x[r + 1], x[r + 2], x[r + 3], w)
-            for r in range(R - R % 4, R):
-                y[r, o] = one(x[r], w)
+def multiply(x, rows, y):
+    """Write x [R, in] times rows [out, in], transposed, to y [R, out]; the cores share the outputs."""
+    R = len(x)
+    for o in prange(len(rows)):
+        w = rows[o]
+        for r in range(0, R - 3, 4):
+            y[r, o], y[r + 1, o], y[r + 2, o], y[r + 3, o] = four(x[r], x[r + 1], x[r + 2], x[r + 3], w)
+        for r in range(R - R % 4, R):
+            y[r, o] = one(x[r], w)
 
 
-def use(kind, n_parts):
+def use(kind, n_threads):
     """Let every Matrix of a kind of weights multiply by the loops, on so many cores.
 
     The first time they are compiled, which takes seconds; later that is read from the cache of Numba.
     """
+    n_threads = min(n_threads, config.NUMBA_NUM_THREADS)
 
     def product(matrix, x):
         """Return x [R, in] times the matrix, or None if there are too many rows for it to be faster."""
@@ -87,9 +87,10 @@ def use(kind, n_parts):
             return None
         y = np.empty((len(x), len(matrix.rows)), np.float32)
         with LOCK:
-            multiply(np.ascontiguousarray(x), matrix.rows, y, n_parts)
+            set_num_threads(n_threads)  # which Numba notes for each thread that calls it
+            multiply(np.ascontiguousarray(x), matrix.rows, y)
         return y if matrix.scale is None else np.multiply(y, matrix.scale, out=y)
 
-    multiply(np.ones((1, 8), np.float32), np.ones((8, 8), kind), np.empty((1, 8), np.float32), n_parts)
     READY.add(np.dtype(kind))
+    product(Matrix(np.ones((8, 8), kind)), np.ones((1, 8), np.float32))
     Matrix.product = product

@@ -241,7 +241,7 @@ def memory(b):
 
 @case
 def large(b):
-    """Write 20 tokens with 1558M in fewer bytes, in plain NumPy: the most memory that the process has held."""
+    """Write 20 tokens with 1558M in fewer bytes, in plain NumPy: the most memory that the process held."""
     hparams = b.hparams("1558M")
     for dtype, most in (("bfloat16", 3.6e9), ("int8", 2.1e9)):
         engine, folder = f"picogpt {dtype}", b.folder / f"1558M-{dtype}"

@@ -250,7 +250,8 @@ class LlamaCpp(Engine):
 
         self.hparams = weights.read_hparams(folder)
         self.model = llama_cpp.Llama(
-            str(peer_models.gguf(folder, self.dtype)), n_ctx=self.hparams["n_ctx"], n_batch=self.hparams["n_ctx"],
+            str(peer_models.gguf(folder, self.dtype)),
+            n_ctx=self.hparams["n_ctx"], n_batch=self.hparams["n_ctx"],
             n_threads=threads(), n_threads_batch=threads(), use_mmap=False, verbose=False,
             type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32,
         )  # fmt: skip
