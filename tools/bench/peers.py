@@ -18,7 +18,17 @@ import numpy as np
 
 from bench import peer_models
 from bench.ours import (
-    BETAS, CLIP, LR, WEIGHT_DECAY, Engine, Fast, PicoGPT, calls, threads, timed, training_ids,
+    BETAS,
+    CLIP,
+    LR,
+    WEIGHT_DECAY,
+    Engine,
+    Fast,
+    PicoGPT,
+    calls,
+    threads,
+    timed,
+    training_ids,
 )  # fmt: skip
 from picogpt.checkpoints import weights
 from picogpt.params.tree import nest, walk
