@@ -5,7 +5,6 @@ copied. For the fastest steps after that the weights belong into one large array
 system for huge pages. `settle` copies them to there while the text is being written.
 """
 
-import mmap
 import threading
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from picogpt.checkpoints import verified
 from picogpt.params import checks
 from picogpt.params.tree import flatten, walk
-from picogpt.system.machine import spread
+from picogpt.system.machine import let_go, owner, spread
 
 PAYS = 256  # tokens: copying costs as much as 30 steps of a text, and saves a tenth of each or more
 
@@ -30,13 +29,6 @@ def can_stay(arrays):
     )
 
 
-def owner(array):
-    """Return the np.memmap of which an array is a part, or None."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    return array
-
-
 def check_finite(arrays, source):
     """Do as `checks.check_finite`, on all cores, and for each file once; see verified.py."""
     files = {owner(array).filename for array in arrays.values() if array.size}
@@ -45,30 +37,35 @@ def check_finite(arrays, source):
             spread(lambda item: checks.check_finite(dict([item]), source), list(arrays.items()))
 
 
-def settle(steps, params):
+def place(path, array, out):
+    """Copy the array at a path of the tree into the memory `out`; return it as it lies there."""
+    out[...] = array.ravel()
+    return out.reshape(array.shape)
+
+
+def settle(steps, params, place=place):
     """Pass on the steps of a text; after the first, a thread moves the weights of `params` into memory.
 
     It does so array by array, in the tree, and lets the mapped one go: twice the memory is never held.
+    Another `place` may lay them out otherwise, see speed/compiled.py.
     """
     started = not can_stay(flatten(params))  # then they are in memory, or nearly
     for step in steps:
         yield step
         if not started:
-            threading.Thread(target=move, args=(params,), daemon=True).start()
+            threading.Thread(target=move, args=(params, place), daemon=True).start()
             started = True
 
 
-def move(params):
+def move(params, place=place):
     """Copy a tree's arrays into one new array, if there is memory, and replace each by its part of that."""
     try:
         flat, end = np.empty(sum(array.size for _, array in walk(params)), np.float32), 0
     except MemoryError:
         return
-    for parent, key in places(params):
-        array = parent[key]
+    for (path, array), (parent, key) in zip(list(walk(params)), list(places(params)), strict=True):
         begin, end = end, end + array.size
-        flat[begin:end] = array.ravel()
-        parent[key] = flat[begin:end].reshape(array.shape)
+        parent[key] = place(path, array, flat[begin:end])
         let_go(array)
 
 
@@ -79,17 +76,3 @@ def places(tree):
             yield from places(child)
         else:
             yield tree, key
-
-
-def let_go(array):
-    """Tell the system that a mapped array is no longer needed in memory; if it is, it comes again."""
-    whole = owner(array)
-    if whole is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    first = array.ctypes.data - whole.ctypes.data
-    begin, end = (
-        -(-first // mmap.PAGESIZE) * mmap.PAGESIZE,
-        (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE,
-    )
-    if begin < end:
-        whole.base.madvise(mmap.MADV_DONTNEED, begin, end - begin)

@@ -2,13 +2,13 @@
 
 usage: python -m picogpt.train FILE [--out FOLDER] [flags]
        python -m picogpt.train --resume [--out FOLDER]
-       mpiexec -n 4 python -m picogpt.train FILE [flags]
+       mpiexec -n 4 python -m picogpt.train FILE [flags]  (on several machines; on one, --processes 4)
 
 Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
 for `python -m picogpt --model FOLDER`. Progress goes to stderr. Lines of <|endoftext|> separate
-documents, for a tokenizer that has this token. With mpiexec (pip install -e ".[mpi]"), many
-processes, on one machine or several, share the rows of each batch: the result is the same, up to rounding
-and other draws of dropout, and a training may resume with another number of them.
+documents, for a tokenizer that has this token. Many processes (--processes or mpiexec, which need
+pip install -e ".[mpi]") share the rows of each batch: the result is the same, up to rounding and other draws
+of dropout, and a training may resume with another number of them.
 
 {flags}
 

@@ -1,10 +1,8 @@
 """Many processes train as one does; none goes on when another is gone."""
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,15 +26,15 @@ from picogpt.train import journal, launch, parallel, runs, shard, trainer
 from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
-BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-MPIEXEC = shutil.which("mpiexec", path=BESIDE)
+
+MPIEXEC = launch.mpiexec()
 FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
 FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
 
 LOGGED = ["step", "loss", "norm", "ratio", "train_loss", "val_loss"]
 
 needs_mpi = pytest.mark.skipif(
-    not (MPIEXEC and importlib.util.find_spec("mpi4py")),
+    not MPIEXEC,
     reason='needs mpiexec and mpi4py: pip install -e ".[mpi]"',
 )
 
@@ -393,6 +391,22 @@ def test_the_rows_of_all_processes_are_all_rows():
         assert np.shares_memory(found[-1], w) and found[-1].size == shard.sizes(comm, w.shape)[rank]
     np.testing.assert_array_equal(np.concatenate(found), w)
     assert shard.sizes(SimpleNamespace(size=4), (2, 5)) == [0, 5, 0, 5]
+
+
+def test_losses_and_gradients_are_added_up_in_one_message(monkeypatch):
+    """Of two ranks, whose other one has tenfold numbers; mpi4py need not be there for it."""
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(IN_PLACE="in place")))
+    messages = []
+
+    def add_up(how, array):
+        messages.append((how, array.size))
+        array += 10 * array
+
+    grads = dict(wte=np.ones((2, 3)), blocks=[dict(b=np.arange(4.0))])
+    loss, sums = parallel.total_gradients(SimpleNamespace(rank=0, size=2, Allreduce=add_up), 2.0, grads)
+    assert (loss, messages) == (22.0, [("in place", 11)])
+    np.testing.assert_array_equal(sums["wte"], 11 * np.ones((2, 3)))
+    np.testing.assert_array_equal(sums["blocks"][0]["b"], 11 * np.arange(4.0))
 
 
 def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):

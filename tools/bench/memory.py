@@ -20,11 +20,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import each other by name
 import numpy as np
 
-from picogpt.cli import peak_memory
 from picogpt.params.init import init_params
 from picogpt.params.tree import walk
 from picogpt.system import command
-from picogpt.system.machine import keep_memory
+from picogpt.system.machine import keep_memory, peak_memory
 from picogpt.text import data
 from picogpt.train import parallel, trainer
 from picogpt.train.settings import Recipe

@@ -147,7 +147,6 @@ def prepare():
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=16, n_embd=16, n_head=2, n_layer=1)
     weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
     run_to_its_end(functools.partial(conversion, "tf"), "theirs")
-    sys.modules["picogpt.projects.talk"].COMMON = 3  # as these stories have few words
     things = [
         f"{name} saw a {thing}." for name in ("Tim", "Sue", "Ann") for thing in ("kite", "drum", "boat")
     ]
