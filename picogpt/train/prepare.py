@@ -66,7 +66,7 @@ def prepare(c, folder):
     state = (
         load_state(folder / STATE, c.fixed(), Settings("").completed().fixed(), mapped=c.shard)
         if resumes
-        else trainer.begin(params, c.seed)
+        else trainer.begin(params, c.seed, c.precision)
     )
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
