@@ -340,6 +340,7 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     if followed:
         asked = ", ".join(f"{key} {json_text.dumps(value)}" for key, value in followed.items())
         said.append(f"{usage.FILE}, where no flag says otherwise: {asked}")
+    said.append(f"products by {machine.blas_name()}")
     if peak := machine.peak_memory():
         said.append(f"peak memory {peak / 1e6:,.0f} MB")
     print("picogpt: " + "; ".join(said), file=sys.stderr)

@@ -5,7 +5,6 @@ copied. For the fastest steps after that the weights belong into one large array
 system for huge pages. `settle` copies them to there while the text is being written.
 """
 
-import mmap
 import threading
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from picogpt.checkpoints import verified
 from picogpt.params import checks
 from picogpt.params.tree import flatten, walk
-from picogpt.system.machine import spread
+from picogpt.system.machine import let_go, owner, spread
 
 PAYS = 256  # tokens: copying costs as much as 30 steps of a text, and saves a tenth of each or more
 
@@ -28,13 +27,6 @@ def can_stay(arrays):
         for array in arrays.values()
         if array.size
     )
-
-
-def owner(array):
-    """Return the np.memmap of which an array is a part, or None."""
-    while array is not None and not isinstance(array, np.memmap):
-        array = getattr(array, "base", None)
-    return array
 
 
 def check_finite(arrays, source):
@@ -84,17 +76,3 @@ def places(tree):
             yield from places(child)
         else:
             yield tree, key
-
-
-def let_go(array):
-    """Tell the system that a mapped array is no longer needed in memory; if it is, it comes again."""
-    whole = owner(array)
-    if whole is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    first = array.ctypes.data - whole.ctypes.data
-    begin, end = (
-        -(-first // mmap.PAGESIZE) * mmap.PAGESIZE,
-        (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE,
-    )
-    if begin < end:
-        whole.base.madvise(mmap.MADV_DONTNEED, begin, end - begin)

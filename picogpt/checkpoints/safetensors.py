@@ -23,7 +23,6 @@ TYPES = (
 )
 DTYPES = {name: np.dtype(code) for name, code in map(str.split, TYPES.split(", "))} | {"BF16": BF16}
 PART = 16 << 20  # bytes
-SMALL = 1 << 16  # bytes; what has fewer is read at once
 LONGEST_HEADER, MOST_TENSORS, MOST_AXES = 1 << 24, 1 << 17, 32  # bytes; 1558M has 50,000, and 580 tensors
 MOST_SIGNS = {b"{": 2, b"[": 2, b":": 5}  # for each tensor: counting is cheap
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -56,20 +55,11 @@ def read(path):
 
 
 def read_mapped(path):
-    """Do as `read`, but map the arrays, read-only: what is not looked at never comes from the disk.
-
-    Each is mapped by itself. Whoever lets go of one gives its memory back.
-    """
+    """Do as `read`, but map the file, read-only: what is not looked at never comes from the disk."""
     with open_file(path) as file:
         entries, metadata, _ = read_header(path, file)
-        begin, arrays = file.tell(), {}
-        for name, (dtype, shape, at, end) in entries.items():
-            if end - at < SMALL:
-                file.seek(begin + at)
-                arrays[name] = np.frombuffer(file.read(end - at), dtype).reshape(shape)
-            else:
-                arrays[name] = np.asarray(np.memmap(file, dtype, "r", begin + at, shape))
-        return arrays, metadata
+        begin = file.tell()
+        return views(np.asarray(np.memmap(file, mode="r"))[begin:], entries), metadata
 
 
 def views(data, entries):

@@ -231,6 +231,7 @@ def read_own(path, hparams, folder, dtype, mapped):
         check(tensors, hparams, folder)
         return tensors, metadata
     tensors = narrow.joined(tensors, folder)
+    check_shapes(tensors, hparams, folder, (np.float32, safetensors.BF16))
     return flatten(lay_out(tensors, hparams, folder, dtype, mapped)), metadata
 
 

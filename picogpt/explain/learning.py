@@ -4,6 +4,7 @@ The training is that of `python -m picogpt.train`, and so is the folder that it 
 with it. Only the learning rate may be another than the settings say, as the slider of the page has it.
 """
 
+import collections
 import dataclasses
 import logging
 import threading
@@ -27,6 +28,32 @@ POINTS = 300  # of a curve
 LOOKED_AT = 24  # tokens of the prompt whose attention is shown
 
 
+class Turns:
+    """A lock that goes to those who wait for it in the order in which they came.
+
+    With Python's own, a thread that takes it again at once may keep all others waiting for long.
+    """
+
+    def __init__(self):
+        self.queue, self.guard = collections.deque(), threading.Lock()
+
+    def __enter__(self):
+        """Wait until all who came before have been served."""
+        turn = threading.Semaphore(0)
+        with self.guard:
+            self.queue.append(turn)
+            if self.queue[0] is turn:
+                turn.release()
+        turn.acquire()
+
+    def __exit__(self, *_):
+        """Let the next one in."""
+        with self.guard:
+            self.queue.popleft()
+            if self.queue:
+                self.queue[0].release()
+
+
 class Learning:
     """A training, as `prepare` has begun it, that goes on when it is told to."""
 
@@ -37,7 +64,7 @@ class Learning:
         """
         self.c, self.folder, self.state, self.hparams, self.encoder = c, folder, state, hparams, encoder
         self.splits, self.rate, self.curve, self.held_out, self.texts = splits, c.lr, [], [], []
-        self.computing = threading.Lock()  # held while the model is used
+        self.computing = Turns()  # held while the model is used
         self.may_go, self.left, self.ends = threading.Event(), 0, False  # left: steps until it pauses
         self.prompt = [int(i) for i in splits[0][:LOOKED_AT]]
         self.attention, self.lengths, self.looked, self.error = None, None, 0.0, ""
@@ -84,7 +111,6 @@ class Learning:
                     break
                 with self.computing:
                     self.step(measured)
-                time.sleep(0.001)  # let a page that waits for the lock have it
         except ValueError as error:
             self.error = str(error)
         self.may_go.clear()

@@ -9,12 +9,12 @@ import hmac
 import json
 import logging
 import secrets
-import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 from picogpt.explain.gather import gather
+from picogpt.explain.learning import Turns
 from picogpt.explain.page import SERVED, page
 from picogpt.explain.prompts import FIRST
 from picogpt.generate import Choice, generate
@@ -70,7 +70,7 @@ class Live:
         """`usual` is what an address that asks for nothing is answered with."""
         self.params, self.hparams, self.encoder, self.name = params, hparams, encoder, name
         self.usual, self.learning = usual, None
-        self.computing = threading.Lock()  # one at a time, as each uses all cores
+        self.computing = Turns()  # one at a time, as each uses all cores
 
     def learn_from(self, learning):
         """Show also a model that learns, see learning.py; None: none."""

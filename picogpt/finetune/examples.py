@@ -56,6 +56,9 @@ def fill(record, template="plain"):
         raise ValueError(f"the template asks for {min(lacking)!r}, but an example has {', '.join(record)}")
     for key in ("completion", "output"):
         if key in record:
+            for name in {key, *needed}:
+                if not isinstance(record[name], str | int | float):
+                    raise ValueError(f"an example has {record[name]!r:.60} as its {name}: a text is needed")
             return template.format_map(record), str(record[key])
     raise ValueError(f"an example needs a completion or an output, but has {', '.join(record)}")
 

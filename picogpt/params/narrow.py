@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from picogpt.params.tree import flatten, nest
-from picogpt.system.machine import split, spread
+from picogpt.system.machine import let_go, split, spread
 
 DTYPES = ("float32", "bfloat16", "int8")
 BLOCK = 1 << 18  # numbers that are widened at once: a megabyte, which stays in the processor's own memory
@@ -153,7 +153,7 @@ def is_matrix(path):
 def narrow(arrays, dtype):
     """Return {path: array} with each matrix as a Matrix of `dtype`, all in one stretch of memory.
 
-    `arrays` may be of any precision, and mapped from a file: each leaves the dict when it has been read.
+    `arrays` may be of any precision, and mapped from a file: each leaves memory when it has been read.
     """
     paths = [path for path in arrays if is_matrix(path)]
     kind, done = {"bfloat16": np.uint16, "int8": np.int8}[dtype], dict.fromkeys(arrays)
@@ -175,6 +175,7 @@ def narrow(arrays, dtype):
             else:
                 rows[part], scale[part] = to_int8(widened(array[part]))
         done[path] = Matrix(rows, scale, turned)
+        let_go(array)
 
     spread(fill, range(len(paths)))
     return done | {path: widened(array) for path, array in arrays.items()}

@@ -32,7 +32,7 @@ from picogpt.system.files import read_bytes
 from picogpt.system.signature import FREE, OneOf, Section
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
-from picogpt.train import runs, trainer
+from picogpt.train import half, runs, trainer
 from picogpt.train.prepare import check_splits, encode_splits
 from picogpt.train.settings import Recipe
 
@@ -65,6 +65,7 @@ class Chars(Recipe):
     batch_size: int
     epochs: int
     val_share: float
+    precision: str = "float32"
     windows: int = 0  # in an epoch
     per_epoch: int = 0  # updates
     eval_batches: int = 20
@@ -109,6 +110,7 @@ def chars(
         flags.Real, FREE, "stop after so many, wherever the training is then ({}; 0: at its end)"
     ] = 10.0,
     device: Annotated[str, OneOf("cpu", "gpu"), FREE, "cpu, or gpu, which needs CuPy"] = "cpu",
+    precision: flags.Precision = "float32",
     processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     prompt: Annotated[str, FREE, "TEXT", "what the sample continues (a new line)"] = "",
@@ -130,12 +132,15 @@ def chars(
     """Train as the docstring of this module says; these are the command's flags."""
     if device == "gpu" and processes > 1:
         command.usage_error("--processes has no effect with --device gpu")
+    if precision == "float16" and processes > 1:
+        command.usage_error("--precision float16 is for one process")
     run = runs.open_run(chars, locals(), read_bytes if recipe in benchmarks.NAMES else data.read_text)
     text, is_benchmark = run.text, recipe in benchmarks.NAMES
     encoder = benchmarks.tokenizer(recipe) if is_benchmark else CharEncoder.from_text(text)
     asked = encoder.encode(prompt) or [encoder.start]
     sizes = runs.given(dict(n_layer=n_layer, n_head=n_head, n_embd=n_embd, n_ctx=n_ctx))
-    changes = runs.given(dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout))
+    changes = dict(epochs=epochs, batch_size=batch_size, lr=lr, dropout=dropout, precision=precision)
+    changes = runs.given(changes)
     c = settings(recipe, text, encoder, sizes, changes, seed)
     if is_benchmark:
         *splits, test = benchmarks.split(benchmarks.encode(text, encoder, file))
@@ -201,17 +206,21 @@ def train(run, state, c, splits, seconds, device):
 
     end = time.monotonic() + seconds
     state |= {name: to_device(state[name], device) for name in ("params", "moments")}
-    records = runs.train(run, state, now, draw, gradients(n_head, device, run.comm), look, end)
+    of_batch = gradients(n_head, device, run.comm, state.get("loss_scale"))
+    records = runs.train(run, state, now, draw, of_batch, look, end)
     state |= {name: to_device(state[name], "cpu") for name in ("params", "moments")}
     return records
 
 
-def gradients(n_head, device, comm):
+def gradients(n_head, device, comm, loss_scale=None):
     """Return the gradients that the trainer asks for; a GPU takes a batch whole, and draws there."""
     if device == "cpu":
-        return trainer.language_model(n_head, comm)
+        return trainer.language_model(n_head, comm, loss_scale)
 
     import cupy
+
+    if loss_scale is not None:
+        return half.gradients(n_head, half.LossScale(loss_scale), cupy.random.default_rng)
 
     def whole(params, batch, p_drop, rng):
         rng = cupy.random.default_rng(int(rng.integers(2**63))) if p_drop else None

@@ -80,6 +80,12 @@ def talk(
     rarity = rarities(texts[0])
     pairs, held_out = (make(part, rarity, n_words, np.random.default_rng([seed, 4])) for part in texts)
     rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
+    prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
+    if not prompts:
+        raise ValueError(
+            f"{file} has no story held out with {n_words} of its rarer words, to be asked for in the end:"
+            " give more stories, fewer --n_words or a larger --val_share"
+        )
 
     def look(step):
         if step % eval_every or step == steps:
@@ -92,7 +98,6 @@ def talk(
     runs.train(run, runs.start(run, params, c), c, draw, trainer.language_model(n_head, run.comm), look)
     results["held-out loss after"] = finetune.mean_loss(params, test_rows, n_head, batch_size)
     weights.save(run.folder, params, hparams, encoder)
-    prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
     for when, its in (("before", base), ("after", params)):
         told = [write(its, n_head, encoder, prompt) for prompt in prompts]
         there = [has(text, w) for p, text in zip(prompts, told, strict=True) for w in words_of(p)]

@@ -20,6 +20,7 @@ import numpy as np
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # not on Windows, where making a link takes a right of its own
 PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 SMALL, LARGE = 1 << 20, 1 << 26  # bytes: of settings and the like; of tokenizers, whose largest take 35 MB
+UNIQUE = 1 << 18  # bytes of JSON in which no name may stand twice; GPT-2's vocabulary has a million
 
 
 def open_file(path):
@@ -81,13 +82,14 @@ def read_text(path, most=LARGE):
 def read_json(path, most=SMALL):
     """Return what is in a JSON file. Whatever is wrong with it is a ValueError, which does not name it."""
     content = read_bytes(path, most)
-    return parse_json(content, unique=len(content) <= SMALL)
+    return parse_json(content, unique=len(content) <= UNIQUE)
 
 
 def parse_json(text, unique=True):
     """Return what a text, or its bytes, says as JSON; a name that is given twice is a ValueError too.
 
-    Of a large vocabulary that is not asked (`unique`): it would take a fifth of the time.
+    Of a large vocabulary that is not asked (`unique`), as it would take a third of the time: one that gives a
+    token two ids lacks one of them, and is refused for that.
     """
     try:
         return json.loads(text, object_pairs_hook=once if unique else None)
@@ -111,6 +113,16 @@ def check_out(path, flag="--out"):
         raise ValueError(f"{path} is a folder: {flag} names the file that is written")
     if not Path(path).absolute().parent.is_dir():
         raise FileNotFoundError(f"{Path(path).parent} is missing: make the folder that {flag} names")
+    check_replaceable(Path(path))
+
+
+def check_replaceable(path):
+    """Raise OSError if a file written to `path` would replace a pipe or a device, such as /dev/null."""
+    is_special = path.exists() and not (path.is_file() or path.is_dir())
+    if (
+        is_special or os.path.realpath(path.parent) == "/dev"
+    ):  # where /dev/stdout is a link to what may be a file
+        raise OSError(f"{path} is a pipe or a device, which a file would replace: name a file")
 
 
 def move_into_place(temporary, path):
@@ -143,10 +155,12 @@ def atomic_write(path):
             file.write(b"all of it")
 
     What is written goes to a new file, `<path>.<16 digits>.tmp`, under a lock: one process at a time writes.
-    An exception removes that file and leaves `path` as it was. A killed process leaves it and `<path>.lock`
+    An exception removes that file and leaves `path` as it was. A link at `path` is replaced, but a pipe or a
+    device is an OSError. A killed process leaves it and `<path>.lock`
     behind, which lock nothing; the next write to `path` sweeps both away.
     """
     path = Path(path)
+    check_replaceable(path)
     temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}.tmp")
     with naming(path), locked(path) as is_locked:
         if is_locked:

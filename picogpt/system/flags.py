@@ -63,5 +63,11 @@ BatchSize = Annotated[Count, "windows of n_ctx tokens in a batch"]
 LearningRate = Annotated[Real, "learning rate: after warm-up, a cosine takes it down to a tenth of this"]
 Warmup = Annotated[Whole, "updates in which the learning rate rises linearly to --lr"]
 Dropout = Annotated[Share, "share of what is dropped on embeddings, attention and the residual stream"]
+Precision = Annotated[
+    str,
+    OneOf("float32", "float16"),
+    "of matrix products. float16, with weights in float32 and a scaled loss, is for a graphics processor: on"
+    " a CPU it is slower",
+]
 ValShare = Annotated[Share, "share of FILE that is held out at its end"]
 EvalEvery = Annotated[Count, "steps between evaluations"]

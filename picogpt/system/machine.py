@@ -10,10 +10,11 @@ import collections
 import ctypes
 import functools
 import itertools
+import mmap
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy  # noqa: F401  (it loads the BLAS that `blas` looks for)
+import numpy as np  # it loads the BLAS that `blas` looks for
 import threadpoolctl
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
@@ -23,6 +24,18 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.
 def blas():
     """Return the controls of the BLAS that NumPy has loaded; finding it takes a millisecond."""
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
+
+
+def blas_name():
+    """Return which BLAS computes, and for which processor it has chosen its code: "openblas 0.3.31, Zen".
+
+    OpenBLAS chooses when it is loaded; OPENBLAS_CORETYPE in the environment tells it otherwise.
+    """
+    found = [
+        f"{library['internal_api']} {library['version']}, {library.get('architecture') or 'code of any kind'}"
+        for library in blas().info()
+    ]
+    return "; ".join(found) or "a BLAS that does not tell its name"
 
 
 def n_threads():
@@ -91,6 +104,25 @@ def keep_memory():
         mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes, the most there is: arrays up to this come from the heap
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # the heap's free end, too, is kept
         mallopt(M_TOP_PAD, 64 << 20)  # and it grows by as much at once
+
+
+def owner(array):
+    """Return the np.memmap of which an array is a part, or None."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array
+
+
+def let_go(array):
+    """Tell the system that a mapped array is no longer needed in memory; if it is, it comes again."""
+    whole = owner(array)
+    if whole is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    first = array.ctypes.data - whole.ctypes.data + whole.offset % mmap.ALLOCATIONGRANULARITY
+    begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if begin < end:
+        whole.base.madvise(mmap.MADV_DONTNEED, begin, end - begin)
 
 
 def peak_memory():

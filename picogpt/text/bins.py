@@ -15,12 +15,8 @@ from picogpt.system.files import map_file, n_bytes, open_file
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 
-TRAIN, VAL, DTYPE, MOST = (
-    "train.bin",
-    "val.bin",
-    "<u2",
-    1 << 16,
-)  # the last: tokens that 16 bits can tell apart
+TRAIN, VAL, DTYPE = "train.bin", "val.bin", "<u2"
+MOST = 1 << 16  # tokens that 16 bits can tell apart
 PIECE = 1 << 24  # bytes that are read at a time to check a file
 
 
@@ -90,11 +86,9 @@ def tokenizer_in(folder):
         return load_encoder(folder)
     if Path(folder, "chars.json").is_file():
         return CharEncoder.load(folder)
-    meta = (
-        " (meta.pkl is a pickle, which is not read: docs/train.md)"
-        if Path(folder, "meta.pkl").exists()
-        else ""
-    )
+    meta = ""
+    if Path(folder, "meta.pkl").exists():
+        meta = " (meta.pkl is a pickle, which is not read: docs/train.md)"
     raise FileNotFoundError(
         f"{folder} has no tokenizer, vocab.bpe or chars.json{meta}: give the one that made the ids, such as"
         " --tokenizer gpt2"

@@ -2,13 +2,13 @@
 
 usage: python -m picogpt.train FILE [--out FOLDER] [flags]
        python -m picogpt.train --resume [--out FOLDER]
-       mpiexec -n 4 python -m picogpt.train FILE [flags]
+       mpiexec -n 4 python -m picogpt.train FILE [flags]  (on several machines; on one, --processes 4)
 
 Reads FILE (UTF-8), keeps its end as held-out text, trains on the rest, and leaves in FOLDER a model
 for `python -m picogpt --model FOLDER`. Progress goes to stderr. Lines of <|endoftext|> separate
-documents, for a tokenizer that has this token. With mpiexec (pip install -e ".[mpi]"), many
-processes, on one machine or several, share the rows of each batch: the result is the same, up to rounding
-and other draws of dropout, and a training may resume with another number of them.
+documents, for a tokenizer that has this token. Many processes (--processes or mpiexec, which need
+pip install -e ".[mpi]") share the rows of each batch: the result is the same, up to rounding and other draws
+of dropout, and a training may resume with another number of them.
 
 {flags}
 
@@ -39,6 +39,8 @@ def train(settings: Settings):
             command.usage_error(
                 f"--batch_size {c.batch_size} leaves nothing for some of {comm.size} processes"
             )
+        if c.precision == "float16" and comm.size > 1:
+            command.usage_error("--precision float16 is for one process")
         machine.set_threads(c.threads)
         log.setLevel(logging.INFO)
         folder, encoder, begun, state = Path(c.out), None, None, None

@@ -27,9 +27,13 @@ def start(n, module):
         raise ValueError(
             f"processes={n} needs a command that starts anew: python -m {module} --processes {n}"
         )
-    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    mpiexec = shutil.which("mpiexec", path=beside)
-    if not mpiexec or importlib.util.find_spec("mpi4py") is None:
+    if not (program := mpiexec()):
         raise ValueError(f'--processes {n} needs mpiexec and mpi4py: pip install -e ".[mpi]"')
     environment = dict(OMP_NUM_THREADS="1") | os.environ
-    os.execve(mpiexec, [mpiexec, "-n", str(n), sys.executable, *words[1:]], environment)
+    os.execve(program, [program, "-n", str(n), sys.executable, *words[1:]], environment)
+
+
+def mpiexec():
+    """Return MPI's starter, from beside Python or the user's path; None without it, or without mpi4py."""
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return shutil.which("mpiexec", path=beside) if importlib.util.find_spec("mpi4py") else None

@@ -29,7 +29,7 @@ log = logging.getLogger("picogpt")
 SETTINGS = "settings.json"  # the flags, in the folder of the training
 COMMAND = "picogpt.train"  # which settings.json tells, too
 MADE = [  # every file that a training, a project or a fine-tuning may have written into its folder
-    *(SETTINGS, LOG, STATE, weights.WEIGHTS, "hparams.json", "result.json", "images.png"),
+    *(SETTINGS, LOG, STATE, weights.WEIGHTS, "hparams.json", "result.json", "images.png", "positions.png"),
     *("chars.json", "vocab.bpe", "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"),
     *("added_tokens.json", "special_tokens_map.json", "lora.safetensors", "head.safetensors"),
     *("adapter_config.json", "adapter_model.safetensors"),
@@ -66,7 +66,7 @@ def prepare(c, folder):
     state = (
         load_state(folder / STATE, c.fixed(), Settings("").completed().fixed(), mapped=c.shard)
         if resumes
-        else trainer.begin(params, c.seed)
+        else trainer.begin(params, c.seed, c.precision)
     )
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])

@@ -36,6 +36,7 @@ from picogpt.train.prepare import SETTINGS
 from picogpt.train.state import STATE, layout, load_state
 
 log = logging.getLogger("picogpt")
+USUAL = dict(precision="float32")  # where a state is older than the setting
 DATA = Path(__file__).parents[2] / "tests" / "data"  # in a checkout
 SHAKESPEARE = DATA / "tinyshakespeare.txt"
 Text = Annotated[File, Usual("tests/data/tinyshakespeare.txt")]
@@ -125,7 +126,7 @@ def start(run, params, c):
     counts as this run's.
     """
     run.settings |= given(vars(c))
-    state = trainer.begin(params, run.settings["seed"])
+    state = trainer.begin(params, run.settings["seed"], getattr(c, "precision", "float32"))
     arrays = dict(params=state["params"], moments=state["moments"])
     if run.resume and run.comm.rank == 0:
         with folders.release_on_error(run.folder):
@@ -138,7 +139,7 @@ def start(run, params, c):
 
 def read_state(run, arrays):
     """Return the state that was saved, and fill the arrays from it."""
-    saved = load_state(run.folder / STATE, fixed(run))
+    saved = load_state(run.folder / STATE, fixed(run), USUAL)
     saved_arrays = flatten(dict(params=saved["params"], moments=saved["moments"]))
     if layout(arrays) != layout(saved_arrays):
         raise ValueError(f"{run.folder} began from another model: resume with that, or use another --out")

@@ -120,6 +120,7 @@ class Settings(Options, Recipe):
         flags.Threads, "compute on so many cores, in each process ({}: on all, or as OMP_NUM_THREADS says)"
     ] = 0
 
+    precision: flags.Precision = "float32"
     val_share: Annotated[flags.ValShare, Section("the data and the reports")] = 0.1
     special: flags.Special = False
     batch_size: flags.BatchSize = 12

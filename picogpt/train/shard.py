@@ -66,10 +66,8 @@ def ratio(comm, own, params):
 
 def gather(comm, params):
     """Bring to all processes, in place, the rows that each has changed."""
-    from mpi4py import MPI
-
     for _, w in walk(params):
-        comm.Allgatherv(MPI.IN_PLACE, [w, sizes(comm, w.shape)])
+        comm.Allgatherv(rows(comm, w).copy(), [w, sizes(comm, w.shape)])  # not from where they arrive
 
 
 def hand_out(comm, state, sharded):
@@ -103,20 +101,20 @@ def writable(array):
 
 
 def with_all_rows(state, write):
-    """Call write(moments) with whole moments: in a sharded training on rank 0, which others send theirs.
+    """Call write(state) with whole moments: in a sharded training on rank 0, to which the others send theirs.
 
     They come one array at a time, and as often as it is looked at, so that rank 0 never holds them all.
     """
     comm = state.get("shards")
     if comm is None:
-        write(state["moments"])
+        write(state)
     elif comm.rank == 0:
         whole = {
             f"{name}.{path}": Whole(comm, f"{name}.{path}", own, w.shape)
             for name, part in state["moments"].items()
             for (path, own), (_, w) in zip(walk(part), walk(state["params"]), strict=True)
         }
-        write(nest(whole))
+        write(state | dict(moments=nest(whole)))
         comm.bcast(None)
     else:
         own = flatten(state["moments"])

@@ -1,9 +1,9 @@
 """The state of a training: all that its next step depends on, in one file, to resume it bit for bit.
 
 A state is a dict: params and moments (trees of arrays), step (how many are done), tokens (how many these
-took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far). The file
-also holds the settings of the training, except those that are FREE: with other settings the result would
-differ.
+took), rng (the generator that draws batches and dropout), best (the lowest held-out loss so far) and, with
+products in float16, loss_scale (see train/half.py). The file also holds the settings of the training,
+except those that are FREE: with other settings the result would differ.
 """
 
 import hashlib
@@ -18,14 +18,15 @@ from picogpt.system.files import parse_json
 
 log = logging.getLogger("picogpt")
 STATE = "state.safetensors"  # its name in the folder of the training
+COUNTS, HALF = ("step", "tokens", "best"), ("loss_scale",)
 # Settings that are the hash of a content, and what a message says if it differs:
-CONTENTS = dict(sha256="another text", model_sha256="another model")
+CONTENTS = dict(sha256="another text", model_sha256="another model", pictures_sha256="other pictures")
 
 
 def save_state(path, state, settings):
     """Write all that the next step depends on into one file, in one piece, and the settings with it."""
     tensors = flatten(dict(params=state["params"], **state["moments"]))
-    rest = {name: state[name] for name in ("step", "tokens", "best")}
+    rest = {name: state[name] for name in (*COUNTS, *HALF) if name in state}
     rest |= dict(rng=state["rng"].bit_generator.state, settings=settings)
     rest = json.dumps(rest)
     safetensors.write(path, tensors, {"state": rest, "sha256": checksum(tensors, rest)})
@@ -56,11 +57,13 @@ def load_state(path, settings, usual=None, mapped=False):
         rng.bit_generator.state = rest["rng"]
         moments = dict(m=trees["m"], v=trees["v"])
         state = dict(params=trees["params"], moments=moments, rng=rng)
-        state |= {name: rest[name] for name in ("step", "tokens", "best")}
+        state |= {name: rest[name] for name in (*COUNTS, *HALF) if name in rest}
         before = (usual or {}) | dict(rest["settings"])
+        if (before.get("precision") == "float16") != all(name in rest for name in HALF):
+            raise ValueError
         if not layout(trees["params"]) == layout(trees["m"]) == layout(trees["v"]):
             raise ValueError
-        if [type(rest[name]) for name in ("step", "tokens", "best")] != [int, int, float]:
+        if [type(rest[name]) for name in COUNTS] != [int, int, float]:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ValueError(f"{path} is damaged, or no state of a training: delete it and begin again") from None

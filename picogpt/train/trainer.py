@@ -21,7 +21,7 @@ from picogpt.speed.shards import add, batch_gradients, batch_loss
 from picogpt.system import interrupt, progress
 from picogpt.system.machine import keep_memory
 from picogpt.text import data
-from picogpt.train import journal, optim, parallel, schedule, shard
+from picogpt.train import half, journal, optim, parallel, schedule, shard
 from picogpt.train.parallel import ALONE
 from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
@@ -40,7 +40,7 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
     draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
-    gradients = language_model(hparams["n_head"], comm)
+    gradients = language_model(hparams["n_head"], comm, state.get("loss_scale"))
     with (
         progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
         journal.open_log(folder, state["step"]) if first else contextlib.nullcontext() as file,
@@ -83,14 +83,20 @@ def command_line(folder):
     return shlex.join(["python", "-m", "picogpt.train", "--resume", "--out", str(folder)])
 
 
-def begin(params, seed):
+def begin(params, seed, precision="float32"):
     """Return the state of a training before its first step. `params` is trained in place."""
     rng = np.random.default_rng([seed, 1])  # of batches and dropout
-    return dict(params=params, moments=optim.adamw_init(params), step=0, tokens=0, rng=rng, best=math.inf)
+    state = dict(params=params, moments=optim.adamw_init(params), step=0, tokens=0, rng=rng, best=math.inf)
+    return state | (dict(loss_scale=half.LossScale().state) if precision == "float16" else {})
 
 
-def language_model(n_head, comm=ALONE):
-    """Return the `gradients` that `updates` takes, for batches of (ids, targets) of a language model."""
+def language_model(n_head, comm=ALONE, loss_scale=None):
+    """Return the `gradients` that `updates` takes, for batches of (ids, targets) of a language model.
+
+    With the loss scale of a state, the matrix products are in float16: see train/half.py.
+    """
+    if loss_scale is not None:
+        return half.gradients(n_head, half.LossScale(loss_scale))
 
     def gradients(params, batch, p_drop, rng):
         return batch_gradients(params, *batch, n_head, p_drop, rng, comm.rank, comm.size)
@@ -216,9 +222,9 @@ def save(folder, state, settings, file):
     """
     began = time.monotonic()
 
-    def write(moments):
+    def write(whole):
         journal.sync(file)
-        save_state(Path(folder, STATE), state | dict(moments=moments), settings)
+        save_state(Path(folder, STATE), whole, settings)
 
     shard.with_all_rows(state, write)
     ended = time.monotonic()

@@ -11,9 +11,10 @@ import pytest
 from picogpt import cli
 from picogpt.checkpoints import in_place, safetensors, verified, weights
 from picogpt.generate import generate, stream
-from picogpt.params import checks
+from picogpt.params import checks, narrow
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, walk
+from picogpt.system import machine
 from picogpt.text.chars import CharEncoder
 
 REFERENCES = Path(__file__).parents[1] / "references"
@@ -49,8 +50,8 @@ def test_mapped_weights_are_the_weights_and_stay_in_their_file(folder):
     assert list(flatten(params)) == list(flatten(expected))
     for path, w in walk(params):
         np.testing.assert_array_equal(w, flatten(expected)[path], err_msg=path)
-        assert in_place.owner(w) is not None and not w.flags.writeable
-        assert in_place.owner(flatten(expected)[path]) is None
+        assert machine.owner(w) is not None and not w.flags.writeable
+        assert machine.owner(flatten(expected)[path]) is None
     assert generate(params, 3, [[1, 2]], 5) == generate(expected, 3, [[1, 2]], 5)
 
 
@@ -85,7 +86,7 @@ def test_the_numbers_of_a_large_file_are_checked_once(ours, monkeypatch):
 def test_what_cannot_stay_is_read(ours, tmp_path):
     """That is what is not in float32, and what does not lie where float32 numbers may."""
     params, hparams, encoder = weights.load(ours)
-    weights.save(tmp_path / "narrow", params, hparams, encoder, bfloat16=True)
+    weights.save(tmp_path / "narrow", narrow.narrowed(params, "bfloat16"), hparams, encoder)
     shutil.copytree(ours, tmp_path / "askew")
     content = (ours / "model.safetensors").read_bytes()
     n = int.from_bytes(content[:8], "little")
@@ -97,7 +98,7 @@ def test_what_cannot_stay_is_read(ours, tmp_path):
     for name, off in (("narrow", 2**-8), ("askew", 0)):
         read = weights.load(tmp_path / name, mapped=True)[0]
         for path, w in walk(read):
-            assert in_place.owner(w) is None and w.flags.aligned and w.dtype == np.float32
+            assert machine.owner(w) is None and w.flags.aligned and w.dtype == np.float32
             np.testing.assert_allclose(w, flatten(params)[path], rtol=off, atol=0)
 
 
@@ -107,11 +108,11 @@ def test_a_text_goes_on_while_its_weights_move(folder):
     steps, threads = stream(params, 3, [[1, 2]], 9), set(in_place.threading.enumerate())
     steps = in_place.settle(steps, params)
     first = next(steps)
-    assert in_place.owner(params["wte"]) is not None  # the first token does not wait for it
+    assert machine.owner(params["wte"]) is not None  # the first token does not wait for it
     text = [i for [i] in [first, next(steps)]]
     for thread in set(in_place.threading.enumerate()) - threads:
         thread.join()
-    assert all(in_place.owner(w) is None and w.flags.writeable for _, w in walk(params))
+    assert all(machine.owner(w) is None and w.flags.writeable for _, w in walk(params))
     assert text + [i for [i] in steps] == expected
 
 

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt import cli
 from picogpt.checkpoints import bundle, safetensors, weights
 from picogpt.checkpoints.bundle import masked_crc32c
-from picogpt.system import command
+from picogpt.system import command, machine
 from picogpt.text.bpe import load_encoder
 from picogpt.text.chars import CharEncoder
 
@@ -52,7 +51,7 @@ def outcome(read, *given):
 
 def test_every_flipped_byte_of_openais_index_is_refused_or_without_effect(path, tally):
     good, right = OPENAI.read_bytes(), bundle.read_index(OPENAI)
-    before = cli.peak_memory()
+    before = machine.peak_memory()
     for at, byte in enumerate(good):
         path.write_bytes(good[:at] + bytes([byte ^ 0xFF]) + good[at + 1 :])
         try:
@@ -61,7 +60,7 @@ def test_every_flipped_byte_of_openais_index_is_refused_or_without_effect(path, 
         except ValueError as error:
             assert str(error).endswith("delete it and download or write it again")
             tally("bytes of OpenAI's index flipped", "refused")
-    assert before is None or cli.peak_memory() - before < 30_000_000  # bytes
+    assert before is None or machine.peak_memory() - before < 30_000_000  # bytes
 
 
 def seal(block):

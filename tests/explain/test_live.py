@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from types import SimpleNamespace
 from urllib.parse import quote, urlsplit
 
@@ -16,7 +17,7 @@ import pytest
 
 from picogpt.checkpoints import weights
 from picogpt.explain import cli
-from picogpt.explain.learning import Learning
+from picogpt.explain.learning import Learning, Turns
 from picogpt.explain.live import Asked, Live, serve
 from picogpt.explain.prompts import OTHERS
 from picogpt.generate import Choice, generate
@@ -208,6 +209,33 @@ def test_what_is_no_order_is_refused(served, what):
     answer = ask(served, served.path + "learning", "POST", json.dumps(what), origin=origin)
     assert answer.code == 400
     assert not served.live.learning.may_go.is_set()
+
+
+def test_who_waits_for_the_model_gets_it_although_another_takes_it_again_and_again():
+    turns, taken, is_over = Turns(), [], threading.Event()
+
+    def take_always():
+        while not is_over.is_set():
+            with turns:
+                taken.append("always")
+
+    threads = [threading.Thread(target=take_always, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        with turns:
+            before = len(taken)
+            other = threading.Thread(target=lambda: turns.__enter__() or taken.append("once"))
+            other.start()
+            while len(turns.queue) < 4:  # the holder, the two, and this one
+                time.sleep(0.0001)
+        other.join()
+        at = taken.index("once", before)
+        turns.__exit__()
+        assert at - before <= 2
+    is_over.set()
+    for thread in threads:
+        thread.join()
 
 
 def test_it_runs_until_it_is_paused_and_leaves_a_training_that_resumes(served, tmp_path):

@@ -78,6 +78,11 @@ def test_instructions_have_an_input_or_none():
     assert "Input" not in examples.fill(record | dict(input=""))[0]
 
 
+def test_numbers_are_taken_as_texts_and_what_is_not_asked_for_may_be_anything():
+    assert examples.fill(dict(prompt=2, completion=4.5, more=None)) == ("2", "4.5")
+    assert examples.fill(dict(instruction="a", input=None, output="b"))[1] == "b"
+
+
 def test_a_template_may_be_ones_own():
     record = dict(prompt="2 + 2", completion="4")
     assert examples.fill(record, "Q: {prompt}\nA: ") == ("Q: 2 + 2\nA: ", "4")
@@ -90,6 +95,15 @@ def test_a_template_may_be_ones_own():
         (dict(prompt="a"), "plain", "needs a completion"),
         (dict(question="a", completion="b"), "plain", "asks for 'prompt'.*question"),
         (dict(prompt="a", completion="b"), "{text}", "asks for 'text'"),
+        (
+            dict(prompt="a", completion=None),
+            "plain",
+            "an example has None as its completion: a text is needed",
+        ),
+        (dict(prompt=None, completion="b"), "plain", "an example has None as its prompt"),
+        (dict(prompt="a", completion=["b"]), "plain", r"an example has \['b'\] as its completion"),
+        (dict(instruction={}, output="b"), "plain", "an example has {} as its instruction"),
+        (dict(instruction="a", input=["c"], output="b"), "plain", r"an example has \['c'\] as its input"),
     ],
 )
 def test_an_example_that_does_not_fit_the_template_is_an_error(record, template, message):

@@ -45,7 +45,7 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
         raise TypeError("implicit conversion to a NumPy array")
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **kwargs):
-        if ufunc.__name__ not in FUNCTIONS or method not in ("__call__", "at"):
+        if ufunc.__name__ not in FUNCTIONS or method not in ("__call__", "at") or any(map(unknown, inputs)):
             return NotImplemented
         if out is not None:
             kwargs["out"] = tuple(hidden(a) for a in out)
@@ -53,6 +53,8 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_function__(self, function, types, args, kwargs):
         if function.__module__ != "numpy" or function.__name__ not in FUNCTIONS:
+            return NotImplemented
+        if not all(issubclass(kind, (StrictArray, np.ndarray)) for kind in types):
             return NotImplemented
         if function.__name__ == "asarray":  # np.asarray(a, like=x): from the host to where x is
             [a] = args
@@ -96,6 +98,11 @@ class StrictArray(np.lib.mixins.NDArrayOperatorsMixin):
     def get(self):
         """Return a copy of the array as NumPy's."""
         return np.array(self.host)
+
+
+def unknown(a):
+    """Return whether this is an array of a third kind, which CuPy leaves to that kind."""
+    return hasattr(a, "__array_ufunc__") and not isinstance(a, (StrictArray, np.ndarray, np.generic))
 
 
 def hidden(a):

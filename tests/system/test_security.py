@@ -4,6 +4,7 @@ Each is what an attacker did, or could; SECURITY.md says what picogpt promises.
 """
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from processes import run_python
 
 from picogpt.checkpoints import weights
 from picogpt.params.init import init_params
+from picogpt.system import files
 from picogpt.system.files import atomic_write, open_own, read_bytes, read_json
 from picogpt.text.bpe import load_encoder
 
@@ -62,7 +64,7 @@ def test_a_received_model_does_not_write_to_the_users_files(openais, tmp_path):
         done = run_python("-m", "picogpt", "Hello", "--n=1", "--model", openais, **settings)
         assert (done.code, done.err) == (0, "")
         assert (everything(openais), everything(home)) == before
-    assert len(everything(tmp_path / "cache")) == 3  # picogpt, verified, and a note
+    assert len(everything(tmp_path / "cache")) == 4  # picogpt, verified, and two notes
 
 
 @pytest.mark.parametrize("kind", ["link", "link to nowhere", "hard link", "pipe", "folder"])
@@ -80,7 +82,7 @@ def test_what_is_written_goes_through_no_link(tmp_path, name, kind):
         path.mkdir()
     else:
         path.symlink_to(victim if kind == "link" else tmp_path / "new")
-    refused = name == "a.lock" or (name == "a" and kind == "folder")
+    refused = name == "a.lock" or (name == "a" and kind in ("folder", "pipe"))
     try:
         with atomic_write(folder / "a") as file:
             file.write(b"new")
@@ -92,6 +94,21 @@ def test_what_is_written_goes_through_no_link(tmp_path, name, kind):
         assert sorted(os.listdir(folder)) in (["a"], ["a.lock"])
     assert victim.read_text() == "mine"
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="needs the devices of Unix")
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "/dev/new", "linked"])
+def test_no_device_is_replaced_by_a_file_not_even_by_root(tmp_path, name, monkeypatch):
+    """As root, `--out /dev/null` would make it a file, and every program after that write to it."""
+    monkeypatch.setattr(files, "create", lambda path: pytest.fail(f"{path} is made"))
+    monkeypatch.setattr(files, "try_lock", lambda path: pytest.fail(f"{path} is made"))
+    (tmp_path / "linked").symlink_to("/dev/null")
+    path = tmp_path / name
+    said = re.escape(f"{path} is a pipe or a device, which a file would replace: name a file")
+    with pytest.raises(OSError, match=said), atomic_write(path):
+        pass
+    with pytest.raises(OSError, match=said):
+        files.check_out(path)
 
 
 def test_the_name_of_a_temporary_file_cannot_be_foreseen(tmp_path):

@@ -118,6 +118,7 @@ TRAIN, ENCODE = ("train", 2, 16, 3), ("encode", bench.english(20_000))
         ("torch +hp", [PREFILL]),
         ("torch eager", [TRAIN]),
         ("torch fused +hp", [TRAIN]),
+        ("picogpt x2", [TRAIN]),
         ("tiktoken", [ENCODE]),
         ("tokenizers", [ENCODE]),
     ],

@@ -1,15 +1,14 @@
 """Many processes train as one does; none goes on when another is gone."""
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,19 +22,19 @@ from picogpt.projects import adder
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
 from picogpt.train import cli as train
-from picogpt.train import journal, launch, parallel, runs, trainer
+from picogpt.train import journal, launch, parallel, runs, shard, trainer
 from picogpt.train.settings import Recipe, Settings
 
 REPOSITORY = Path(__file__).parents[2]
-BESIDE = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-MPIEXEC = shutil.which("mpiexec", path=BESIDE)
+
+MPIEXEC = launch.mpiexec()
 FLAGS = ["--n_layer=2", "--n_head=2", "--n_embd=16", "--n_ctx=16", "--batch_size=9", "--warmup=5"]
 FLAGS += ["--eval_every=7", "--eval_batches=3", "--sample_every=0"]
 
 LOGGED = ["step", "loss", "norm", "ratio", "train_loss", "val_loss"]
 
 needs_mpi = pytest.mark.skipif(
-    not (MPIEXEC and importlib.util.find_spec("mpi4py")),
+    not MPIEXEC,
     reason='needs mpiexec and mpi4py: pip install -e ".[mpi]"',
 )
 
@@ -139,7 +138,7 @@ with parallel.together() as comm:
     own = sum(m.size for _, m in walk(state["moments"]["m"]))
     found["own"] = np.array(comm.allgather(own))
     found |= flatten(dict(params=state["params"]))
-    shard.with_all_rows(state, lambda moments: safetensors.write("found", found | flatten(moments)))
+    shard.with_all_rows(state, lambda whole: safetensors.write("found", found | flatten(whole["moments"])))
 """
 
 
@@ -370,6 +369,44 @@ def test_without_mpiexec_a_process_is_alone(monkeypatch):
         assert parallel.total_gradients(comm, 2.0, "grads") == (2.0, "grads")
     with pytest.raises(KeyError), parallel.together():
         raise KeyError
+
+
+def test_alone_a_process_is_in_charge_of_all_rows():
+    params = dict(w=np.arange(6.0).reshape(3, 2))
+    state = trainer.begin(params, 1)
+    params["w"].flags.writeable = False  # as one that is mapped
+    handed, seen = shard.hand_out(parallel.ALONE, state, True), []
+    handed["params"]["w"][0] = 9
+    assert params["w"][0].tolist() == [0, 1]
+    assert "shards" not in handed
+    shard.with_all_rows(handed, seen.append)
+    assert seen == [handed]
+
+
+def test_the_rows_of_all_processes_are_all_rows():
+    w, found = np.arange(14).reshape(7, 2), []
+    for rank in range(3):
+        comm = SimpleNamespace(rank=rank, size=3)
+        found.append(shard.rows(comm, [w])[0])
+        assert np.shares_memory(found[-1], w) and found[-1].size == shard.sizes(comm, w.shape)[rank]
+    np.testing.assert_array_equal(np.concatenate(found), w)
+    assert shard.sizes(SimpleNamespace(size=4), (2, 5)) == [0, 5, 0, 5]
+
+
+def test_losses_and_gradients_are_added_up_in_one_message(monkeypatch):
+    """Of two ranks, whose other one has tenfold numbers; mpi4py need not be there for it."""
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(IN_PLACE="in place")))
+    messages = []
+
+    def add_up(how, array):
+        messages.append((how, array.size))
+        array += 10 * array
+
+    grads = dict(wte=np.ones((2, 3)), blocks=[dict(b=np.arange(4.0))])
+    loss, sums = parallel.total_gradients(SimpleNamespace(rank=0, size=2, Allreduce=add_up), 2.0, grads)
+    assert (loss, messages) == (22.0, [("in place", 11)])
+    np.testing.assert_array_equal(sums["wte"], 11 * np.ones((2, 3)))
+    np.testing.assert_array_equal(sums["blocks"][0]["b"], 11 * np.arange(4.0))
 
 
 def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):

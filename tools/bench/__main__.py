@@ -19,7 +19,8 @@ machine that slows down slows all. A ratio is that of the medians; the range bes
 the ratios of the single rounds.
 
 "+hp" marks peers whose process is given transparent huge pages, for which NumPy asks by itself, "+keep" those
-that keep freed memory, as our training does: both by GLIBC_TUNABLES. "sgemm" and "all weights in gemvs" are
+that keep freed memory, as our training does: both by GLIBC_TUNABLES. "x2" marks us in two processes of one
+thread, as by --processes 2. "sgemm" and "all weights in gemvs" are
 what NumPy's BLAS does alone, in our process and the same rounds: a product of two matrices of 2048 x 2048,
 and each weight matrix times one vector. As goals they are shares.
 
@@ -205,14 +206,19 @@ def train(b):
 @case
 def train_small(b):
     """Make a training step of nanoGPT's model of characters: 12 windows of 64."""
-    training(b, "characters", (12, 64), b.pick(10, 1), {"torch eager": 1.1, "torch fused +hp": None})
+    goals = {"torch eager": 1.1, "torch fused +hp": None}
+    training(b, "characters", (12, 64), b.pick(10, 1), goals, {"torch eager": 1.4, "picogpt": None})
 
 
-def training(b, model, batch, n_steps, goals):
-    """Compare the losses of the first three steps, then the time of `n_steps`."""
-    entrants = {name: (name, "train", *batch, n_steps) for name in ("picogpt", *goals)}
+def training(b, model, batch, n_steps, goals, goals_of_two=None):
+    """Compare the losses of the first three steps, then the time of `n_steps`; also by --processes 2."""
+    ours = ["picogpt", "picogpt x2"] if goals_of_two else ["picogpt"]
+    entrants = {name: (name, "train", *batch, n_steps) for name in (*ours, *goals)}
     times = b.race(entrants, b.model(model), same_losses, warm_up=(*batch, 3))
-    b.compare(f"train {model} {batch[0]} x {batch[1]}", "ms", times, goals, n_steps)
+    title = f"train {model} {batch[0]} x {batch[1]}"
+    b.compare(title, "ms", times, goals, n_steps)
+    if "picogpt x2" in times:
+        b.compare(f"{title}, --processes 2", "ms", times, goals_of_two, n_steps, "picogpt x2")
 
 
 @case

@@ -18,6 +18,7 @@ All draw the same training batches, clip gradients to the length 1 and decay mat
 
 import functools
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ from picogpt.params.tree import nest, tree_map, walk
 from picogpt.speed import compiled, shards
 from picogpt.system import machine
 from picogpt.text import bpe, data
-from picogpt.train import optim, trainer
+from picogpt.train import optim, parallel, trainer
 from picogpt.train.settings import Recipe
 
 LR, BETAS, WEIGHT_DECAY, CLIP = 6e-4, (0.9, 0.95), 0.1, 1.0
@@ -83,6 +84,28 @@ class Engine:
     def memory(self):
         """Return the most memory that this process has held, in bytes."""
         return machine.peak_memory()
+
+
+def calls(comm):
+    """Yield the calls that come from stdin until that ends: to the first process, which tells the others.
+
+    These look for one a thousand times a second. MPI's own waiting would take a core from the next in turn.
+    """
+    while True:
+        if comm.rank == 0:
+            try:
+                call = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                call = None
+            for other in range(1, comm.size):
+                comm.send(call, other)
+        else:
+            while not comm.iprobe(source=0):
+                time.sleep(0.001)
+            call = comm.recv(source=0)
+        if call is None:
+            return
+        yield call
 
 
 class PicoGPT(Engine):
@@ -170,9 +193,10 @@ class PicoGPT(Engine):
             self.training = trainer.begin(self.params, seed=2)
             self.training["rng"] = np.random.default_rng(2)  # which draws the peers' batches too
         draw = functools.partial(data.random_batch, training_ids(self.hparams["n_vocab"]), batch_size, n_ctx)
-        gradients = trainer.language_model(self.n_head)
+        comm = parallel.world()
+        gradients = trainer.language_model(self.n_head, comm)
         return timed(
-            lambda: [trainer.update(self.training, c, draw, gradients)["loss"] for _ in range(n_steps)]
+            lambda: [trainer.update(self.training, c, draw, gradients, comm)["loss"] for _ in range(n_steps)]
         )
 
     def prefill_in_one(self, prompts):

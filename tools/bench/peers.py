@@ -17,10 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import
 import numpy as np
 
 from bench import peer_models
-from bench.ours import BETAS, CLIP, LR, WEIGHT_DECAY, Engine, Fast, PicoGPT, threads, timed, training_ids
+from bench.ours import (
+    BETAS, CLIP, LR, WEIGHT_DECAY, Engine, Fast, PicoGPT, calls, threads, timed, training_ids,
+)  # fmt: skip
 from picogpt.checkpoints import weights
 from picogpt.params.tree import nest, walk
 from picogpt.text import bpe, data
+from picogpt.train import parallel
 
 
 class Transformers(Engine):
@@ -317,7 +320,7 @@ class Tokenizers(Engine):
         return timed(lambda: tokenizer.encode(text).ids)
 
 
-# What "+hp" and "+keep" mean, bench.py says.
+# What "+hp", "+keep" and "x2" mean, __main__.py says.
 ENGINES = {
     "picogpt": PicoGPT,
     "picogpt bfloat16": functools.partial(PicoGPT, dtype="bfloat16"),
@@ -331,6 +334,7 @@ ENGINES = {
     "llama.cpp q8_0 +hp": functools.partial(LlamaCpp, dtype="q8_0"),
     "onnxruntime +hp": OnnxRuntime,
     "torch +hp": Torch,
+    "picogpt x2": PicoGPT,
     "picogpt giving memory back": functools.partial(PicoGPT, keep=False),
     "torch eager": Torch,
     "torch fused +hp +keep": functools.partial(Torch, fused=True),
@@ -345,18 +349,15 @@ def serve(name):
     """Answer calls from stdin on stdout until stdin ends. What libraries print goes to stderr."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    engine = ENGINES[name]()
-    while True:
-        try:
-            method, arguments = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
+    engine, comm = ENGINES[name](), parallel.world()
+    for method, arguments in calls(comm):
         try:
             reply = True, getattr(engine, method)(*arguments)
         except Exception as error:
             reply = False, f"{type(error).__name__}: {error}"
-        pickle.dump(reply, replies)
-        replies.flush()
+        if comm.rank == 0:
+            pickle.dump(reply, replies)
+            replies.flush()
 
 
 if __name__ == "__main__":

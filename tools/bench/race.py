@@ -19,6 +19,7 @@ from bench import report as bench_report
 from bench.peers import ENGINES
 from picogpt.params.shapes import SIZES
 from picogpt.system import machine
+from picogpt.train import launch
 
 log = logging.getLogger("bench")
 
@@ -34,13 +35,17 @@ TUNABLES = {  # what a mark in the name of an engine stands for: settings of gli
 }
 
 
+TWICE = " x2"  # marks an engine that is two processes of one thread, as by --processes 2
+
+
 class Worker:
     """A process with one engine, whose methods are called through a pipe."""
 
     def __init__(self, name, environment):
         self.name = name
+        words = [sys.executable, str(Path(__file__).with_name("peers.py")), name]
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("peers.py")), name],
+            [launch.mpiexec(), "-n", "2", *words] if TWICE in name else words,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
 
@@ -91,7 +96,8 @@ class Bench:
 
     def environment(self, name):
         """Return the environment of an engine's process."""
-        threads = {f"{kind}_NUM_THREADS": str(self.threads) for kind in ("OMP", "OPENBLAS", "MKL")}
+        n = 1 if TWICE in name else self.threads
+        threads = {f"{kind}_NUM_THREADS": str(n) for kind in ("OMP", "OPENBLAS", "MKL")}
         paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
         tunables = ":".join(tunable for mark, tunable in TUNABLES.items() if mark in name)
         malloc = dict(GLIBC_TUNABLES=tunables) if tunables else {}
@@ -199,7 +205,7 @@ class Bench:
         versions = {package: importlib.metadata.version(package) for needs in used for package in needs}
         system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
         where = dict(cpu=cpu_name(), cores=os.cpu_count(), threads=self.threads, system=system)
-        where |= dict(blas=blas_name(), huge_pages=huge_pages())
+        where |= dict(blas=machine.blas_name(), huge_pages=huge_pages())
         found = dict(rows=self.rows, growth=self.growth, limits=self.limits, notes=notes, raw=self.raw)
         return found | dict(machine=where, versions=versions, rounds=self.rounds, quick=self.quick)
 
@@ -210,13 +216,6 @@ def cpu_name():
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def blas_name():
-    """Return the name and the version of NumPy's BLAS, and the processor for which it has chosen its code."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    kernels = {library.get("architecture") for library in machine.blas().info()} - {None}
-    return f"{blas['name']} {blas['version']} ({', '.join(kernels) or 'code of unknown kind'})"
 
 
 def huge_pages():
@@ -242,6 +241,8 @@ def lacks(name):
             importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             return f"pip install {package}"
+    if TWICE in name and not launch.mpiexec():
+        return "pip install mpi4py mpich"
     if name.startswith("torch.compile") and not shutil.which("c++"):
         return "install a C++ compiler"
     return None

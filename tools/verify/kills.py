@@ -43,9 +43,12 @@ from picogpt.finetune.cli import finetune
 from picogpt.params.init import init_params
 from picogpt.projects.adder import adder
 from picogpt.projects.chars import chars
+from picogpt.projects.images import images
 from picogpt.projects.sorter import sorter
+from picogpt.projects.talk import talk
 from picogpt.projects.words import words
 from picogpt.system import command, machine
+from picogpt.text import bpe_train
 from picogpt.text.chars import CharEncoder
 from picogpt.train import runs, trainer
 from picogpt.train.cli import flags_file, train
@@ -63,9 +66,14 @@ PROJECTS = {
     "words, and its tokenizer": (words, f"text {TINY} --n_vocab=280 --n_ctx=8 --steps=12 --n_sample=9"),
     "finetune": (finetune, f"text {TUNED} --steps=10 --eval_every=4"),
     "finetune --lora --adapters": (finetune, f"text {TUNED} --steps=10 --lora=2 --adapters=3"),
+    "images": (images, f"{TINY} --steps=12 --batch_size=4"),
+    "talk": (
+        talk,
+        "stories --model=teller --threads=1 --batch_size=4 --steps=10 --n_words=1 --n_test=2 --val_share=0.3",
+    ),
     "classify": (classify, f"labelled.jsonl --test=labelled.jsonl {TUNED} --epochs=2"),
 }
-KINDS = "picogpt", "hf", "tf", "llmc"
+KINDS = "picogpt", "hf", "tf", "llmc", "gguf"
 FILE = b"What is fetched, in several pieces. " * 30_000  # 1 MB
 
 
@@ -85,10 +93,11 @@ def training(flags, out):
 
 def conversion(kind, out):
     """Convert a model; into a folder that is whole that is refused."""
-    whole = {"hf": "config.json", "llmc": "model.bin"}.get(kind, "hparams.json")
+    whole = {"hf": "config.json", "llmc": "model.bin", "gguf": "model.gguf"}.get(kind, "hparams.json")
     was_whole = Path(out, whole).is_file()
     try:
-        command.run(convert, ["base" if kind != "picogpt" else "theirs", f"--to={kind}", f"--out={out}"])
+        model = {"picogpt": "theirs", "gguf": "teller"}.get(kind, "base")
+        command.run(convert, [model, f"--to={kind}", f"--out={out}"])
     except SystemExit as end:
         sys.exit(0 if was_whole and end.code == 1 else end.code)
 
@@ -138,6 +147,14 @@ def prepare():
     hparams = dict(n_vocab=encoder.n_vocab, n_ctx=16, n_embd=16, n_head=2, n_layer=1)
     weights.save("base", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
     run_to_its_end(functools.partial(conversion, "tf"), "theirs")
+    things = [
+        f"{name} saw a {thing}." for name in ("Tim", "Sue", "Ann") for thing in ("kite", "drum", "boat")
+    ]
+    stories = [f"One day, {a} Then {b} They saw it again." for a in things for b in things]
+    Path("stories").write_text("\n<|endoftext|>\n".join(stories), encoding="utf-8")
+    encoder = bpe_train.train("\n".join(stories), 290)
+    hparams |= dict(n_vocab=encoder.n_vocab, n_ctx=64)
+    weights.save("teller", init_params(hparams, np.random.default_rng(0)), hparams, encoder)
 
 
 def start(function, out):
@@ -206,7 +223,7 @@ def kill(function, n, rng):
         if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
             continue  # it was quicker
         names = [path.suffix for path in Path("out").iterdir()] if Path("out").is_dir() else []
-        counts["resumed" if {".safetensors", ".part", ".bin"} & {*names} else "begun"] += 1
+        counts["resumed" if {".safetensors", ".part", ".bin", ".gguf"} & {*names} else "begun"] += 1
         try:
             seconds = 0.9 * seconds + 0.1 * max(seconds / 4, run_to_its_end(function, "out"))
             counts["same"] += contents("out") == right

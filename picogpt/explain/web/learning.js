@@ -17,7 +17,7 @@ function buildLearning() {
     make("div", { class: "slider narrow" }, make("label", { for: "learn-rate" }, "learning rate"), parts.rateOut, parts.rate), parts.says,
     make("div", { class: "pair" },
       make("figure", {}, make("h3", {}, "Loss of each batch"), parts.curve),
-      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain" }, parts.layers = make("tbody", {}, make("tr", {}, make("td", { class: "soft" }, "as of the last step, once there is one")))),
+      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain" }, parts.layers = make("tbody", {}, make("tr", {}, make("td", { class: "soft" }, "as of the last step, once there is one"))))),
       make("figure", {}, make("h3", {}, "Attention, as it forms"), parts.attention, make("figcaption", {}, parts.prompt)),
       make("figure", {}, make("h3", {}, "What it writes"), parts.texts)))
 }
