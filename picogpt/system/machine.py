@@ -26,6 +26,18 @@ def blas():
     return threadpoolctl.ThreadpoolController().select(user_api="blas")
 
 
+def blas_name():
+    """Return which BLAS computes, and for which processor it has chosen its code: "openblas 0.3.31, Zen".
+
+    OpenBLAS chooses when it is loaded; OPENBLAS_CORETYPE in the environment tells it otherwise.
+    """
+    found = [
+        f"{library['internal_api']} {library['version']}, {library.get('architecture') or 'code of any kind'}"
+        for library in blas().info()
+    ]
+    return "; ".join(found) or "a BLAS that does not tell its name"
+
+
 def n_threads():
     """Return on how many cores BLAS works; 1 also if it does not say, as Apple's does not."""
     return max((library["num_threads"] or 1 for library in blas().info()), default=1)
@@ -106,7 +118,7 @@ def let_go(array):
     whole = owner(array)
     if whole is None or not hasattr(mmap, "MADV_DONTNEED"):
         return
-    first = array.ctypes.data - whole.ctypes.data
+    first = array.ctypes.data - whole.ctypes.data + whole.offset % mmap.ALLOCATIONGRANULARITY
     begin = -(-first // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (first + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if begin < end:

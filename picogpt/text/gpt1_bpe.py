@@ -135,7 +135,7 @@ def is_gpt1s(folder):
     path = Path(folder, ALL_IN_ONE)
     if not path.is_file():
         path = Path(folder, VOCAB)
-    return path.is_file() and f'{END}"' in read_bytes(path, LARGE).decode("utf-8", "replace")
+    return path.is_file() and f'{END}"'.encode() in read_bytes(path, LARGE)
 
 
 def load_encoder(folder):

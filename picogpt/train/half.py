@@ -5,7 +5,7 @@ have 11 digits and nothing between 6e-8 and 0, or above 65504. So the weights st
 that float16 would round away; norms, softmax and the loss are computed in float32; and the loss is scaled up
 before the backward pass, or small gradients would be 0. All of that is what `Half` and `LossScale` do.
 
-On a CPU, NumPy gains nothing by it: its products of float16 are plain loops. See docs/scaling.md.
+On a CPU, NumPy gains nothing by it: its products of float16 are plain loops. See docs/speed.md.
 """
 
 import math

@@ -21,6 +21,18 @@ NARROW = ["bfloat16", "int8"]
 TALES = weights.shipped("tales")
 
 
+@pytest.fixture(params=["in NumPy", "with compiled products"], autouse=True)
+def product(request, monkeypatch):
+    """Run each test twice: by the definition, and by speed/products.py where Numba is installed."""
+    monkeypatch.setattr(narrow.Matrix, "product", None)
+    if request.param == "with compiled products":
+        pytest.importorskip("numba")
+        from picogpt.speed import products
+
+        for kind in (np.uint16, np.int8):
+            products.use(kind, 1)
+
+
 def model(**options):
     """A random model whose matrices differ, and are larger than in an untrained one."""
     params = init_params(HPARAMS | options, np.random.default_rng(0))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from processes import run_python
@@ -40,6 +41,30 @@ def test_a_section_has_every_figure_beside_the_published_one():
     assert "|  | 0 | 100 | 200 |\n|---|---|---|---|\n| here | 1.0641 | 0.1471 |  |\n" in text
     assert "\n| published | 1.06 |  | 0.05 |\n" in text
     assert "|  | n |\n|---|---|\n| a | 1 |\n| b |  |" in text
+
+
+def test_the_probe_is_drawn_from_the_record_and_shown_with_it():
+    shares = {"the pixels themselves": {"0": 0.91}, "image GPT, untrained": {"0": 0.5, "1": 0.625}}
+    shares["image GPT"] = {"0": 0.5, "1": 0.987}
+    drawn = ElementTree.fromstring(results.probe(shares))
+    texts = [element.text for element in drawn.iter() if element.tag.endswith("text")]
+    assert {"0.5", "1.0", "0", "1", "untrained", "image GPT", "pixels themselves"} <= {*texts}
+    assert "image GPT: 0.500, 0.987" in next(e.text for e in drawn if e.tag.endswith("desc"))
+    lines = [e.get("points").split() for e in drawn if e.get("class") == "curve"]
+    (_, low), (_, high) = (tuple(map(float, point.split(","))) for point in lines[0])
+    assert high < low  # upwards on the page
+    run = RUN | {"results": {results.PROBE: shares}, "published": {}}
+    assert "](probe.svg)\n" in results.section(run)
+    assert "probe.svg" not in results.section(RUN)
+
+
+def test_the_drawing_of_the_page_is_that_of_the_record():
+    recorded = [r["results"][results.PROBE] for r in results.recorded() if results.PROBE in r["results"]]
+    path = results.DOCS / "probe.svg"
+    assert path.is_file() == bool(recorded)
+    assert [results.probe(shares) + "\n" for shares in recorded[-1:]] == [
+        path.read_text(encoding="utf-8") for _ in recorded[-1:]
+    ]
 
 
 def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monkeypatch):

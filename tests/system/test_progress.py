@@ -23,7 +23,7 @@ def test_a_bar_has_a_width_also_where_the_terminal_tells_none(columns, how, monk
     given = {}
     monkeypatch.setattr(progress.os, "get_terminal_size", size)
     monkeypatch.setattr("sys.stderr", types.SimpleNamespace(fileno=lambda: 2))
-    monkeypatch.setattr(progress, "tqdm", lambda *args, **how: given.update(how))
+    monkeypatch.setattr("tqdm.tqdm", lambda *args, **how: given.update(how))
     progress.bar(range(3))
     assert given == dict(disable=None) | how
 

@@ -64,7 +64,7 @@ def test_a_received_model_does_not_write_to_the_users_files(openais, tmp_path):
         done = run_python("-m", "picogpt", "Hello", "--n=1", "--model", openais, **settings)
         assert (done.code, done.err) == (0, "")
         assert (everything(openais), everything(home)) == before
-    assert len(everything(tmp_path / "cache")) == 3  # picogpt, verified, and a note
+    assert len(everything(tmp_path / "cache")) == 4  # picogpt, verified, and two notes
 
 
 @pytest.mark.parametrize("kind", ["link", "link to nowhere", "hard link", "pipe", "folder"])

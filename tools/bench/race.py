@@ -205,7 +205,7 @@ class Bench:
         versions = {package: importlib.metadata.version(package) for needs in used for package in needs}
         system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
         where = dict(cpu=cpu_name(), cores=os.cpu_count(), threads=self.threads, system=system)
-        where |= dict(blas=blas_name(), huge_pages=huge_pages())
+        where |= dict(blas=machine.blas_name(), huge_pages=huge_pages())
         found = dict(rows=self.rows, growth=self.growth, limits=self.limits, notes=notes, raw=self.raw)
         return found | dict(machine=where, versions=versions, rounds=self.rounds, quick=self.quick)
 
@@ -216,13 +216,6 @@ def cpu_name():
     lines = path.read_text().splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def blas_name():
-    """Return the name and the version of NumPy's BLAS, and the processor for which it has chosen its code."""
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    kernels = {library.get("architecture") for library in machine.blas().info()} - {None}
-    return f"{blas['name']} {blas['version']} ({', '.join(kernels) or 'code of unknown kind'})"
 
 
 def huge_pages():
@@ -263,21 +256,21 @@ def equal(workers, results):
             raise ValueError(f"{name} returned something else than {ours}: no times were taken")
 
 
-def same_ids(prompts):
-    """Return a comparison of greedy ids, which may only differ where rounding decides a near tie.
+def same_ids(prompts, ours="picogpt", others=None):
+    """Return a comparison of greedy ids with ours, which may only differ where rounding decides a near tie.
 
     A text that differs has to be greedy all the same: read by our model, none of its tokens is further behind
-    the likeliest than twice the engine's `logits_off`.
+    the likeliest than twice the engine's `logits_off`. Without `others`, all engines are compared.
     """
 
     def agree(workers, results):
         notes = []
-        for name, rows in results.items():
-            for prompt, theirs, ours in zip(prompts, rows, results["picogpt"], strict=True):
-                if theirs != ours:
-                    gaps = workers["picogpt"].call("gaps", prompt, theirs)
-                    if len(theirs) != len(ours) or gaps.max() > 2 * engine(name).logits_off:
-                        raise ValueError(f"{name} writes another text than picogpt: no times were taken")
+        for name in results if others is None else results.keys() & set(others):
+            for prompt, theirs, own in zip(prompts, results[name], results[ours], strict=True):
+                if theirs != own:
+                    gaps = workers[ours].call("gaps", prompt, theirs)
+                    if len(theirs) != len(own) or gaps.max() > 2 * engine(name).logits_off:
+                        raise ValueError(f"{name} writes another text than {ours}: no times were taken")
                     where = f"near ties, of up to {gaps.max():.5f} between the logits"
                     notes.append(f"{name} chooses otherwise in {where}; it and we read the same.")
         return notes

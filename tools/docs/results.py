@@ -5,7 +5,8 @@ usage: python tools/docs/results.py [RESULT.json ...]
   -h, --help   this page
 
 A run of a project leaves a result.json in its folder. Those that are named are copied to docs/results/, and
-the page is made anew from all that are there. So no figure on it was typed.
+the page is made anew from all that are there. So no figure on it was typed. What a linear probe of image
+GPT's layers tells is drawn, too, in docs/probe.svg.
 
 Exit codes: 0 done, 1 a file that is no result; 2 wrong usage.
 """
@@ -16,14 +17,26 @@ interrupt.handle(interrupt.at_once)  # Ctrl-C is one line, also while the rest i
 
 import json
 import logging
+import math
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path[:0] = [str(Path(__file__).parents[i]) for i in (2, 1)]
+from book.svg import WIDTH, Drawing
+
 from picogpt.system import command
 from picogpt.system.files import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"
+PROBE = "right by a linear probe of each layer"  # as projects/images.py calls it
+STYLE = (  # the book's colours, for a drawing that stands alone
+    "<style>text { font: 12px Georgia, serif; fill: #222 } .soft { font-size: 11px; fill: #666 }"
+    " polyline { fill: none; stroke: #888; stroke-width: 1.8 } .faint { stroke: #ddd; stroke-width: 1 }"
+    " .second { stroke: #b5541c } .curve { stroke: #1a5fb4 }"
+    " @media (prefers-color-scheme: dark) { text { fill: #ddd } .soft { fill: #aaa }"
+    " .faint { stroke: #444 } }"
+    "</style>"
+)
 HEAD = """# Results of the projects
 
 Each section is one run of one project: what came out here, and, where there is one, the figure that the
@@ -69,7 +82,42 @@ def section(result):
     for what, value in ours.items():
         if isinstance(value, dict):
             lines += ["", f"{what}:", "", *rows(value, published.get(what))]
+            if what == PROBE:
+                lines += ["", "![How often a linear probe of each layer is right about the class](probe.svg)"]
     return "\n".join([*lines, ""])
+
+
+def probe(shares):
+    """Return an SVG of how often each model's layers tell the class: {model: {layer: share}}."""
+    d = Drawing("probe", "A linear probe of each layer", 250)
+    left, right, top, bottom = 44, WIDTH - 14, 34, 190
+    last = max(int(layer) for each in shares.values() for layer in each)
+    lowest = math.floor(10 * min(share for each in shares.values() for share in each.values())) / 10
+    for tick in range(round(10 * lowest), 11):
+        y = bottom - (bottom - top) * (tick / 10 - lowest) / (1 - lowest)
+        d.line([(left, y), (right, y)], "faint")
+        d.text(left - 6, y + 4, f"{tick / 10:.1f}", "end", "soft")
+    for layer in range(last + 1):
+        d.text(left + (right - left) * layer / last, bottom + 16, layer, "middle", "soft")
+    d.text(left - 30, 18, "share of held-out pictures whose class is told right")
+    d.text((left + right) / 2, bottom + 32, "after so many layers", "middle", "soft")
+    for (name, each), kind, x in zip(
+        shares.items(), ("stroke", "second", "curve"), (44, 190, 320), strict=False
+    ):
+        ys = [bottom - (bottom - top) * (share - lowest) / (1 - lowest) for share in each.values()]
+        points = [(left + (right - left) * i / last, y) for i, y in enumerate(ys)]
+        d.line(points if len(points) > 1 else [(left, ys[0]), (right, ys[0])], kind)
+        d.line([(x - 20, bottom + 50), (x - 4, bottom + 50)], kind)
+        d.text(x, bottom + 54, name.removeprefix("image GPT, ").removeprefix("the "), class_="soft")
+    told = [
+        f"{name}: {', '.join(f'{share:.3f}' for share in each.values())}" for name, each in shares.items()
+    ]
+    d.description = "; ".join(told) + ", from layer to layer."
+    return (
+        str(d)
+        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        .replace("<title", f"{STYLE}<title")
+    )
 
 
 def rows(ours, published):
@@ -132,6 +180,10 @@ def main():
         take(sys.argv[1:])
         with atomic_write(DOCS / "results.md") as file:
             file.write(page(recorded()).encode())
+        for result in recorded():
+            if PROBE in result["results"]:
+                with atomic_write(DOCS / "probe.svg") as file:
+                    file.write(probe(result["results"][PROBE]).encode() + b"\n")
     except (ValueError, OSError) as error:
         logging.getLogger("picogpt").error(command.sentence(error))
         sys.exit(1)
