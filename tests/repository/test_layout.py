@@ -17,7 +17,7 @@ HOUSE = dict(
     pico=150,
     system=dict(
         signature=200, flags=135, files=270, folders=140, interrupt=160, terminal=75, progress=80,
-        command=245, machine=140,
+        command=245, machine=145,
     ),
     __init__=30,
     ops=195,
@@ -214,6 +214,7 @@ OPENERS = {  # and why they may
     "system.terminal": "/dev/null",
     "checkpoints.safetensors": "maps a file that system.files has opened",
     "exercises.examine": "a pipe",
+    "projects.image_data": "Pillow, which gets a file that system.files has opened",
     "pico": "a reader's first file, which needs nothing else",
 }
 
@@ -225,7 +226,8 @@ def test_files_are_opened_in_one_place(path):
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     opens = [f.id for f in calls if isinstance(f, ast.Name) and f.id == "open"]
     methods = [f for f in calls if isinstance(f, ast.Attribute) and f.attr in OPENING]
-    ours = {"data", "files", "webbrowser"}  # text.data and system.files, under their own names
+    imported = {name.rpartition(".")[2] for name in imports(path)}
+    ours = {"data", "files", "webbrowser"} & imported  # text.data and system.files, under their own names
     ours.add("Image")  # Pillow, which is given what one of ours has opened
     opens += [f.attr for f in methods if getattr(f.value, "id", "") not in ours]
     inside = name_of(path) if path.is_relative_to(PACKAGE) else ""

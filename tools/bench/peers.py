@@ -29,7 +29,7 @@ from bench.ours import (
     threads,
     timed,
     training_ids,
-)  # fmt: skip
+)
 from picogpt.checkpoints import weights
 from picogpt.params.tree import nest, walk
 from picogpt.text import bpe, data
