@@ -17,7 +17,8 @@ examples:
   python -m picogpt "Alan Turing theorized that computers would one day become" --model 124M --n 8
   cat story.txt | python -m picogpt - --truncate --n 40 --top_k 40 --n_samples 3
 
-PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_URL=https://... a mirror to download from.
+PICOGPT_OFFLINE=1 in the environment is --offline; PICOGPT_NO_FAST=1 is --no_fast; PICOGPT_URL=https://...
+a mirror to download from.
 Exit codes: 0 done, or the reader of the output is gone; 1 error; 2 wrong usage; 130 interrupted (Ctrl-C),
 the text so far is written.
 """
@@ -35,6 +36,7 @@ from picogpt.checkpoints.released import Source
 from picogpt.choose.beams import beam_search
 from picogpt.generate import Choice, stream
 from picogpt.params.shapes import n_params
+from picogpt.speed import compiled
 from picogpt.speed.guess import DraftModel, Lookup
 from picogpt.system import command, flags, machine
 from picogpt.system.signature import Range, Section, Usual
@@ -86,6 +88,7 @@ class Settings:
         str | None,
         "let a smaller model of the same vocabulary guess: --model 1558M --draft 124M",
     ] = None
+    no_fast: flags.NoFast = False
     threads: flags.Threads = 0
     n: Annotated[
         int | None,
@@ -180,6 +183,8 @@ def continue_text(c: Settings):
     """Continue a prompt as the docstring of this module says."""
     check_flags(c)
     machine.set_threads(c.threads)
+    if c.no_fast:
+        compiled.turn_off()
     if c.interactive:
         go_on(c)
         return
@@ -207,7 +212,7 @@ def continue_text(c: Settings):
     )  # fmt: skip
     steps = timed(steps, taken)
     if n >= in_place.PAYS:
-        steps = in_place.settle(steps, params)
+        steps = in_place.settle(steps, params, compiled.place)
     try:
         write(c, prompt, steps, log_probs, encoder, ends, n)
     finally:
@@ -328,6 +333,8 @@ def report(n_numbers, n_prompt, started, ready, taken, guesser, followed):
     if len(taken) > 1:
         n_new = sum(n for _, n in taken[1:])
         said.append(f"text: {n_new / (taken[-1][0] - read):.1f} tokens/s")
+    if compiled.in_use():
+        said.append("with compiled products")
     if guesser and guesser.guessed:
         said.append(f"{guesser.right} of {guesser.guessed} guessed tokens were right")
     if followed:

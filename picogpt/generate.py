@@ -3,6 +3,7 @@
 import itertools
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import numpy as np
 from picogpt.choose.preferences import Preferences
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.ops import softmax
+from picogpt.speed import compiled
 from picogpt.speed.guess import Guesser, Lookup, Speculation
 from picogpt.speed.prefill import prefill
 
@@ -128,6 +130,7 @@ class Text:
     def prefill(self):
         """Run all rows from their beginnings, into a new cache -> logits of their next tokens [B, V]."""
         ids, self.pad = left_pad(self.rows)  # [B, T], [B]
+        self.began = time.perf_counter()
         if not self.use_cache:
             return gpt2(ids, self.params, self.n_head, pad=self.pad, n_last=1)[:, -1]
         room = min(self.n_ctx, ids.shape[1] + self.n_new)
@@ -139,6 +142,7 @@ class Text:
 
         `done` [B] says which rows have ended; these may outgrow the context without a warning.
         """
+        compiled.fetch_if_worth(self.began, self.params)
         for row, i in zip(self.rows, ids, strict=True):
             row.append(i)
         if any(len(row) > self.n_ctx for row in self.rows):

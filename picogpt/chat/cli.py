@@ -19,6 +19,7 @@ from typing import Annotated
 from picogpt.chat import model as models
 from picogpt.chat import session, talk
 from picogpt.checkpoints import weights
+from picogpt.speed import compiled
 from picogpt.system import command, flags, machine
 
 
@@ -37,11 +38,14 @@ def chat(
     ] = 1.0,
     seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
     dtype: flags.Dtype = "float32",
+    no_fast: flags.NoFast = False,
     threads: flags.Threads = 0,
 ):
     """Talk as the docstring of this module says; these are the command's flags."""
     command.check(chat, locals())
     machine.set_threads(threads)
+    if no_fast:
+        compiled.turn_off()
     loaded = models.load(weights.choose(model, models_dir), models_dir, dtype=dtype)
     form = talk.choose_template(loaded, template.replace("\\n", "\n"))
     session.run(talk.Chat(loaded, form, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))

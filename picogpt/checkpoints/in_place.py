@@ -37,30 +37,35 @@ def check_finite(arrays, source):
             spread(lambda item: checks.check_finite(dict([item]), source), list(arrays.items()))
 
 
-def settle(steps, params):
+def place(path, array, out):
+    """Copy the array at a path of the tree into the memory `out`; return it as it lies there."""
+    out[...] = array.ravel()
+    return out.reshape(array.shape)
+
+
+def settle(steps, params, place=place):
     """Pass on the steps of a text; after the first, a thread moves the weights of `params` into memory.
 
     It does so array by array, in the tree, and lets the mapped one go: twice the memory is never held.
+    Another `place` may lay them out otherwise, see speed/compiled.py.
     """
     started = not can_stay(flatten(params))  # then they are in memory, or nearly
     for step in steps:
         yield step
         if not started:
-            threading.Thread(target=move, args=(params,), daemon=True).start()
+            threading.Thread(target=move, args=(params, place), daemon=True).start()
             started = True
 
 
-def move(params):
+def move(params, place=place):
     """Copy a tree's arrays into one new array, if there is memory, and replace each by its part of that."""
     try:
         flat, end = np.empty(sum(array.size for _, array in walk(params)), np.float32), 0
     except MemoryError:
         return
-    for parent, key in places(params):
-        array = parent[key]
+    for (path, array), (parent, key) in zip(list(walk(params)), list(places(params)), strict=True):
         begin, end = end, end + array.size
-        flat[begin:end] = array.ravel()
-        parent[key] = flat[begin:end].reshape(array.shape)
+        parent[key] = place(path, array, flat[begin:end])
         let_go(array)
 
 

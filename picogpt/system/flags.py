@@ -28,6 +28,7 @@ Dtype = Annotated[
     OneOf("float32", "bfloat16", "int8"),
     "what the matrices are held in: float32; bfloat16, half the memory; or int8, a quarter, and less exact",
 ]
+NoFast = Annotated[bool, "write without compiled products, also where Numba is installed for them"]
 Threads = Annotated[
     int, Range(0, below=2**16), FREE, "compute on so many cores ({}: on all, or as OMP_NUM_THREADS says)"
 ]

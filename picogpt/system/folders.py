@@ -44,10 +44,12 @@ def clear(folder, names):
 
 
 def unmark(folder, whole):
-    """Delete the mark of a folder that is whole, which a process killed after the last file has left."""
+    """Delete what a process killed after the last file has left in a folder that is whole: mark and lock."""
     lock = Path(folder, LOCK)
     if is_begun(folder) and set(os.listdir(folder)) & set(whole) and (file := try_lock(lock)):
         with file:
+            for name in whole:
+                Path(folder, f"{name}.lock").unlink(missing_ok=True)
             lock.unlink(missing_ok=True)
 
 

@@ -118,7 +118,7 @@ def test_a_text_goes_on_while_its_weights_move(folder):
 
 def test_the_command_line_moves_the_weights_of_a_long_text_alone(ours, monkeypatch, capsys):
     moved, move = [], in_place.move
-    monkeypatch.setattr(in_place, "move", lambda params: moved.append(move(params)))
+    monkeypatch.setattr(in_place, "move", lambda *args: moved.append(move(*args)))
     monkeypatch.setattr(in_place, "PAYS", 6)
     texts = []
     for n in ("5", "6"):

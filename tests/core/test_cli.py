@@ -262,6 +262,7 @@ def test_without_a_model_124M_is_taken_if_it_is_there(picogpt, monkeypatch, tmp_
         (["a", "--draft", "b", "--n_samples", "2"], "--draft is for one sample at a time, with a cache"),
         (["a", "--draft", "b", "--no_cache"], "--draft is for one sample at a time, with a cache"),
         (["a", "--stop", ""], "--stop must not be empty"),
+        (["a", "--dtype", "int4"], "--dtype must be float32 or bfloat16 or int8, not int4"),
         (["a", "--truncate=maybe"], "--truncate takes true or false, not 'maybe'"),
     ],
 )

@@ -14,11 +14,25 @@ from picogpt.grad import loss_and_grads
 from picogpt.params import narrow
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map
+from picogpt.speed import compiled
 from picogpt.speed.prefill import prefill
 
 HPARAMS = dict(n_vocab=531, n_ctx=48, n_embd=64, n_head=4, n_layer=2)
 NARROW = ["bfloat16", "int8"]
 TALES = weights.shipped("tales")
+
+
+@pytest.fixture(params=["in NumPy", "with compiled products"], autouse=True)
+def product(request, monkeypatch):
+    """Run each test twice: by the definition, and by speed/products.py where Numba is installed."""
+    monkeypatch.setattr(narrow.Matrix, "product", None)
+    monkeypatch.setattr(compiled, "fetch", lambda kind: None)
+    if request.param == "with compiled products":
+        pytest.importorskip("numba")
+        from picogpt.speed import products
+
+        for kind in (np.uint16, np.int8):
+            products.use(kind, 1)
 
 
 def model(**options):

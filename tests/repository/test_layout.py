@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=130, files=270, folders=140, interrupt=160, terminal=75, progress=80,
+        signature=200, flags=135, files=270, folders=140, interrupt=160, terminal=75, progress=80,
         command=245, machine=145,
     ),
     __init__=30,
@@ -30,16 +30,16 @@ HOUSE = dict(
     params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
     text=dict(
         bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45,
-        output=110, prompt=45, bins=105,
+        hf_files=215, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45, output=110, prompt=45,
+        bins=105,
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
         huggingface=175, peft=190, generation_config=140, in_place=105, weights=335,
     ),
-    speed=dict(prefill=75, guess=125, shards=80),
+    speed=dict(compiled=90, products=120, prefill=75, guess=125, shards=80),
     choose=dict(preferences=130, beams=100),
-    generate=285,
+    generate=290,
     sizing=dict(presets=50, cli=205, __main__=10),
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
@@ -83,6 +83,7 @@ GUESTS = dict(
     jinja2={"chat.templates"},
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
+    numba={"speed.products"},
     matplotlib={"projects.images"},
     PIL={"projects.image_data"},
     sklearn={"projects.image_data"},
@@ -213,6 +214,7 @@ OPENERS = {  # and why they may
     "system.terminal": "/dev/null",
     "checkpoints.safetensors": "maps a file that system.files has opened",
     "exercises.examine": "a pipe",
+    "projects.image_data": "Pillow, which gets a file that system.files has opened",
     "pico": "a reader's first file, which needs nothing else",
 }
 
@@ -224,7 +226,8 @@ def test_files_are_opened_in_one_place(path):
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     opens = [f.id for f in calls if isinstance(f, ast.Name) and f.id == "open"]
     methods = [f for f in calls if isinstance(f, ast.Attribute) and f.attr in OPENING]
-    ours = {"data", "files", "webbrowser"}  # text.data and system.files, under their own names
+    imported = {name.rpartition(".")[2] for name in imports(path)}
+    ours = {"data", "files", "webbrowser"} & imported  # text.data and system.files, under their own names
     ours.add("Image")  # Pillow, which is given what one of ours has opened
     opens += [f.attr for f in methods if getattr(f.value, "id", "") not in ours]
     inside = name_of(path) if path.is_relative_to(PACKAGE) else ""

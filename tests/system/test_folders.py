@@ -87,7 +87,8 @@ def test_a_process_that_ends_lets_go_of_its_folders(tmp_path):
 
 
 def test_the_mark_of_a_whole_folder_is_deleted_and_no_other(holder, tmp_path):
-    (tmp_path / "mine" / "whole").touch()
+    for name in ("whole", "whole.lock"):
+        (tmp_path / "mine" / name).touch()
     folders.unmark(tmp_path / "mine", ["whole"])
     assert folders.is_begun(tmp_path / "mine")  # it is held
     holder.kill()

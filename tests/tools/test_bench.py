@@ -138,6 +138,32 @@ def test_a_peer_computes_what_we_do(quick, name, calls):
         assert set(quick.race(entrants, folder, agree)) == {"picogpt", name}
 
 
+@pytest.mark.parametrize("dtype", ["", " bfloat16", " int8"])
+def test_the_compiled_products_write_what_numpy_writes(quick, dtype):
+    plain, fast = f"picogpt{dtype}", f"picogpt fast{dtype}"
+    if lack := bench_race.lacks(fast):
+        pytest.skip(f"{fast} cannot run: {lack}")
+    method, prompts, n_new = DECODE
+    entrants = {engine: (engine, method, prompts, n_new) for engine in (plain, fast)}
+    agree = bench_race.same_ids(prompts, plain)
+    assert set(quick.race(entrants, quick.model("124M"), agree)) == {plain, fast}
+
+
+@pytest.mark.parametrize("name", ["llama.cpp f16 +hp", "llama.cpp q8_0 +hp"])
+def test_llama_cpp_in_fewer_bytes_begins_with_our_token(quick, name):
+    if lack := bench_race.lacks(name):
+        pytest.skip(f"{name} is not installed: {lack}")
+    method, prompts, n_new = DECODE
+    found = {}
+
+    def keep(workers, results):
+        found.update(results)
+
+    quick.race({e: (e, method, prompts, n_new) for e in ("picogpt", name)}, quick.model("124M"), keep)
+    [ours], [theirs] = found["picogpt"], found[name]
+    assert len(theirs) == n_new and theirs[0] == ours[0]
+
+
 def test_what_is_dictated_is_written_with_and_without_lookup(quick):
     text, n_prompt = bench.looping_text(60)
     call = "picogpt", "decode", [text[:n_prompt]], 60

@@ -202,8 +202,8 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert (code, "the time is up" in said) == (0, True)
 
 
-TRAINING = ["text", *FLAGS, "--steps=100", "--processes=2"]
-ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=100"]
+TRAINING = ["text", *FLAGS[1:], "--n_layer=1", "--steps=60", "--processes=2"]
+ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=60"]
 TUNED = ["--model=base", "--batch_size=7", "--warmup=1", "--dropout=0"]
 LABELLED = ["labelled", "--test=labelled", *TUNED, "--epochs=2"]
 
@@ -242,7 +242,7 @@ def test_a_command_that_started_processes_stops_and_goes_on_as_one_does(in_folde
     process.send_signal(signal_)
     said = b"".join(process.communicate(timeout=120)).decode()
     assert process.returncode == 128 + signal_, said
-    assert re.search(rf"stopped at step \d+ of 100; go on with: python -m {module} --resume --out part", said)
+    assert re.search(rf"stopped at step \d+ of 60; go on with: python -m {module} --resume --out part", said)
     assert not Path("part", "result.json").exists()
     code, said = run(1, "--out=part", "--resume", folder=in_folder, program=program)
     assert code == 0, said
@@ -391,6 +391,22 @@ def test_the_rows_of_all_processes_are_all_rows():
         assert np.shares_memory(found[-1], w) and found[-1].size == shard.sizes(comm, w.shape)[rank]
     np.testing.assert_array_equal(np.concatenate(found), w)
     assert shard.sizes(SimpleNamespace(size=4), (2, 5)) == [0, 5, 0, 5]
+
+
+def test_losses_and_gradients_are_added_up_in_one_message(monkeypatch):
+    """Of two ranks, whose other one has tenfold numbers; mpi4py need not be there for it."""
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(IN_PLACE="in place")))
+    messages = []
+
+    def add_up(how, array):
+        messages.append((how, array.size))
+        array += 10 * array
+
+    grads = dict(wte=np.ones((2, 3)), blocks=[dict(b=np.arange(4.0))])
+    loss, sums = parallel.total_gradients(SimpleNamespace(rank=0, size=2, Allreduce=add_up), 2.0, grads)
+    assert (loss, messages) == (22.0, [("in place", 11)])
+    np.testing.assert_array_equal(sums["wte"], 11 * np.ones((2, 3)))
+    np.testing.assert_array_equal(sums["blocks"][0]["b"], 11 * np.arange(4.0))
 
 
 def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):

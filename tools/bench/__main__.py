@@ -76,6 +76,61 @@ def decode(b):
 
 
 @case
+def fewer_bytes(b):
+    """Write with the compiled products, and with weights of fewer bytes: tokens per second.
+
+    In float32 all engines write the same text, in bfloat16 and int8 ours does with and without the products.
+    llama.cpp rounds otherwise there.
+    """
+    prompt, n_new = random_ids(1, b.pick(64, 16)), b.pick(128, 8)
+    goals = {
+        "picogpt fast": {"llama.cpp f32 +hp": 1.1, "onnxruntime +hp": 1.05, "picogpt": None},
+        "picogpt fast bfloat16": {
+            "llama.cpp f32 +hp": 2.0,
+            "llama.cpp f16 +hp": 1.0,
+            "picogpt bfloat16": None,
+        },
+        "picogpt fast int8": {"llama.cpp f32 +hp": 2.8, "llama.cpp q8_0 +hp": 1.0, "picogpt int8": None},
+    }
+    names = dict.fromkeys([*goals, *(peer for peers in goals.values() for peer in peers)])
+    pairs = [("picogpt", ["picogpt fast", "llama.cpp f32 +hp", "onnxruntime +hp"])]
+    pairs += [(f"picogpt {dtype}", [f"picogpt fast {dtype}"]) for dtype in ("bfloat16", "int8")]
+
+    def agree(workers, results):
+        return [note for pair in pairs for note in same_ids(prompt, *pair)(workers, results)]
+
+    times = b.race({name: (name, "decode", prompt, n_new) for name in names}, b.model("124M"), agree)
+    for ours, peers in goals.items():
+        if ours in times:
+            b.compare(f"decode {len(prompt[0])} + {n_new}", "tokens/s", times, peers, n_new - 1, ours)
+
+
+@case
+def few_rows(b):
+    """Write with the products in a batch of 16 rows, and with lookup: tokens per second, over plain ones."""
+    length, n_new, rows = b.pick(64, 16), b.pick(33, 8), (1, 2, 4, 8, 16)
+    loop, begin = looping_text(b.pick(128, 8))
+    for engine in ("picogpt", "picogpt fast", "picogpt fast bfloat16", "picogpt fast int8"):
+        entrants = {f"batch {n}": (engine, "decode", random_ids(n, length), n_new) for n in rows}
+        times = b.race(entrants, b.model("124M"))
+        if len(times) < len(rows):  # Numba is not installed
+            continue
+        tokens = {f"batch {n}": n * (n_new - 1) for n in rows}
+        b.compare(f"{engine}, batch 16", "tokens/s", times, {"batch 1": 7.0}, tokens, ours="batch 16")
+        b.follow(
+            f"rows in a batch, {engine}",
+            "ms per step",
+            dict(zip(rows, times.values(), strict=True)),
+            n_new - 1,
+        )
+        call = engine, "decode", [loop[:begin]], len(loop) - begin
+        entrants = {"with lookup": (*call, True), "plain decode": (*call, False)}
+        times = b.race(entrants, b.model("124M"), equal_to([loop[begin:]]), setup=("dictate", loop))
+        title = f"{engine}, lookup, text that loops"
+        b.compare(title, "tokens/s", times, {"plain decode": 4.0}, len(loop) - begin - 1, ours="with lookup")
+
+
+@case
 def decode_step(b):
     """Write tokens, and multiply one vector by each weight matrix alone: the share of the latter."""
     n_new, n_bytes = b.pick(33, 8), b.pick(LARGE, 2**20)
@@ -180,9 +235,27 @@ def memory(b):
     folder, n_bytes = b.model("124M"), 4 * n_params(b.hparams("124M"))
     b.race({"": ("picogpt", "decode", random_ids(1, b.pick(64, 16)), b.pick(128, 8))}, folder, rounds=0)
     b.compare("memory, generating", "MB", b.peaks | {"the weights": [n_bytes]}, {"the weights": 1.2})
+    for dtype, n, goal in (("bfloat16", 2, 1.25), ("int8", 1, 1.35)):
+        engine, title = f"picogpt {dtype}", f"memory, generating in {dtype}"
+        b.race({"": (engine, "decode", random_ids(1, b.pick(64, 16)), b.pick(128, 8))}, folder, rounds=0)
+        peaks = b.peaks | {"the weights": [n_bytes * n // 4]}
+        b.compare(title, "MB", peaks, {"the weights": goal}, ours=engine)
     entrants = {name: (name, "train", 4, b.pick(64, 16), 2) for name in ("picogpt", "torch eager")}
     b.race(entrants, folder, rounds=0)
     b.compare("memory, training", "MB", b.peaks, {"torch eager": 1.0})
+
+
+@case
+def large(b):
+    """Write 20 tokens with 1558M in fewer bytes, in plain NumPy: the most memory that the process held."""
+    hparams = b.hparams("1558M")
+    for dtype, most in (("bfloat16", 3.6e9), ("int8", 2.1e9)):
+        engine, folder = f"picogpt {dtype}", b.folder / f"1558M-{dtype}"
+        with b.worker(engine) as worker:
+            worker.call("make_large", folder, hparams)
+        b.race({"": (engine, "decode", random_ids(1, 16), b.pick(20, 8))}, folder, rounds=0)
+        peers = b.peaks | {"the goal": [most]}
+        b.compare(f"memory, 1558M in {dtype}", "MB", peers, {"the goal": 1.0}, ours=engine)
 
 
 @case

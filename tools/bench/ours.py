@@ -27,10 +27,12 @@ from pathlib import Path
 import numpy as np
 
 from picogpt import generate, gpt2, grad
-from picogpt.checkpoints import safetensors, weights
+from picogpt.checkpoints import in_place, safetensors, weights
 from picogpt.params.init import init_params
-from picogpt.params.tree import tree_map, walk
-from picogpt.speed import shards
+from picogpt.params.narrow import Matrix, is_matrix, narrow
+from picogpt.params.shapes import param_shapes
+from picogpt.params.tree import nest, tree_map, walk
+from picogpt.speed import compiled, shards
 from picogpt.system import machine
 from picogpt.text import bpe, data
 from picogpt.train import optim, parallel, trainer
@@ -111,9 +113,9 @@ class PicoGPT(Engine):
 
     needs = ("numpy",)
 
-    def __init__(self, keep=True):
-        """Train in memory that is kept, as the trainer does, or in memory that is given back."""
-        self.keep = keep
+    def __init__(self, keep=True, dtype="float32"):
+        """Hold matrices in a dtype; train in memory that is kept, as the trainer does, or given back."""
+        self.keep, self.dtype = keep, dtype
 
     def make(self, folder, hparams):
         """Write the folder of a random model, with GPT-2's tokenizer if its vocabulary is GPT-2's.
@@ -128,9 +130,22 @@ class PicoGPT(Engine):
                 w *= 4 if path.endswith(".w") else 2
         weights.save(folder, params, hparams, encoder if encoder.n_vocab == hparams["n_vocab"] else None)
 
+    def make_large(self, folder, hparams):
+        """Write the folder of a random model in this dtype, with no more memory than that takes."""
+        rng, flat = np.random.default_rng(0), {}
+        for path, shape in walk(param_shapes(**hparams)):
+            array = (
+                0.02 * rng.standard_normal(shape, np.float32)
+                if len(shape) > 1
+                else np.ones(shape, np.float32)
+            )
+            flat |= narrow({path: array}, self.dtype) if is_matrix(path) else {path: array}
+        weights.save(folder, nest(flat), hparams)
+
     def load(self, folder):
-        """Read the folder as the command line does."""
-        self.params, self.hparams, _ = weights.load(folder)
+        """Read the folder into memory, to compute from with NumPy alone."""
+        compiled.turn_off()
+        self.params, self.hparams, _ = weights.load(folder, dtype=self.dtype)
         self.n_head, self.training = self.hparams["n_head"], None
 
     def decode(self, prompts, n_new, lookup=False):
@@ -242,6 +257,30 @@ class PicoGPT(Engine):
         """Multiply two matrices of n x n."""
         a, b = np.random.default_rng(4).standard_normal((2, n, n), np.float32)
         return steady(np.matmul, a, b, np.empty_like(a))
+
+
+class Fast(PicoGPT):
+    """Ours with the compiled products, as the command line comes to use them in a long text."""
+
+    needs = ("numpy", "numba")
+
+    def load(self, folder):
+        """Read the folder, lay out float32 as the products read it, and wait for them."""
+        self.params, self.hparams, _ = weights.load(folder, dtype=self.dtype, mapped=True)
+        if self.dtype == "float32":
+            in_place.move(self.params, compiled.place)
+        self.n_head, self.training = self.hparams["n_head"], None
+        compiled.fetch(self.params["wte"].rows.dtype).join()
+        if not compiled.in_use():
+            raise ValueError("the compiled products could not be fetched")
+
+    def gemvs(self, n):
+        """Multiply one vector by each matrix that a decode step needs, and do nothing else; n times."""
+        matrices = [
+            w.T if w is self.params["wte"] else w for _, w in walk(self.params) if isinstance(w, Matrix)
+        ]
+        vectors = [np.ones((1, len(w)), np.float32) for w in matrices]
+        return timed(lambda: [x @ w for x, w in zip(vectors * n, matrices * n, strict=True)] and None)
 
 
 def steady(function, *arguments):

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from formats import gguf_model
 
 from picogpt.checkpoints import huggingface, weights
 from picogpt.params.tree import flatten
@@ -54,13 +55,16 @@ def gguf_name(path):
     return name if block is None else f"blk.{block}.{name}"
 
 
-def gguf(folder):
-    """Write model.gguf, in float32, for llama.cpp. Its matrices are [out, in]."""
+def gguf(folder, dtype="f32"):
+    """Write model.gguf for llama.cpp. Its matrices are [out, in], in f32, or f16 or q8_0 by `gguf_model`."""
     import gguf
 
-    path = Path(folder, "model.gguf")
+    path = Path(folder, "model.gguf" if dtype == "f32" else f"{dtype}/model.gguf")
     if path.exists():
         return path
+    if dtype != "f32":
+        path.parent.mkdir()
+        return gguf_model.write(path.parent, *read(folder), bpe.load_encoder(folder), dtype)
     params, hparams = read(folder)
     encoder = bpe.load_encoder(folder)
     writer = gguf.GGUFWriter(path, "gpt2")

@@ -17,7 +17,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the rooms of tools/ import
 import numpy as np
 
 from bench import peer_models
-from bench.ours import BETAS, CLIP, LR, WEIGHT_DECAY, Engine, PicoGPT, calls, threads, timed, training_ids
+from bench.ours import (
+    BETAS,
+    CLIP,
+    LR,
+    WEIGHT_DECAY,
+    Engine,
+    Fast,
+    PicoGPT,
+    calls,
+    threads,
+    timed,
+    training_ids,
+)
 from picogpt.checkpoints import weights
 from picogpt.params.tree import nest, walk
 from picogpt.text import bpe, data
@@ -233,14 +245,17 @@ class OnnxRuntime(Engine):
 
 
 class LlamaCpp(Engine):
-    """llama.cpp with float32 weights, through llama-cpp-python, one sequence at a time."""
+    """llama.cpp, through llama-cpp-python, one sequence at a time; matrices in f32, f16 or q8_0."""
 
     needs = ("llama-cpp-python", "gguf")
     logits_off = 0.01  # it looks gelu up in a table of 16-bit floats (ggml's GGML_GELU_FP16)
 
+    def __init__(self, dtype="f32"):
+        self.dtype = dtype
+
     def convert(self, folder):
         """Write model.gguf."""
-        peer_models.gguf(folder)
+        peer_models.gguf(folder, self.dtype)
 
     def load(self, folder):
         """Read the file into memory: mapped, it could have no huge pages."""
@@ -248,7 +263,8 @@ class LlamaCpp(Engine):
 
         self.hparams = weights.read_hparams(folder)
         self.model = llama_cpp.Llama(
-            str(peer_models.gguf(folder)), n_ctx=self.hparams["n_ctx"], n_batch=self.hparams["n_ctx"],
+            str(peer_models.gguf(folder, self.dtype)),
+            n_ctx=self.hparams["n_ctx"], n_batch=self.hparams["n_ctx"],
             n_threads=threads(), n_threads_batch=threads(), use_mmap=False, verbose=False,
             type_k=llama_cpp.GGML_TYPE_F32, type_v=llama_cpp.GGML_TYPE_F32,
         )  # fmt: skip
@@ -317,8 +333,15 @@ class Tokenizers(Engine):
 # What "+hp", "+keep" and "x2" mean, __main__.py says.
 ENGINES = {
     "picogpt": PicoGPT,
+    "picogpt bfloat16": functools.partial(PicoGPT, dtype="bfloat16"),
+    "picogpt int8": functools.partial(PicoGPT, dtype="int8"),
+    "picogpt fast": Fast,
+    "picogpt fast bfloat16": functools.partial(Fast, dtype="bfloat16"),
+    "picogpt fast int8": functools.partial(Fast, dtype="int8"),
     "transformers": Transformers,
     "llama.cpp f32 +hp": LlamaCpp,
+    "llama.cpp f16 +hp": functools.partial(LlamaCpp, dtype="f16"),
+    "llama.cpp q8_0 +hp": functools.partial(LlamaCpp, dtype="q8_0"),
     "onnxruntime +hp": OnnxRuntime,
     "torch +hp": Torch,
     "picogpt x2": PicoGPT,

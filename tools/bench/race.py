@@ -256,21 +256,21 @@ def equal(workers, results):
             raise ValueError(f"{name} returned something else than {ours}: no times were taken")
 
 
-def same_ids(prompts):
-    """Return a comparison of greedy ids, which may only differ where rounding decides a near tie.
+def same_ids(prompts, ours="picogpt", others=None):
+    """Return a comparison of greedy ids with ours, which may only differ where rounding decides a near tie.
 
     A text that differs has to be greedy all the same: read by our model, none of its tokens is further behind
-    the likeliest than twice the engine's `logits_off`.
+    the likeliest than twice the engine's `logits_off`. Without `others`, all engines are compared.
     """
 
     def agree(workers, results):
         notes = []
-        for name, rows in results.items():
-            for prompt, theirs, ours in zip(prompts, rows, results["picogpt"], strict=True):
-                if theirs != ours:
-                    gaps = workers["picogpt"].call("gaps", prompt, theirs)
-                    if len(theirs) != len(ours) or gaps.max() > 2 * engine(name).logits_off:
-                        raise ValueError(f"{name} writes another text than picogpt: no times were taken")
+        for name in results if others is None else results.keys() & set(others):
+            for prompt, theirs, own in zip(prompts, results[name], results[ours], strict=True):
+                if theirs != own:
+                    gaps = workers[ours].call("gaps", prompt, theirs)
+                    if len(theirs) != len(own) or gaps.max() > 2 * engine(name).logits_off:
+                        raise ValueError(f"{name} writes another text than {ours}: no times were taken")
                     where = f"near ties, of up to {gaps.max():.5f} between the logits"
                     notes.append(f"{name} chooses otherwise in {where}; it and we read the same.")
         return notes

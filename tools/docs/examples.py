@@ -4,7 +4,8 @@ usage: python tools/docs/examples.py [PAGE ...]        (all of them)
 
 Of a console block, each `$ command` is run, and what follows it is replaced by its output: for
 `python -m picogpt PROMPT` as a terminal shows it, after the prompt. Of a Python block with `>>>`, each
-example is run, and its result is replaced. So a new bundled model takes one command, and no page is typed.
+example is run, and its result is replaced. A session at the prompt is typed again, in a pseudo-terminal. So a
+new bundled model takes one command, and no page is typed.
 """
 
 import contextlib
@@ -44,8 +45,28 @@ def renew(text):
 
 def session(block):
     """Return a console block with what its commands print now."""
+    if re.search(r"^> ", block, re.MULTILINE):
+        return conversation(block)
     lines = [line for line in block.splitlines() if line.startswith("$ ")]
     return "".join(f"{line}\n{output(line.removeprefix('$ '))}" for line in lines)
+
+
+def conversation(block):
+    """Return a session at the prompt, in which lines after "> " were typed, with what it shows now."""
+    sys.path.insert(0, str(REPOSITORY / "tests" / "helpers"))
+    from terminal import SIGN, Terminal, words_of
+
+    command, *parts = re.split(r"^> ", block, flags=re.MULTILINE)
+    with tempfile.TemporaryDirectory() as folder:
+        terminal = Terminal(*words_of(command.removeprefix("$ python -m ").strip()), folder=folder)
+        try:
+            shown = [command, terminal.read(SIGN)]
+            for part in parts[:-1]:  # the last is ^D
+                terminal.type(part.partition("\n")[0])
+                shown.append(terminal.read("\n" + SIGN))
+        finally:
+            terminal.close()
+    return "".join(shown) + "^D\n"
 
 
 def output(command):

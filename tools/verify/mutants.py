@@ -4,7 +4,8 @@ usage: python tools/verify/mutants.py [FILE ...]
 
 Each edit of edits.py (those of FILE alone, if any are given) is made in a temporary copy of the repository,
 where only the tests that must fail with it are run. First all of these are run on the code as it is, where
-they must pass. Prints a row for each edit, and how many were noticed; docs/faults.md has the figures.
+they must pass. Prints a row for each edit, and how many were noticed; docs/faults.md has the figures. An edit
+is noticed too if the tests do not end in time, as it may make a program hang: on a busy machine, look again.
 
 Exit codes: 0 all were noticed, 1 some were not, or a test fails without an edit; 2 wrong usage.
 """
@@ -29,6 +30,7 @@ from verify.edits import EDITS
 LIMIT = 120  # seconds for the tests of an edit: one that makes a program hang is noticed too
 LEFT_OUT = shutil.ignore_patterns(".git", "__pycache__", "runs", ".venv", "*.egg-info")
 FAILED = 1  # pytest's exit code where tests were run and one failed; others say that none was run
+TOO_LONG = -1  # and ours, where they did not end within the limit
 
 
 def main(files):
@@ -57,14 +59,14 @@ def is_noticed(copy, file, old, new, tests):
             f"mutants: {file} has {code.count(old)} times {old!r}: correct tools/verify/edits.py"
         )
     path.write_text(code.replace(old, new), encoding="utf-8")
-    noticed = run(copy, tests.split(), LIMIT) == FAILED
+    said = {FAILED: "noticed", TOO_LONG: "too long"}.get(run(copy, tests.split(), LIMIT), "MISSED")
     path.write_text(code, encoding="utf-8")
-    print(f"{'noticed' if noticed else 'MISSED ':8} {file:36} {old!r} -> {new!r}", flush=True)
-    return noticed
+    print(f"{said:8} {file:36} {old!r} -> {new!r}", flush=True)
+    return said != "MISSED"
 
 
 def run(copy, tests, limit=None):
-    """Run tests in the copy; return pytest's exit code, FAILED if they take longer than `limit` seconds."""
+    """Run tests in the copy; return pytest's exit code, or TOO_LONG after `limit` seconds."""
     words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     words += [f"tests/{test}" for test in tests]
@@ -73,7 +75,7 @@ def run(copy, tests, limit=None):
             words, cwd=copy, env=environment, capture_output=True, timeout=limit, check=False
         )
     except subprocess.TimeoutExpired:
-        return FAILED
+        return TOO_LONG
     return done.returncode
 
 

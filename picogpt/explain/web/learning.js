@@ -17,7 +17,7 @@ function buildLearning() {
     make("div", { class: "slider narrow" }, make("label", { for: "learn-rate" }, "learning rate"), parts.rateOut, parts.rate), parts.says,
     make("div", { class: "pair" },
       make("figure", {}, make("h3", {}, "Loss of each batch"), parts.curve),
-      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain" }, parts.layers = make("tbody", {}, make("tr", {}, make("td", { class: "soft" }, "as of the last step, once there is one"))))),
+      make("figure", {}, make("h3", {}, "Length of each layer’s gradient"), make("table", { class: "plain back" }, parts.layers = make("tbody", {}, make("tr", {}, make("td", { class: "soft" }, "as of the last step, once there is one"))))),
       make("figure", {}, make("h3", {}, "Attention, as it forms"), parts.attention, make("figcaption", {}, parts.prompt)),
       make("figure", {}, make("h3", {}, "What it writes"), parts.texts)))
 }
@@ -37,6 +37,7 @@ function drawCurve(curve, all, blind) {
   return svg("svg", { viewBox: "0 0 500 226", role: "img", "aria-label": last ? `Loss ${last[1].toFixed(2)} at step ${last[0]}` : "No step yet" },
     ...range(Math.floor(most) + 1).flatMap(n => [svg("line", { x1: 34, x2: 490, y1: y(n), y2: y(n) }), svg("text", { x: 28, y: y(n) + 4, "text-anchor": "end" }, n + "")]),
     svg("path", { class: "loss", d: curve.length ? "M" + curve.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join("L") : "" }),
+    ...(last ? [svg("circle", { class: "now", cx: x(last[0]), cy: y(last[1]), r: 3 })] : []),
     svg("text", { x: 34, y: 220 }, "0"), svg("text", { x: 490, y: 220, "text-anchor": "end" }, `${whole(Math.round(steps))} steps`))
 }
 
