@@ -114,23 +114,22 @@ def test_the_project_learns_and_leaves_pictures(tmp_path):
     assert right["the pixels themselves"]["0"] > 0.8
 
 
-def test_colours_are_learned_from_cifar_10s_files_and_drawn(tmp_path):
-    image = pytest.importorskip("matplotlib.image")
-    rng, folder, out = np.random.default_rng(0), tmp_path / "cifar", tmp_path / "run"
-    folder.mkdir()
-    for name in ("data_batch_1.bin", "test_batch.bin"):
-        classes = rng.integers(10, size=(12, 1))
-        levels = np.where(np.arange(3072) // 1024 == 0, 20 * classes, rng.integers(2, size=(12, 3072)) * 255)
-        (folder / name).write_bytes(np.concatenate([classes, levels], axis=1).astype(np.uint8).tobytes())
-    flags = dict(colors=16, n_layer=1, n_head=1, n_embd=8, steps=2, batch_size=2, n_test=3, n_probe=12)
+def test_colours_are_learned_from_a_folder_of_pngs_and_drawn(tmp_path):
+    png, image = pytest.importorskip("PIL.Image"), pytest.importorskip("matplotlib.image")
+    rng, folder, out = np.random.default_rng(0), tmp_path / "pictures", tmp_path / "run"
+    for i in range(15):  # 4 wide, 6 high; green and blue are on or off, red tells the class
+        (folder / "abc"[i % 3]).mkdir(parents=True, exist_ok=True)
+        levels = np.stack([np.full((6, 4), 100 * (i % 3)), *rng.integers(2, size=(2, 6, 4)) * 255], axis=-1)
+        png.fromarray(levels.astype(np.uint8)).save(folder / "abc"[i % 3] / f"{i}.png")
+    flags = dict(colors=12, n_layer=1, n_head=1, n_embd=8, steps=2, batch_size=2, n_test=2, n_probe=12)
     images.images(str(folder), out=str(out), **flags)
     results = json.loads((out / "result.json").read_text(encoding="utf-8"))["results"]
     assert (
-        "12 pictures trained on, of which 12 for the linear probe; 3 others measured" in results["protocol"]
+        "12 pictures trained on, of which 12 for the linear probe; 2 others measured" in results["protocol"]
     )
-    assert results["bits per dimension"]["uniform"]["class unknown"] == 4
+    assert results["bits per dimension"]["uniform"]["class unknown"] == pytest.approx(math.log2(12))
     levels = image.imread(out / "images.png")[..., :3]
     assert (levels.max(axis=-1) - levels.min(axis=-1)).max() > 0.9  # as green as the pictures
-    (folder / "data_batch_1.bin").write_bytes((folder / "test_batch.bin").read_bytes())
+    (folder / "a" / "0.png").unlink()
     with pytest.raises(ValueError, match="was trained with other pictures"):
         images.images(str(folder), out=str(out), resume=True, **flags)

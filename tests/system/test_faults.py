@@ -207,7 +207,7 @@ def test_a_prompt_may_fill_the_context_and_one_token_more_slides(folder, n_promp
 # Ctrl-C, in a process of its own, at a chosen place
 
 
-@pytest.mark.parametrize("place", ["weights.read_hparams", "safetensors.read", "weights.read_encoder"])
+@pytest.mark.parametrize("place", ["weights.read_hparams", "safetensors.read_mapped", "weights.read_encoder"])
 def test_ctrl_c_while_a_model_is_loaded_gives_130_and_one_line(folder, place):
     code = f"""
 import os, signal

@@ -34,7 +34,7 @@ interrupt.quietly(wait)
 """
 COMMANDS = {
     "picogpt": "fire",
-    "picogpt.train": "fire",
+    "picogpt.train": "numpy",
     "picogpt.finetune": "fire",
     "picogpt.finetune.classify": "numpy",
     "picogpt.evaluate": "numpy",
@@ -46,7 +46,7 @@ COMMANDS = {
     "tools/plot.py": "numpy",
     "tools/verify": "numpy",
     "tools/book": "numpy",
-    "tools/data/corpus.py": "fire",
+    "tools/data/corpus.py": "regex",
 }
 
 

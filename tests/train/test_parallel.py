@@ -202,8 +202,8 @@ def test_a_process_that_dies_ends_them_all_and_the_state_stays_whole(text, tmp_p
     assert (code, "the time is up" in said) == (0, True)
 
 
-TRAINING = ["text", *FLAGS, "--steps=100", "--processes=2"]
-ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=100"]
+TRAINING = ["text", *FLAGS[1:], "--n_layer=1", "--steps=60", "--processes=2"]
+ADDER = ["--n_digit=1", "--n_layer=1", "--n_head=2", "--n_embd=8", "--batch_size=6", "--steps=60"]
 TUNED = ["--model=base", "--batch_size=7", "--warmup=1", "--dropout=0"]
 LABELLED = ["labelled", "--test=labelled", *TUNED, "--epochs=2"]
 
@@ -242,7 +242,7 @@ def test_a_command_that_started_processes_stops_and_goes_on_as_one_does(in_folde
     process.send_signal(signal_)
     said = b"".join(process.communicate(timeout=120)).decode()
     assert process.returncode == 128 + signal_, said
-    assert re.search(rf"stopped at step \d+ of 100; go on with: python -m {module} --resume --out part", said)
+    assert re.search(rf"stopped at step \d+ of 60; go on with: python -m {module} --resume --out part", said)
     assert not Path("part", "result.json").exists()
     code, said = run(1, "--out=part", "--resume", folder=in_folder, program=program)
     assert code == 0, said

@@ -33,7 +33,7 @@ WAYS = {  # a project and how it is run: 9 updates or a few more
     "sorter": (sorter.sorter, TINY | dict(length=3, n_digits=2, steps=9, batch_size=4)),
     "chars": (characters.chars, TINY | dict(file="text", epochs=2, n_ctx=8, batch_size=45, recipe="mingpt")),
     "words": (words.words, TINY | dict(file="text", n_vocab=260, n_ctx=8, steps=9, dropout=0.1, n_sample=9)),
-    "images": (images.images, TINY | dict(steps=9, batch_size=4)),
+    "images": (images.images, TINY | dict(steps=9, batch_size=4, n_test=20, n_probe=40)),
     "finetune": (finetune.finetune, TUNED | dict(file="text", steps=9, eval_every=2)),
     "finetune, LoRA": (finetune.finetune, TUNED | dict(file="text", steps=9, lora=2, adapters=3)),
     "classify": (classify.classify, LABELLED),

@@ -61,12 +61,12 @@ TINY = "--n_layer=1 --n_head=2 --n_embd=16 --threads=1"
 TUNED = "--model=base --threads=1 --batch_size=4 --dropout=0.1"
 PROJECTS = {
     "adder": (adder, f"{TINY} --n_digit=1 --steps=12 --batch_size=8 --eval_every=5"),
-    "sorter": (sorter, f"{TINY} --length=3 --n_digits=2 --steps=12 --batch_size=4"),
+    "sorter": (sorter, f"{TINY} --length=3 --n_digits=2 --steps=12 --batch_size=4 --n_test=20 --n_probe=40"),
     "chars": (chars, f"text {TINY} --recipe=mingpt --epochs=1 --n_ctx=8 --batch_size=25"),
     "words, and its tokenizer": (words, f"text {TINY} --n_vocab=280 --n_ctx=8 --steps=12 --n_sample=9"),
     "finetune": (finetune, f"text {TUNED} --steps=10 --eval_every=4"),
     "finetune --lora --adapters": (finetune, f"text {TUNED} --steps=10 --lora=2 --adapters=3"),
-    "images": (images, f"{TINY} --steps=12 --batch_size=4"),
+    "images": (images, f"{TINY} --steps=12 --batch_size=4 --n_test=20 --n_probe=40"),
     "talk": (
         talk,
         "stories --model=teller --threads=1 --batch_size=4 --steps=10 --n_words=1 --n_test=2 --val_share=0.3",
