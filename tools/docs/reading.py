@@ -4,8 +4,9 @@ usage: python tools/docs/reading.py samples PROMPTS MODEL [OTHER] [--out FOLDER]
        python tools/docs/reading.py table [--out FOLDER]
 
 `samples` lets one model or two continue each line of the file PROMPTS, greedily and at a temperature, up to
-an <|endoftext|>, and writes into FOLDER: samples.md, all texts in random order, under numbers; key.json,
-which text is whose and not for the reader; and marks.csv, for 1 or 0 after each number:
+an <|endoftext|>, each with the penalties that its generation_config.json asks for. It writes into FOLDER:
+samples.md, all texts in random order, under numbers; key.json, which text is whose and not for the reader;
+and marks.csv, for 1 or 0 after each number:
 
   grammatical   the sentences are right
   follows       they follow from one another
@@ -30,6 +31,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.generate import Choice, generate
 from picogpt.system import command
@@ -77,8 +79,9 @@ def write(model, prompts, n, temperature, seed):
     """Return the model's texts: {model, mode, prompt, text, ended} for each mode and prompt."""
     params, hparams, encoder = weights.load_with_encoder(model)
     ids = [encoder.encode(prompt) for prompt in prompts]
-    made = []
-    for mode, choice in zip(MODES, (Choice(), Choice(temperature, seed=seed)), strict=True):
+    said, made = usage.read(weights.find(model)), []
+    for mode, heat in zip(MODES, (0.0, temperature), strict=True):
+        choice = Choice(**usage.choice(said, temperature=heat), seed=seed)
         finished = stop_at(encoder, [encoder.eot])
         for prompt, new in zip(
             prompts, generate(params, hparams["n_head"], ids, n, choice, finished), strict=True
