@@ -13,7 +13,7 @@ from picogpt.speed import compiled
 N_GUESS = 7  # tokens to guess: with the one that is certain 8 in a call, and calls on fewer take as long
 MORE = 15  # the same after a call whose guesses all came true
 PAYS = 2  # right guesses that make up for the longer time of a call
-PAYS_COMPILED = 4  # the same with compiled products: one token takes less time there, 8 save less, 16 nothing
+PAYS_COMPILED = 3  # the same with compiled products, with which 16 tokens take twice as long as 8, or more
 
 
 class Speculation:

@@ -23,7 +23,7 @@ from numba.extending import overload
 from picogpt.params.narrow import Matrix
 
 SUMS = {"reassoc", "contract"}  # of what is called fast mathematics; NaN and infinity keep their meaning
-MOST = {np.dtype(kind): n for kind, n in ((np.float32, 4), (np.uint16, 16), (np.int8, 16))}  # rows, else BLAS
+MOST = {np.dtype(kind): n for kind, n in ((np.float32, 8), (np.uint16, 16), (np.int8, 16))}  # rows, else BLAS
 READY = set()  # the kinds of weights for which the loops have been compiled
 LOCK = threading.Lock()  # "workqueue", one of Numba's ways to start threads, cannot be entered by two at once
 
