@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_classify import base, first_half, run, texts  # noqa: F401  (base is a fixture)
+from test_classify import first_half, run, texts
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, classify
