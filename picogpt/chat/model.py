@@ -38,10 +38,10 @@ class Model:
     def stream(self, prompt: str = "", n: int = 40, stop: tuple = (), **choice) -> Iterator[str]:
         """Yield the continuation of a prompt piece by piece, as it arises.
 
-        It has at most `n` tokens and ends before the first of the texts in `stop`, or where the model ends it,
-        if its folder says by which tokens. **choice: temperature,
-        top_k, top_p, top_p_rule, seed, see `generate.Choice`; greedy if none is given. ValueError for a
-        prompt longer than the context, or a choice that means nothing.
+        It has at most `n` tokens and ends before the first of the texts in `stop`, or where the model ends
+        it, if its folder says by which tokens. **choice: temperature, top_k, top_p, top_p_rule, seed, see
+        `generate.Choice`; greedy if none is given. ValueError for a prompt longer than the context, or a
+        choice that means nothing.
         """
         return self.stream_ids(self.ids(prompt), n, stop, **choice)
 
