@@ -37,7 +37,7 @@ HOUSE = dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
         huggingface=175, peft=190, generation_config=150, in_place=105, weights=335,
     ),
-    speed=dict(compiled=90, products=120, prefill=75, guess=125, shards=80),
+    speed=dict(compiled=90, products=120, prefill=75, guess=130, shards=80),
     choose=dict(preferences=130, beams=100),
     generate=290,
     sizing=dict(presets=50, cli=205, __main__=10),

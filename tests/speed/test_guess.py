@@ -52,6 +52,14 @@ def test_after_guesses_that_did_not_pay_more_must_agree_until_some_pay_twice_ove
     assert (lookup.guessed, lookup.right, lookup.calls) == (32, 12, 7)
 
 
+def test_with_compiled_products_guesses_are_fewer_and_must_be_better(monkeypatch):
+    monkeypatch.setattr("picogpt.speed.compiled.in_use", lambda: True)
+    lookup = Lookup()
+    for n_guessed, n_right, needed in ((7, 4, 4), (7, 3, 12), (7, 6, 12), (7, 7, 4), (2, 2, 4), (2, 1, 12)):
+        lookup.learn(n_guessed, n_right)
+        assert (lookup.needed, lookup.n_guess) == (needed, N_GUESS)
+
+
 def test_as_many_tokens_agree_as_are_needed():
     row = [1, 2, 3, 4, 9, 1, 2, 3, 4]
     lookup = Lookup()
