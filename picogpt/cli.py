@@ -27,7 +27,7 @@ import json as json_text
 import logging
 import sys
 import time
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from typing import Annotated
 
 from picogpt.checkpoints import generation_config as usage
@@ -226,6 +226,8 @@ def go_on(c):
 
     folder, said = find(c)
     loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline, dtype=c.dtype)
+    if c.plain:
+        loaded = replace(loaded, ends=())
     choice = asdict(make_choice(c, said))
     del choice["logit_bias"]  # an empty one
     chat = talk.Chat(loaded, None, usage.n_new(said, c.n, 0), **choice)

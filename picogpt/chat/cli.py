@@ -1,12 +1,14 @@
 r"""Talk with a model at the terminal.
 
-usage: python -m picogpt.chat --model FOLDER [flags]
+usage: python -m picogpt.chat [flags]
+       python -m picogpt.chat --model FOLDER [flags]
        python -m picogpt.chat --template "User: {user}\nBot:" [flags]
 
 Each line that you type is answered, in the form that the model was trained on: the chat template of its
-tokenizer, or the one that --template gives. GPT-2 itself was trained on no conversations: python -m picogpt
--i continues a text instead. The model remembers what was said, as long as it fits into its context; then the
-oldest turns leave.
+tokenizer, or the one that --template gives. Without either it is a small model that comes with picogpt, and
+writes a story when it is told "Write a story with these words: dog, cake, rain." GPT-2 itself was trained on
+no conversations: python -m picogpt -i continues a text instead. The model remembers what was said, as long
+as it fits into its context; then the oldest turns leave.
 
 {flags}
 
@@ -14,6 +16,7 @@ In the session, /help lists the commands; Ctrl-C ends an answer, Ctrl-D the sess
 Exit codes: 0 done, 1 error, 2 wrong usage.
 """
 
+import logging
 from typing import Annotated
 
 from picogpt.chat import model as models
@@ -21,6 +24,9 @@ from picogpt.chat import session, talk
 from picogpt.checkpoints import weights
 from picogpt.speed import compiled
 from picogpt.system import command, flags, machine
+
+log = logging.getLogger("picogpt")
+BUNDLED = "talk", "{user}\n"  # the model, and the form that projects/talk.py has taught it
 
 
 def chat(
@@ -46,6 +52,9 @@ def chat(
     machine.set_threads(threads)
     if no_fast:
         compiled.turn_off()
+    if model is None and not template:
+        model, template = BUNDLED
+        log.warning("using the small bundled model, which was trained to write a story with given words")
     loaded = models.load(weights.choose(model, models_dir), models_dir, dtype=dtype)
     form = talk.choose_template(loaded, template.replace("\\n", "\n"))
     session.run(talk.Chat(loaded, form, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from picogpt.checkpoints import generation_config as usage
 from picogpt.checkpoints import weights
 from picogpt.evaluate.scoring import rolling_log_probs
 from picogpt.generate import Choice, stream
@@ -28,6 +29,7 @@ class Model:
     hparams: dict  # n_vocab, n_ctx, n_embd, n_head, n_layer
     encoder: object  # the tokenizer: encode, decode, stream
     name: str
+    ends: tuple = ()  # ids at which a text is over, as the model's generation_config.json says
 
     def ids(self, text: str) -> list[int]:
         """Return the ids of a text; of an empty one the id that begins a document."""
@@ -36,18 +38,21 @@ class Model:
     def stream(self, prompt: str = "", n: int = 40, stop: tuple = (), **choice) -> Iterator[str]:
         """Yield the continuation of a prompt piece by piece, as it arises.
 
-        It has at most `n` tokens and ends before the first of the texts in `stop`. **choice: temperature,
-        top_k, top_p, top_p_rule, seed, see `generate.Choice`; greedy if none is given. ValueError for a
-        prompt longer than the context, or a choice that means nothing.
+        It has at most `n` tokens and ends before the first of the texts in `stop`, or where the model ends
+        it, if its folder says by which tokens. **choice: temperature, top_k, top_p, top_p_rule, seed, see
+        `generate.Choice`; greedy if none is given. ValueError for a prompt longer than the context, or a
+        choice that means nothing.
         """
         return self.stream_ids(self.ids(prompt), n, stop, **choice)
 
-    def stream_ids(self, ids: list[int], n: int = 40, stop: tuple = (), **choice) -> Iterator[str]:
-        """Do as `stream`, after the ids of a prompt."""
-        stop = (stop,) if isinstance(stop, str) else tuple(stop)
-        finished = stop_at(self.encoder, stops=stop) if stop else None
+    def stream_ids(
+        self, ids: list[int], n: int = 40, stop: tuple = (), ends: tuple | None = None, **choice
+    ) -> Iterator[str]:
+        """Do as `stream`, after the ids of a prompt; `ends` in place of those of the model."""
+        stop, ends = (stop,) if isinstance(stop, str) else tuple(stop), self.ends if ends is None else ends
+        finished = stop_at(self.encoder, ends, stop) if stop or ends else None
         steps = stream(self.params, self.hparams["n_head"], [ids], n, Choice(**choice), finished)
-        return until(self.encoder.stream(i for [i] in steps), stop)
+        return until(self.encoder.stream(i for [i] in steps if i not in ends), stop)
 
     def generate(self, prompt: str = "", n: int = 40, stop: tuple = (), **choice) -> str:
         """Return the continuation of a prompt, without the prompt; see `stream`."""
@@ -83,4 +88,7 @@ def load(model: str = "tales", models_dir: str = "models", special: bool = False
     A size that `models_dir` lacks is downloaded, see `weights.load`, which also says what is raised and what
     `source`, `offline` and `dtype` mean. special: control tokens in a text, say <|endoftext|>, are their ids.
     """
-    return Model(*weights.load_with_encoder(model, models_dir, special=special, **source), name=str(model))
+    where = {name: source[name] for name in ("source", "offline") if name in source}
+    folder = weights.find(model, models_dir, **where)
+    loaded = weights.load_with_encoder(folder, models_dir, special=special, **source)
+    return Model(*loaded, name=str(model), ends=usage.ends_in(folder))

@@ -25,7 +25,9 @@ class Chat:
     def __init__(self, model, template=None, n=200, **choice):
         """`model` is a `model.Model`; n: most tokens of an answer; choice: see `generate.Choice`."""
         self.model, self.template, self.turns = model, template or Continuation(), []
-        self.n, self.choice = n, {}
+        self.n, self.choice, self.ends = n, {}, model.ends
+        if template is not None and model.encoder.eot is not None:  # an answer is a document, or ends one
+            self.ends = (*model.ends, model.encoder.eot)
         self.set(**choice)
 
     def say(self, user):
@@ -36,7 +38,7 @@ class Chat:
         except ValueError:
             self.turns.pop()
             raise
-        for piece in self.model.stream_ids(ids, self.n, self.template.stops, **self.choice):
+        for piece in self.model.stream_ids(ids, self.n, self.template.stops, self.ends, **self.choice):
             self.turns[-1][1] += piece
             yield piece
 

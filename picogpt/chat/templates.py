@@ -53,8 +53,9 @@ class Pattern:
 
     @property
     def stops(self):
-        """The texts at which an answer ends: where the next turn would begin."""
-        return ("\n" + self.form.partition("{user}")[0].rstrip(),)
+        """The texts at which an answer ends: where the next turn would begin, if that can be told."""
+        before = self.form.partition("{user}")[0].rstrip()
+        return ("\n" + before,) if before else ()
 
 
 class Jinja:

@@ -63,6 +63,17 @@ def read(folder):
         raise ValueError(f"{path} cannot be followed: {error}; --plain leaves it aside") from None
 
 
+def ends_in(folder):
+    """Return the ids that end a text as the folder's file says, whatever else it says; () without a file."""
+    path = Path(folder, FILE)
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(ends(followed({"eos_token_id": dict(read_json(path)).get("eos_token_id") or []})))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be followed: {error}; correct it") from None
+
+
 def followed(said):
     """Return what of {key: value} is followed; ValueError for what cannot be, or makes no sense."""
     for key, neutral in NEUTRAL.items():

@@ -9,7 +9,8 @@ from pathlib import Path
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES
 from picogpt.system.files import read_json
 
-NAMES = ["tales", *SIZES, *HUGGING_FACE_NAMES]
+SHIPPED = ["tales", "talk"]  # in models/, which comes with picogpt
+NAMES = [*SHIPPED, *SIZES, *HUGGING_FACE_NAMES]
 OLD_NAMES = {"117M": "124M", "345M": "355M"}  # OpenAI's first count left out the embeddings
 MARKS = "hparams.json", "config.json"  # of which a model's folder has one
 STATE, SETTINGS = "state.safetensors", "settings.json"  # of a training, see train/
@@ -26,7 +27,7 @@ def unknown(name, models_dir):
     known = {path.lower(): path for path in here} | short | {own.lower(): own for own in NAMES}
     near = difflib.get_close_matches(name.lower().rstrip("/"), known, n=1)
     said = f"{name or repr(name)} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}"
-    said += f", or {', '.join(HUGGING_FACE_NAMES)}; and the bundled model is tales"
+    said += f", or {', '.join(HUGGING_FACE_NAMES)}; and the bundled models are tales and talk"
     said += f"; in folders here are {', '.join(here)}" if here else ""
     return said + (f": did you mean {known[near[0]]}?" if near else "")
 

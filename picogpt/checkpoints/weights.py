@@ -101,7 +101,7 @@ def choose(model, models_dir):
 def find(model, models_dir="models", source="openai", offline=False):
     """Return the folder of a model, given as a size ("124M", "gpt2") or as a folder; download a size.
 
-    "tales" is the bundled model, unless there is a folder of that name.
+    "tales" and "talk" are the bundled models, unless there are folders of these names.
     """
     name = str(model)
     size = HUGGING_FACE_NAMES.get(name, name)
@@ -109,7 +109,7 @@ def find(model, models_dir="models", source="openai", offline=False):
         return find_released(size, models_dir) or fetch_gpt2(size, models_dir, source, offline)
     if name and Path(name).is_dir():
         return Path(name)
-    if name == "tales":
+    if name in names.SHIPPED:
         return shipped(name)
     raise ValueError(names.unknown(name, models_dir))
 
@@ -133,7 +133,7 @@ def is_complete(folder):
 
 
 def shipped(name):
-    """Return a folder that comes with picogpt: "tales", the bundled model, or "gpt2-bpe", its tokenizer."""
+    """Return a folder that comes with picogpt: "tales" or "talk", a model, or "gpt2-bpe", a tokenizer."""
     here = Path(__file__).parents[1]
     installed = here / "models" / name
     return installed if installed.is_dir() else here.parent / "models" / name

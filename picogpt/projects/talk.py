@@ -79,13 +79,13 @@ def talk(
         raise ValueError(f"{file} has too few stories: some to learn from, and some to hold out")
     rarity = rarities(texts[0])
     pairs, held_out = (make(part, rarity, n_words, np.random.default_rng([seed, 4])) for part in texts)
-    rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
     prompts = [prompt for prompt, _ in held_out if prompt.startswith(ASKED["words"][:20])][:n_test]
     if not prompts:
         raise ValueError(
             f"{file} has no story held out with {n_words} of its rarer words, to be asked for in the end:"
             " give more stories, fewer --n_words or a larger --val_share"
         )
+    rows, test_rows = (examples.encode(part, encoder, hparams["n_ctx"]) for part in (pairs, held_out))
 
     def look(step):
         if step % eval_every or step == steps:

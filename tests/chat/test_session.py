@@ -14,6 +14,7 @@ from picogpt.explain.prompts import FIRST
 
 pytest.importorskip("pty", reason="a pseudo-terminal is of POSIX systems")
 SESSIONS = list(sessions())
+ITS = dict(repetition_penalty=1.2)  # of tales: its generation_config.json
 
 
 @pytest.fixture
@@ -34,16 +35,28 @@ def test_lines_are_continued_and_the_text_grows(sit):
     model = picogpt.load("tales")
     terminal = sit("picogpt", "-i", "--model", "tales", "--n", "6")
     terminal.type(FIRST)
-    first = model.generate(FIRST, n=6)
+    first = model.generate(FIRST, n=6, **ITS)
     assert terminal.read("\n" + SIGN) == f"{FIRST}\n{first}\n{SIGN}"
     terminal.type(" and")
-    second = model.generate(FIRST + first + " and", n=6)
+    second = model.generate(FIRST + first + " and", n=6, **ITS)
     assert terminal.read("\n" + SIGN) == f" and\n{second}\n{SIGN}"
     terminal.type("/reset")
     assert terminal.read("\n" + SIGN) == f"/reset\n{SIGN}"
     terminal.type(FIRST)
     assert first in terminal.read("\n" + SIGN)
     assert terminal.end() == (0, "")
+
+
+def test_a_story_ends_where_the_model_ends_it_and_no_control_token_is_written(sit):
+    terminal = sit("picogpt", "-i", "--model", "tales")
+    terminal.type("Once upon a time")
+    story = terminal.read("\n" + SIGN)
+    assert "<|endoftext|>" not in story and story.count("Once upon a time") == 1
+    talk = sit("picogpt.chat", "--temperature", "0")
+    talk.type("Write a story with these words: boat, fish, friend.")
+    story = talk.read("\n" + SIGN)
+    assert "boat" in story.split("friend.")[1] and "<|endoftext|>" not in story
+    assert story.count("Once upon a time") == 1
 
 
 def test_ctrl_c_ends_an_answer_and_the_session_goes_on(sit):

@@ -8,6 +8,7 @@ from picogpt import ops
 from picogpt.checkpoints import safetensors
 from picogpt.finetune import classifier
 from picogpt.gpt2 import gpt2
+from picogpt.params import narrow
 from picogpt.params.tree import flatten, tree_map, walk
 
 ROWS = [[3, 1, 4, 1, 5], [9, 2], [6, 5, 3, 5, 8, 9, 7]]
@@ -192,7 +193,7 @@ W, B, LABELS = np.ones((12, 2), np.float32), np.ones(2, np.float32), dict(labels
         (dict(w=W[0], b=B), LABELS),
         (dict(w=W, b=B[:1]), LABELS),
         (dict(w=W.astype(np.float16), b=B), LABELS),
-        (dict(w=W, b=safetensors.to_bf16(B)), LABELS),
+        (dict(w=W, b=narrow.to_bfloat16(B).view(narrow.BF16)), LABELS),
     ],
     ids=lambda x: str(x)[:40] if "labels" in x else "",
 )

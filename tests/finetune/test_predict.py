@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_classify import base, first_half, run, texts  # noqa: F401  (base is a fixture)
+from test_classify import first_half, run, texts
 
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, classify
@@ -27,7 +27,7 @@ def line_of(names, probs):
     return "  ".join(f"{names[i]} {probs[i]:.1%}" for i in order)
 
 
-def test_a_text_and_lines_of_stdin_are_labelled(base, tmp_path, call_command, capsys):  # noqa: F811
+def test_a_text_and_lines_of_stdin_are_labelled(base, tmp_path, call_command, capsys):
     run(base, tmp_path, first_half, epochs=3)
     capsys.readouterr()
     out = tmp_path / "out"
@@ -41,7 +41,7 @@ def test_a_text_and_lines_of_stdin_are_labelled(base, tmp_path, call_command, ca
     assert sorted(path.name for path in out.iterdir()) == before  # nothing is written
 
 
-def test_spaces_count_and_what_is_beyond_the_context_does_not(base, tmp_path, call_command, capsys):  # noqa: F811
+def test_spaces_count_and_what_is_beyond_the_context_does_not(base, tmp_path, call_command, capsys):
     run(base, tmp_path, first_half, epochs=3)
     capsys.readouterr()
     out, long = tmp_path / "out", "abcdefghij" * 5
@@ -51,7 +51,7 @@ def test_spaces_count_and_what_is_beyond_the_context_does_not(base, tmp_path, ca
     assert line_of(*label_of(out, "  ab ")) != line_of(*label_of(out, "ab"))
 
 
-def test_of_several_labels_each_has_its_own_probability(base, tmp_path, call_command, capsys):  # noqa: F811
+def test_of_several_labels_each_has_its_own_probability(base, tmp_path, call_command, capsys):
     run(base, tmp_path, lambda text: dict(labels=[c for c in "abc" if c in text]), epochs=2)
     capsys.readouterr()
     done = call_command(classify.classify, "--predict", "abba", "--out", tmp_path / "out")
@@ -76,7 +76,7 @@ def test_what_cannot_be_labelled_is_said(words, code, says, call_command, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_head_of_another_model_is_said(base, tmp_path, call_command, capsys):  # noqa: F811
+def test_a_head_of_another_model_is_said(base, tmp_path, call_command, capsys):
     run(base, tmp_path, first_half, epochs=1)
     capsys.readouterr()
     out, (head, *names) = tmp_path / "out", classifier.load_head(tmp_path / "out")
@@ -86,7 +86,7 @@ def test_a_head_of_another_model_is_said(base, tmp_path, call_command, capsys): 
     assert done == (1, "", f"picogpt: {said}\n")
 
 
-def test_a_text_that_the_tokenizer_cannot_read_is_said(base, tmp_path, call_command, capsys):  # noqa: F811
+def test_a_text_that_the_tokenizer_cannot_read_is_said(base, tmp_path, call_command, capsys):
     run(base, tmp_path, first_half, epochs=1)
     capsys.readouterr()
     done = call_command(classify.classify, "--predict", "Z", "--out", tmp_path / "out")

@@ -254,7 +254,7 @@ def test_help_names_every_case():
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["nothing"], "there is no case nothing; the cases are decode, decode-step,"),
+        (["nothing"], "there is no case nothing; the cases are decode, fewer-bytes,"),
         (["--rounds", "0"], "--rounds must be at least 1, not 0"),
         (["--rounds", "many"], "argument --rounds: invalid int value: 'many'"),
         (["--threads", "-1"], "--threads must be at least 1, not -1"),

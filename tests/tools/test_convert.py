@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_is_one_line_and_leaves_nothing(checkpoint, name, c
             1,
             "convert: nowhere is neither a folder nor a size of GPT-2;"
             " the sizes are 124M, 355M, 774M, 1558M, or gpt2, gpt2-medium, gpt2-large, gpt2-xl;"
-            " and the bundled model is tales",  # what is in folders here follows
+            " and the bundled models are tales and talk",  # what is in folders here follows
         ),
         (
             [TENSORFLOW, "--reader", "torch"],

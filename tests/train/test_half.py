@@ -4,7 +4,6 @@ import functools
 
 import numpy as np
 import pytest
-import torch
 from compare import relative_error
 from strict_array import StrictArray
 
@@ -50,6 +49,7 @@ def error(theirs, ours):
 
 
 def test_a_product_is_pytorchs_of_float16():
+    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 5, 300), (2, 300, 7)))
     ours = (Half(a) @ Half(b)).array
@@ -83,6 +83,7 @@ def both(result):
 
 def torch_loss_and_grads(params, ids, targets, factor):
     """GPT-2 in PyTorch, each product of whose forward and backward is of float16."""
+    torch = pytest.importorskip("torch")
     import torch.nn.functional as F
 
     p = tree_map(lambda a: torch.tensor(a, requires_grad=True), params)
@@ -153,6 +154,7 @@ def test_arrays_of_a_gpu_compute_the_same(options):
 
 
 def test_the_scale_grows_and_falls_as_pytorchs(monkeypatch):
+    torch = pytest.importorskip("torch")
     monkeypatch.setattr(half, "GROWS_AFTER", 3)
     theirs = torch.amp.GradScaler("cpu", growth_interval=3)
     w = torch.zeros(1, requires_grad=True)
