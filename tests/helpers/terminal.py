@@ -10,6 +10,13 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 SIGN = "> "
+# Make the pseudo-terminal that of the new session, so that Ctrl-C in it is a signal; then become the program.
+# A preexec_fn would do it before, but fork this process, in which JAX may have threads.
+TAKE = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 class Terminal:
@@ -21,8 +28,8 @@ class Terminal:
         self.screen, program = pty.openpty()
         environment = os.environ | dict(PYTHONPATH=str(REPOSITORY), TERM="dumb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *words], cwd=folder, env=environment, start_new_session=True,
-            stdin=program, stdout=program, stderr=subprocess.PIPE, preexec_fn=take_terminal,
+            [sys.executable, "-c", TAKE, "-m", *words], cwd=folder, env=environment, start_new_session=True,
+            stdin=program, stdout=program, stderr=subprocess.PIPE,
         )  # fmt: skip
         os.close(program)
 
@@ -67,14 +74,6 @@ class Terminal:
         if self.screen is not None:
             os.close(self.screen)
             self.screen = None
-
-
-def take_terminal():
-    """Make the pseudo-terminal that of the new session, so that Ctrl-C in it is a signal."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def sessions():

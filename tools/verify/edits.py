@@ -234,13 +234,13 @@ EDITS = {
     ],
     "picogpt/speed/guess.py": [
         (
-            "n_right < min(PAYS, n_guessed)",
-            "n_right <= min(PAYS, n_guessed)",
+            "n_right < min(pays, n_guessed)",
+            "n_right <= min(pays, n_guessed)",
             "speed/test_guess.py::test_after_guesses_that_did_not_pay_more_must_agree_until_some_pay_twice_over",
         ),
         (
-            "n_right >= 2 * PAYS",
-            "n_right > 2 * PAYS",
+            "n_right >= min(2 * pays, N_GUESS)",
+            "n_right > min(2 * pays, N_GUESS)",
             "speed/test_guess.py::test_after_guesses_that_did_not_pay_more_must_agree_until_some_pay_twice_over",
         ),
         (
