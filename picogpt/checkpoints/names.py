@@ -27,7 +27,7 @@ def unknown(name, models_dir):
     known = {path.lower(): path for path in here} | short | {own.lower(): own for own in NAMES}
     near = difflib.get_close_matches(name.lower().rstrip("/"), known, n=1)
     said = f"{name or repr(name)} is neither a folder nor a size of GPT-2; the sizes are {', '.join(SIZES)}"
-    said += f", or {', '.join(HUGGING_FACE_NAMES)}; and the bundled models are tales and talk"
+    said += f", or {', '.join(HUGGING_FACE_NAMES)}; and the bundled models are {' and '.join(SHIPPED)}"
     said += f"; in folders here are {', '.join(here)}" if here else ""
     return said + (f": did you mean {known[near[0]]}?" if near else "")
 

@@ -119,9 +119,7 @@ def check_out(path, flag="--out"):
 def check_replaceable(path):
     """Raise OSError if a file written to `path` would replace a pipe or a device, such as /dev/null."""
     is_special = path.exists() and not (path.is_file() or path.is_dir())
-    if (
-        is_special or os.path.realpath(path.parent) == "/dev"
-    ):  # where /dev/stdout is a link to what may be a file
+    if is_special or os.path.realpath(path.parent) == "/dev":  # /dev/stdout may be a link to a file
         raise OSError(f"{path} is a pipe or a device, which a file would replace: name a file")
 
 
