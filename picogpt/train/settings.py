@@ -16,6 +16,7 @@ from picogpt.sizing.presets import preset
 from picogpt.system import command, flags
 from picogpt.system.flags import Count, Real, Share, Tokens, Whole
 from picogpt.system.signature import CALL, FREE, OneOf, Section, Usual, names_of, parameters
+from picogpt.train.muon import OPTIMIZERS
 from picogpt.train.optim import DECAYS, SCHEDULES
 
 
@@ -52,6 +53,12 @@ class Recipe:
     ] = "matrices"
     beta1: Annotated[Share, "decay of AdamW's running mean of the gradients"] = 0.9
     beta2: Annotated[Share, "decay of AdamW's running mean of their squares"] = 0.99
+    optimizer: Annotated[
+        str,
+        OneOf(*OPTIMIZERS),
+        "what moves the matrices of linear layers: adamw, as it moves everything else; or muon, in fewer steps"
+        " and more time for each",
+    ] = "adamw"
     clip: Annotated[Real, "largest norm of the gradient, to which a longer one is cut ({}; 0: any)"] = 1.0
     dropout: flags.Dropout = 0.0
     dropout_embd: Annotated[Share | None, "dropout of the embeddings alone (as --dropout)"] = None
@@ -197,6 +204,8 @@ class Settings(Options, Recipe):
             command.usage_error("--ramp_tokens has no effect without --accumulate")
         if c.n_embd % c.n_head:
             command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
+        if c.shard and c.optimizer == "muon":
+            command.usage_error("--shard parts the rows of a matrix, and --optimizer muon needs all: give one")
         if c.initial == "igpt" and c.tied:
             command.usage_error("--initial igpt has a head of zeros, which needs --tied false")
         if c.lowest_lr > c.lr:

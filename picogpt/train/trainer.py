@@ -22,6 +22,7 @@ from picogpt.system import interrupt, progress
 from picogpt.system.machine import keep_memory
 from picogpt.text import data
 from picogpt.train import half, journal, optim, parallel, schedule, shard
+from picogpt.train.muon import OPTIMIZERS
 from picogpt.train.parallel import ALONE
 from picogpt.train.settings import Recipe, Settings
 from picogpt.train.state import STATE, save_state
@@ -116,7 +117,7 @@ def updates(state, c: Recipe, draw, gradients, comm=ALONE):
 
 
 def update(state, c: Recipe, draw, gradients, comm=ALONE):
-    """Make one update: batches, gradients, clipping, AdamW. -> its record, see journal.py."""
+    """Make one update: batches, gradients, clipping, AdamW or Muon. -> its record, see journal.py."""
     started, waited = time.monotonic(), [0.0]
     loss, grads, n = sum_gradients(state, c, draw, gradients, comm, waited)
     if n > 1:
@@ -130,7 +131,7 @@ def update(state, c: Recipe, draw, gradients, comm=ALONE):
     tokens = state["tokens"] + n * c.batch_tokens
     lr = schedule.rate(c, state["step"], tokens)
     state |= dict(step=state["step"] + 1, tokens=tokens)
-    ratio = optim.adamw_step(
+    ratio = OPTIMIZERS[c.optimizer](
         params, grads, state["moments"], state["step"], lr,
         betas=(c.beta1, c.beta2), weight_decay=c.weight_decay, decay=c.decay,
         measure=state["step"] % MEASURE_EVERY == 0,
