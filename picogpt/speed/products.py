@@ -50,28 +50,38 @@ def one(a, w):
 
 
 @njit(fastmath=SUMS)
-def four(a, b, c, d, w):
-    """Return those of four rows: a weight is read and widened once for all of them."""
-    p = q = r = s = np.float32(0)
-    for i in range(len(w)):
-        wide = widen(w[i])
-        p += a[i] * wide
-        q += b[i] * wide
-        r += c[i] * wide
-        s += d[i] * wide
-    return p, q, r, s
+def four_by_two(x, rows, y):
+    """Write the products of four rows with the weights of two outputs to y [4, 2].
+
+    A weight is read and widened once for the four rows, a number of a row is read once for the two outputs.
+    """
+    a, b, c, d = x[0], x[1], x[2], x[3]
+    v, w = rows[0], rows[1]
+    av = bv = cv = dv = aw = bw = cw = dw = np.float32(0)
+    for i in range(len(v)):
+        left, right = widen(v[i]), widen(w[i])
+        av += a[i] * left
+        bv += b[i] * left
+        cv += c[i] * left
+        dv += d[i] * left
+        aw += a[i] * right
+        bw += b[i] * right
+        cw += c[i] * right
+        dw += d[i] * right
+    y[0, 0], y[1, 0], y[2, 0], y[3, 0] = av, bv, cv, dv
+    y[0, 1], y[1, 1], y[2, 1], y[3, 1] = aw, bw, cw, dw
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=SUMS)
 def multiply(x, rows, y):
-    """Write x [R, in] times rows [out, in], transposed, to y [R, out]; the cores share the outputs."""
+    """Write x [R, in] times rows [out, in], transposed, to y [R, out > 1]; the cores share the outputs."""
     R = len(x)
-    for o in prange(len(rows)):
-        w = rows[o]
+    for pair in prange((len(rows) + 1) // 2):
+        o = min(2 * pair, len(rows) - 2)  # the last pair of an odd number shares one with that before
         for r in range(0, R - 3, 4):
-            y[r, o], y[r + 1, o], y[r + 2, o], y[r + 3, o] = four(x[r], x[r + 1], x[r + 2], x[r + 3], w)
+            four_by_two(x[r : r + 4], rows[o : o + 2], y[r : r + 4, o : o + 2])
         for r in range(R - R % 4, R):
-            y[r, o] = one(x[r], w)
+            y[r, o], y[r, o + 1] = one(x[r], rows[o]), one(x[r], rows[o + 1])
 
 
 def use(kind, n_threads):
@@ -83,7 +93,8 @@ def use(kind, n_threads):
 
     def product(matrix, x):
         """Return x [R, in] times the matrix, or None if there are too many rows for it to be faster."""
-        if len(x) > MOST[matrix.rows.dtype] or matrix.rows.dtype not in READY:
+        kind = matrix.rows.dtype
+        if len(x) > MOST[kind] or kind not in READY or len(matrix.rows) < 2:
             return None
         y = np.empty((len(x), len(matrix.rows)), np.float32)
         with LOCK:

@@ -10,8 +10,8 @@ A decomposition would take longer than the step. U V^T also comes from products 
 acts on the singular values of X and on nothing else, and one with a X + b (X X^T) X + c (X X^T)^2 X, taken
 five times, pulls each of them from anywhere between 0 and 1 to somewhere around 1.
 
-It is for the matrices of linear layers. Embeddings, norms and biases go on with AdamW. Queries, keys and values
-are one array in GPT-2, but three matrices, and are moved as such.
+It is for the matrices of linear layers. Embeddings, norms and biases go on with AdamW. Queries, keys and
+values are one array in GPT-2, but three matrices, and are moved as such.
 """
 
 import math

@@ -56,8 +56,8 @@ class Recipe:
     optimizer: Annotated[
         str,
         OneOf(*OPTIMIZERS),
-        "what moves the matrices of linear layers: adamw, as it moves everything else; or muon, in fewer steps"
-        " and more time for each",
+        "what moves the matrices of linear layers: adamw, as all the rest; or muon, which needs fewer steps,"
+        " each a little slower",
     ] = "adamw"
     clip: Annotated[Real, "largest norm of the gradient, to which a longer one is cut ({}; 0: any)"] = 1.0
     dropout: flags.Dropout = 0.0
@@ -205,7 +205,7 @@ class Settings(Options, Recipe):
         if c.n_embd % c.n_head:
             command.usage_error(f"--n_embd {c.n_embd} does not divide evenly into --n_head {c.n_head} heads")
         if c.shard and c.optimizer == "muon":
-            command.usage_error("--shard parts the rows of a matrix, and --optimizer muon needs all: give one")
+            command.usage_error("--shard parts the rows of a matrix, --optimizer muon needs all: give one")
         if c.initial == "igpt" and c.tied:
             command.usage_error("--initial igpt has a head of zeros, which needs --tied false")
         if c.lowest_lr > c.lr:

@@ -43,8 +43,8 @@ HOUSE = dict(
     sizing=dict(presets=50, cli=205, __main__=10),
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=115, settings=225, schedule=40, state=90, journal=85, parallel=130, launch=45, shard=140,
-        half=135, trainer=250, prepare=165, cli=75, runs=305, __main__=10,
+        optim=115, muon=95, settings=230, schedule=40, state=90, journal=85, parallel=130, launch=45,
+        shard=140, half=135, trainer=250, prepare=165, cli=75, runs=305, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,

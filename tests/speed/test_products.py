@@ -55,7 +55,7 @@ def matrix_of(kind, n_out, n_in, seed=0):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_rows", [1, 3, 4, 6, 16])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (50, 768)], ids=str)
+@pytest.mark.parametrize("shape", [(2, 1), (3, 5), (50, 768)], ids=str)
 def test_a_product_is_the_exact_one_of_the_widened_numbers_within_float32s_rounding(
     kind, n_rows, shape, products, monkeypatch
 ):
@@ -80,6 +80,9 @@ def test_what_is_no_number_stays_so_and_many_rows_are_left_to_blas(kind, product
     many = np.ones((17, 30), np.float32)
     np.testing.assert_allclose(many @ matrix.T, many @ narrow.widened(matrix).T, rtol=1e-5, atol=1e-5)
     assert products.made == [True, False]
+    few = np.ones((2, 3), np.float32) @ (single := matrix_of(kind, 1, 3)).T  # of one output
+    np.testing.assert_allclose(few, np.full((2, 1), narrow.widened(single).sum()), rtol=1e-6)
+    assert products.made == [True, False, False]
 
 
 @pytest.mark.parametrize("dtype", narrow.DTYPES)

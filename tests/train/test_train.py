@@ -280,7 +280,7 @@ def test_a_loss_over_no_text_is_none(monkeypatch):
 
 def test_resume_alone_takes_the_flags_of_the_training(text, tmp_path):
     flags = ["--dropout=0.1", "--schedule=linear", "--warmup_tokens=640", "--decay=linear", "--keep=last"]
-    flags += ["--accumulate=3", "--ramp_tokens=2000", "--eval_every=10"]
+    flags += ["--accumulate=3", "--ramp_tokens=2000", "--eval_every=10", "--optimizer=muon"]
     flags = [*flags, *(flag for flag in SHORT if not flag.startswith(("--warmup", "--eval_every")))]
     assert run(text, "--out=whole", *flags, folder=tmp_path)[0] == 0
     code, said = run(text, "--out=part", *flags, "--max_minutes=0.0001", folder=tmp_path)
@@ -519,6 +519,12 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--lr=1e-5", "--min_lr=1e-4"], 2, "--min_lr 0.0001 is more than --lr 1e-05"),
         (["--schedule=sine"], 2, "--schedule must be cosine or floor or linear or constant, not sine"),
         (["--decay=all"], 2, "--decay must be matrices or linear, not all"),
+        (["--optimizer=sgd"], 2, "--optimizer must be adamw or muon, not sgd"),
+        (
+            ["--optimizer=muon", "--shard"],
+            2,
+            "--shard parts the rows of a matrix, --optimizer muon needs all",
+        ),
         (["--keep=all"], 2, "--keep must be best or last, not all"),
         (["--ramp_tokens=9"], 2, "--ramp_tokens has no effect without --accumulate"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
