@@ -223,6 +223,25 @@ def test_a_peer_that_is_not_installed_is_left_out_and_said(quick, monkeypatch, c
     assert other.results()["notes"] == ["Left out, as not installed: tiktoken."]
 
 
+def test_a_peer_that_crashes_is_left_out_and_said_and_we_are_not(quick, monkeypatch):
+    monkeypatch.setattr(bench_race, "lacks", lambda name: None)
+    call, fallen = bench_race.Worker.call, "tiktoken"
+
+    def falls(worker, *words):
+        if worker.name == fallen:
+            worker.process.kill()
+        return call(worker, *words)
+
+    monkeypatch.setattr(bench_race.Worker, "call", falls)
+    other = bench_race.Bench(quick.folder, threads=1, rounds=1, quick=True)
+    entrants = {name: (name, "encode", "text") for name in ("picogpt", "tiktoken")}
+    assert set(other.race(entrants, agree=bench_race.equal)) == {"picogpt"}
+    assert other.notes == ["Left out: the process of tiktoken ended in encode with code -9."]
+    fallen = "picogpt"
+    with pytest.raises(ValueError, match="the process of picogpt ended"):
+        other.race(entrants)
+
+
 def run(*words):
     """Run the tool; return its exit code and what it writes."""
     return run_python(REPOSITORY / "tools" / "bench", *words)

@@ -38,6 +38,10 @@ TUNABLES = {  # what a mark in the name of an engine stands for: settings of gli
 TWICE = " x2"  # marks an engine that is two processes of one thread, as by --processes 2
 
 
+class Ended(ValueError):
+    """The process of an engine has ended by itself: a crash."""
+
+
 class Worker:
     """A process with one engine, whose methods are called through a pipe."""
 
@@ -62,7 +66,7 @@ class Worker:
             done, reply = pickle.load(self.process.stdout)
         except EOFError:
             code = self.process.wait()
-            raise ValueError(f"the process of {self.name} ended in {self.method} with code {code}") from None
+            raise Ended(f"the process of {self.name} ended in {self.method} with code {code}") from None
         if not done:
             raise ValueError(f"{self.name} failed in {self.method}: {reply}")
         return reply
@@ -146,8 +150,8 @@ class Bench:
         """Run all entrants, compare what they return, then time them in turn. -> {label: [seconds]}
 
         entrants: {label: (engine, method, *arguments)}; those of one engine share its process. Each is run
-        once as a warm-up, with other arguments if `warm_up` gives them; `agree(workers, {label: result})`
-        raises if the results differ. `setup` is a method and its arguments, called first.
+        once as a warm-up, with other arguments if `warm_up` gives them; a peer that crashes is left out, and
+        that is noted. `agree(workers, {label: result})` raises if the results differ. `setup` is a method and its arguments, called first.
         """
         entrants = {label: call for label, call in entrants.items() if self.installed(call[0])}
         names = list(dict.fromkeys(call[0] for call in entrants.values()))
@@ -160,9 +164,17 @@ class Bench:
                     worker.send(*call)
                 for worker in workers.values():
                     worker.receive()
-            results, times = {}, {label: [] for label in entrants}
+            results = {}
             for label, (name, method, *arguments) in entrants.items():
-                _, results[label] = workers[name].call(method, *(warm_up or arguments))
+                try:
+                    _, results[label] = workers[name].call(method, *(warm_up or arguments))
+                except Ended as crash:
+                    if name.startswith("picogpt"):
+                        raise
+                    self.notes.append(f"Left out: {crash}.")
+            entrants = {label: call for label, call in entrants.items() if label in results}
+            workers = {call[0]: workers[call[0]] for call in entrants.values()}
+            times = {label: [] for label in entrants}
             if agree:
                 self.notes += agree(workers, results) or []
             for _ in range(self.rounds if rounds is None else rounds):
