@@ -151,7 +151,8 @@ class Bench:
 
         entrants: {label: (engine, method, *arguments)}; those of one engine share its process. Each is run
         once as a warm-up, with other arguments if `warm_up` gives them; a peer that crashes is left out, and
-        that is noted. `agree(workers, {label: result})` raises if the results differ. `setup` is a method and its arguments, called first.
+        that is noted. `agree(workers, {label: result})` raises if the results differ. `setup` is a method
+        and its arguments, called first.
         """
         entrants = {label: call for label, call in entrants.items() if self.installed(call[0])}
         names = list(dict.fromkeys(call[0] for call in entrants.values()))
