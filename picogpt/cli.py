@@ -27,7 +27,7 @@ import json as json_text
 import logging
 import sys
 import time
-from dataclasses import KW_ONLY, asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Annotated
 
 from picogpt.checkpoints import generation_config as usage
@@ -224,13 +224,11 @@ def go_on(c):
     """Continue a text line by line, until Ctrl-D; a prompt is its first line."""
     from picogpt.chat import model, session, talk  # here, as it takes its time
 
-    folder, said = find(c)
-    loaded = model.load(folder, c.models_dir, c.special, source=c.source, offline=c.offline, dtype=c.dtype)
-    if c.plain:
-        loaded = replace(loaded, ends=())
-    choice = asdict(make_choice(c, said))
+    name, where = weights.choose(c.model, c.models_dir), dict(source=c.source, offline=c.offline)
+    loaded = model.load(name, c.models_dir, c.special, c.plain, dtype=c.dtype, **where)
+    choice = asdict(make_choice(c, loaded.usage))
     del choice["logit_bias"]  # an empty one
-    chat = talk.Chat(loaded, None, usage.n_new(said, c.n, 0), **choice)
+    chat = talk.Chat(loaded, None, usage.n_new(loaded.usage, c.n, 0), **choice)
     if c.prompt is not None:
         session.answer(chat, c.prompt)
     session.run(chat)

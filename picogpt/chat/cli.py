@@ -43,6 +43,7 @@ def chat(
         float, "choose among the likeliest tokens that together have probability X ({}: all)"
     ] = 1.0,
     seed: Annotated[flags.Seed | None, "make the choice the same each time"] = None,
+    plain: Annotated[bool, "leave the model's generation_config.json aside"] = False,
     dtype: flags.Dtype = "float32",
     no_fast: flags.NoFast = False,
     threads: flags.Threads = 0,
@@ -55,6 +56,6 @@ def chat(
     if model is None and not template:
         model, template = BUNDLED
         log.warning("using the small bundled model, which was trained to write a story with given words")
-    loaded = models.load(weights.choose(model, models_dir), models_dir, dtype=dtype)
+    loaded = models.load(weights.choose(model, models_dir), models_dir, plain=plain, dtype=dtype)
     form = talk.choose_template(loaded, template.replace("\\n", "\n"))
     session.run(talk.Chat(loaded, form, n, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed))

@@ -53,24 +53,13 @@ N_NEW, TOP_K = 40, 50  # tokens added without a file, as before; sampled among b
 
 def read(folder):
     """Return what the folder's file says that is followed here; {} without a file."""
-    return follow(folder, "--plain leaves it aside")
-
-
-def ends_in(folder):
-    """Return the ids that end a text as the folder's file says, whatever else it says; () without a file."""
-    return tuple(ends(follow(folder, "correct it", ["eos_token_id"])))
-
-
-def follow(folder, remedy, keys=None):
-    """Return what is followed of the folder's file, or of some of its keys; {} without a file."""
     path = Path(folder, FILE)
     if not path.is_file():
         return {}
     try:
-        said = dict(read_json(path))
-        return followed({k: v for k, v in said.items() if v is not None and (keys is None or k in keys)})
+        return followed({key: value for key, value in dict(read_json(path)).items() if value is not None})
     except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be followed: {error}; {remedy}") from None
+        raise ValueError(f"{path} cannot be followed: {error}; --plain leaves it aside") from None
 
 
 def followed(said):

@@ -18,8 +18,31 @@ PROMPT = "Once upon a time"
 
 
 @pytest.fixture(scope="module")
-def model():
+def as_meant():
+    """The bundled model as its generation_config.json says."""
     return picogpt.load("tales")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return picogpt.load("tales", plain=True)
+
+
+def test_without_settings_a_text_is_the_command_lines(as_meant):
+    done = subprocess.run(
+        [sys.executable, "-m", "picogpt", PROMPT, "--model", "tales"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert as_meant.generate(PROMPT) == done.stdout.rstrip("\n")
+    assert as_meant.usage["repetition_penalty"] != 1
+
+
+def test_a_setting_comes_before_what_the_file_says(as_meant, model):
+    given = dict(n=30, repetition_penalty=1.0)
+    assert as_meant.generate(PROMPT, n=30) != as_meant.generate(PROMPT, **given)
+    assert as_meant.generate(PROMPT, **given) == model.generate(PROMPT, n=30)
 
 
 def test_generate_and_stream_are_the_functions_text(model):
@@ -144,7 +167,7 @@ def test_an_empty_text_is_what_begins_a_document(model):
     assert chat.ids() == [model.encoder.start]
 
 
-def test_forty_tokens_are_made_if_nobody_says_how_many(model):
+def test_forty_tokens_are_made_if_neither_file_nor_setting_says_how_many(model):
     [new] = generate(model.params, model.hparams["n_head"], [model.encoder.encode(PROMPT)], 40)
     assert model.generate(PROMPT) == "".join(model.stream(PROMPT)) == model.encoder.decode(new)
 
