@@ -23,7 +23,8 @@ from numba.extending import overload
 from picogpt.params.narrow import Matrix
 
 SUMS = {"reassoc", "contract"}  # of what is called fast mathematics; NaN and infinity keep their meaning
-MOST = {np.dtype(kind): n for kind, n in ((np.float32, 8), (np.uint16, 16), (np.int8, 16))}  # rows, else BLAS
+# How many rows the loops are for. One row times float32 is as fast in NumPy, which reads the same bytes.
+ROWS = {np.dtype(np.float32): range(2, 17), np.dtype(np.uint16): range(17), np.dtype(np.int8): range(17)}
 READY = set()  # the kinds of weights for which the loops have been compiled
 LOCK = threading.Lock()  # "workqueue", one of Numba's ways to start threads, cannot be entered by two at once
 
@@ -92,9 +93,9 @@ def use(kind, n_threads):
     n_threads = min(n_threads, config.NUMBA_NUM_THREADS)
 
     def product(matrix, x):
-        """Return x [R, in] times the matrix, or None if there are too many rows for it to be faster."""
+        """Return x [R, in] times the matrix, or None if NumPy is to do it."""
         kind = matrix.rows.dtype
-        if len(x) > MOST[kind] or kind not in READY or len(matrix.rows) < 2:
+        if len(x) not in ROWS[kind] or kind not in READY or len(matrix.rows) < 2:
             return None
         y = np.empty((len(x), len(matrix.rows)), np.float32)
         with LOCK:
