@@ -57,7 +57,7 @@ def contents(folder):
 
 def signal_at(step, monkeypatch, *numbers, after=None):
     """Have the process get signals amid the update `step`."""
-    made = trainer.optim.adamw_step
+    made = trainer.OPTIMIZERS["adamw"]
 
     def adamw_step(*args, **settings):
         if args[3] == step:
@@ -65,7 +65,7 @@ def signal_at(step, monkeypatch, *numbers, after=None):
                 os.kill(os.getpid(), number)
         return made(*args, **settings)
 
-    monkeypatch.setattr(trainer.optim, "adamw_step", adamw_step)
+    monkeypatch.setitem(trainer.OPTIMIZERS, "adamw", adamw_step)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -21,7 +21,7 @@ from picogpt.params.init import init_params
 from picogpt.projects import adder, images, sorter, words
 from picogpt.projects import chars as characters
 from picogpt.text import chars, data
-from picogpt.train import optim, runs, trainer
+from picogpt.train import runs, trainer
 from picogpt.train.journal import LOG, read_log
 from picogpt.train.state import STATE
 
@@ -89,7 +89,7 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
         pytest.importorskip("matplotlib")
     project, flags = WAYS[way]
     project(out="whole", **flags)
-    n_steps, step, save = 0, optim.adamw_step, trainer.save_state
+    n_steps, step, save = 0, trainer.OPTIMIZERS["adamw"], trainer.save_state
 
     def step_or_die(*args, **settings):
         nonlocal n_steps
@@ -100,7 +100,7 @@ def test_an_interrupted_run_of_each_project_resumes_to_the_same_bytes(way, monke
         return ratio
 
     with monkeypatch.context() as patch:
-        patch.setattr(optim, "adamw_step", step_or_die)
+        patch.setitem(trainer.OPTIMIZERS, "adamw", step_or_die)
         patch.setattr(trainer, "SAVE_EVERY", 0)
         patch.setattr(trainer, "save_state", lambda path, state, c: state["step"] % 3 or save(path, state, c))
         with pytest.raises(KeyboardInterrupt):
