@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dying import dying_move
+from thorough import few_or, first
 
 from picogpt.checkpoints import safetensors, weights
 from picogpt.generate import generate
@@ -106,7 +107,7 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path, 
 FLAGS = [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
 
 
-@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("flags", first(1, FLAGS))
 def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags, run):
     code, said = run(text, "--out=whole", *LONG, *flags, folder=tmp_path)
     assert code == 0, said
@@ -129,7 +130,7 @@ def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_pa
 def test_a_training_that_ends_before_or_after_any_write_resumes_as_well(text, tmp_path, monkeypatch):
     c = dict(n_layer=1, n_head=2, n_embd=8, n_ctx=8, batch_size=2, steps=9, eval_every=3, eval_batches=1)
     train.train(Settings(str(text), out=str(tmp_path / "whole"), **c))
-    for k in range(50):
+    for k in range(0, 50, few_or(4, 1)):
         for before in (True, False):
             dying = dying_move(k, before)
             monkeypatch.setattr(files, "move_into_place", dying)
