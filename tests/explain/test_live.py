@@ -40,9 +40,10 @@ def served(tmp_path_factory):
     found, gather = {}, live_module.gather
 
     def gather_once(params, hparams, encoder, ids, *others):
-        if (*ids, *others) not in found:
-            found[*ids, *others] = gather(params, hparams, encoder, ids, *others)
-        return found[*ids, *others]
+        key = (*ids, *others)
+        if key not in found:
+            found[key] = gather(params, hparams, encoder, ids, *others)
+        return found[key]
 
     folder = tmp_path_factory.mktemp("live")
     text = folder / "text.txt"
@@ -55,8 +56,14 @@ def served(tmp_path_factory):
     thread.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live_module, "gather", gather_once)
-        yield SimpleNamespace(live=live, address=address, path=urlsplit(address).path, port=server.server_port,
-                              folder=folder, text=text)  # fmt: skip
+        yield SimpleNamespace(
+            live=live,
+            address=address,
+            path=urlsplit(address).path,
+            port=server.server_port,
+            folder=folder,
+            text=text,
+        )
     server.shutdown()
     server.server_close()
     live.learning.end()

@@ -1,4 +1,4 @@
-"""The two runs of the tests: the quick one, of README, tries some of the many; PICOGPT_THOROUGH=1 tries all."""
+"""The two runs of the tests: README's quick one tries some of the many, PICOGPT_THOROUGH=1 tries all."""
 
 import os
 
@@ -17,6 +17,6 @@ def few_or(few, many):
 
 
 def first(n, values):
-    """Return the values for a test's parameters, of which the quick run skips, and says so, all but the first n."""
+    """Return the values of a parameter, of which the quick run skips, and says so, all but the first n."""
     values = list(values)
     return values[:n] + [pytest.param(value, marks=thorough) for value in values[n:]]

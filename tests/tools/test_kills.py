@@ -10,8 +10,9 @@ pytest.importorskip("fcntl", reason="it forks, which Windows cannot")
 KILLS = REPOSITORY / "tools" / "verify" / "kills.py"
 NEEDS = {"images": "sklearn", "convert --to gguf": "gguf"}
 NAMES = (  # the first two in the quick run
-    "sorter", "convert --to tf", "train", "train --tokenizer gpt2", "adder", "chars", "words, and its tokenizer", "finetune",
-    "finetune --lora --adapters", "images", "talk", "classify", "convert --to picogpt", "convert --to hf",
+    "sorter", "convert --to tf", "train", "train --tokenizer gpt2", "adder", "chars",
+    "words, and its tokenizer", "finetune", "finetune --lora --adapters", "images", "talk", "classify",
+    "convert --to picogpt", "convert --to hf",
     "convert --to llmc", "convert --to gguf", "download",
 )  # fmt: skip
 
