@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import REPOSITORY
+from thorough import few_or
 
 from picogpt.checkpoints import safetensors
 from picogpt.projects import adder
@@ -338,7 +339,7 @@ def test_every_flipped_bit_of_a_state_is_refused_or_without_effect(way, tally):
     good = path.read_bytes()
     n_header = int.from_bytes(good[:8], "little")
     places = [*range(0, 8 + n_header, 131), *range(8 + n_header, len(good), 577)]
-    for at in places:
+    for at in places[:: few_or(4, 1)]:
         for bit in (0, 6):
             path.write_bytes(good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :])
             try:
