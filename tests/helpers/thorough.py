@@ -17,6 +17,9 @@ def few_or(few, many):
 
 
 def first(n, values):
-    """Return the values of a parameter, of which the quick run skips, and says so, all but the first n."""
-    values = list(values)
-    return values[:n] + [pytest.param(value, marks=thorough) for value in values[n:]]
+    """Return the values of a parameter, of which the quick run skips, and says so, all but the first n.
+
+    Tuples are of several parameters.
+    """
+    values = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [pytest.param(*value, marks=[thorough] if at >= n else []) for at, value in enumerate(values)]
