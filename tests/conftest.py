@@ -14,9 +14,15 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several processes, each of which would have BLAS use all cores. What a test starts inherits it.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from processes import Done
+from thorough import THOROUGH
 
 from picogpt.checkpoints import weights
 from picogpt.params.init import init_params
@@ -51,6 +57,24 @@ def no_cache_of_the_user(tmp_path_factory):
         patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", str(usual)))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+def pytest_configure(config):
+    """Tell pytest what the marker means."""
+    config.addinivalue_line("markers", "thorough: takes long; PICOGPT_THOROUGH=1 runs it, as .ci/run does")
+
+
+def pytest_report_header():
+    """Say which of the two runs this is."""
+    return "picogpt: all of it" if THOROUGH else "picogpt: the quick run; PICOGPT_THOROUGH=1 tries more"
+
+
+def pytest_collection_modifyitems(items):
+    """Have what takes long be skipped in the quick run, and say so."""
+    skip = pytest.mark.skip(reason="takes long; PICOGPT_THOROUGH=1 runs it")
+    for item in items:
+        if item.get_closest_marker("thorough") and not THOROUGH:
+            item.add_marker(skip)
 
 
 TRIED = Counter()  # (kind of fault, what became of it) -> how many

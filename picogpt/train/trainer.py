@@ -127,7 +127,8 @@ def update(state, c: Recipe, draw, gradients, comm=ALONE):
         params, clip = shard.rows(comm, params), functools.partial(shard.clip, comm)
     norm = clip(grads, c.clip)
     if not math.isfinite(norm):
-        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr")
+        more = ", or --precision float32" if "loss_scale" in state else ""
+        raise ValueError(f"the gradient at step {state['step']} is {norm}: try a smaller --lr{more}")
     tokens = state["tokens"] + n * c.batch_tokens
     lr = schedule.rate(c, state["step"], tokens)
     state |= dict(step=state["step"] + 1, tokens=tokens)

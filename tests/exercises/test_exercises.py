@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import run_python
+from thorough import few_or
 
 from picogpt.exercises import examine, ladder, lay_out, learning, mistakes
 from picogpt.exercises.lay_out import LADDER, MODULES
@@ -183,8 +184,9 @@ def test_the_ladder_passes_with_the_solutions_and_the_rest_of_picogpt_uses_them(
         path = bench / "picogpt" / lay_out.path_of(module)
         assert path.read_text(encoding="utf-8") == lay_out.stub(module)
         path.write_text(lay_out.source(module), encoding="utf-8")
-    done = run(bench, "check")
-    assert done.out.splitlines()[:-1] == [f"{', '.join(LADDER)}: passed"]
+    names = few_or(["gradient"], [])  # of all: those that train a model take seconds
+    done = run(bench, "check", *names)
+    assert done.out.splitlines()[0] == f"{', '.join(names or LADDER)}: passed"
     assert done.code == 0
     write(bench, "ops:softmax", "raise ValueError('this is mine')")
     text = run_python("-m", "picogpt", "Once", "--n", "2", "--temperature", "1", folder=bench)

@@ -281,8 +281,8 @@ def test_text_shows_half_a_character_by_its_byte_and_a_newline_by_its_escape(mad
     ],
     ids=str,
 )
-def test_what_cannot_be_explained_is_said(argv, code, says):
-    got, out, err = run(*argv)
+def test_what_cannot_be_explained_is_said(argv, code, says, call_command):
+    got, out, err = call_command(cli.explain, *argv)
     assert (got, out) == (code, "")
     assert says in err
     assert len(err.splitlines()) == 1

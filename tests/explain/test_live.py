@@ -17,6 +17,7 @@ import pytest
 
 from picogpt.checkpoints import weights
 from picogpt.explain import cli
+from picogpt.explain import live as live_module
 from picogpt.explain.learning import Learning, Turns
 from picogpt.explain.live import Asked, Live, serve
 from picogpt.explain.prompts import OTHERS
@@ -32,7 +33,18 @@ TEXT = "the cat sat on the mat, and the dog sat on the log. " * 60
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A server of the bundled model, and of one that learns a text; n_layer and steps are the default's."""
+    """A server of the bundled model, and of one that learns a text; n_layer and steps are the default's.
+
+    What was gathered of a text is remembered, as it takes a second, and the usual one is asked for often.
+    """
+    found, gather = {}, live_module.gather
+
+    def gather_once(params, hparams, encoder, ids, *others):
+        key = (*ids, *others)
+        if key not in found:
+            found[key] = gather(params, hparams, encoder, ids, *others)
+        return found[key]
+
     folder = tmp_path_factory.mktemp("live")
     text = folder / "text.txt"
     text.write_text(TEXT)
@@ -42,8 +54,16 @@ def served(tmp_path_factory):
     server, address = serve(live)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield SimpleNamespace(live=live, address=address, path=urlsplit(address).path, port=server.server_port,
-                          folder=folder, text=text)  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(live_module, "gather", gather_once)
+        yield SimpleNamespace(
+            live=live,
+            address=address,
+            path=urlsplit(address).path,
+            port=server.server_port,
+            folder=folder,
+            text=text,
+        )
     server.shutdown()
     server.server_close()
     live.learning.end()

@@ -117,8 +117,8 @@ def test_one_example_cannot_be_learned_and_held_out(base, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--steps=0", "--lora=-1", "--val_share=1", "--lr=inf", "--batch_size=0"])
-def test_a_number_out_of_range_is_a_usage_error(flag, tmp_path):
-    done = run_python("-m", "picogpt.finetune", "--out", tmp_path / "out", flag)
+def test_a_number_out_of_range_is_a_usage_error(flag, tmp_path, call_command):
+    done = call_command(finetune, "--out", tmp_path / "out", flag)
     assert done.code == 2
     assert flag.split("=")[0] in done.err
     assert not (tmp_path / "out").exists()

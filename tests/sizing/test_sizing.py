@@ -22,8 +22,11 @@ NANOGPT = SIZES["124M"] | dict(bias=False)
 TINY = dict(n_vocab=17, n_ctx=11, n_embd=12, n_head=3, n_layer=2)
 
 
-def run(*argv):
-    return run_python("-m", "picogpt.sizing", *argv, folder=REPOSITORY)
+@pytest.fixture
+def run(call_command, monkeypatch):
+    """Run the command in this process, where models/ lies."""
+    monkeypatch.chdir(REPOSITORY)
+    return lambda *argv: call_command(sizing.sizing, *argv)
 
 
 def test_nanogpts_figures_are_reproduced():
@@ -105,7 +108,7 @@ def test_minGPT_tuneds_counts_are_reproduced():
     assert n_params(hparams | dict(time_weighting="full", time_mixing=True)) == 9_983_488
 
 
-def test_the_command_prints_a_model_by_name_folder_or_flags():
+def test_the_command_prints_a_model_by_name_folder_or_flags(run):
     code, by_name, _ = run("gpt2", "--bias=false")
     assert (code, "291,648,307,200" in by_name) == (0, True)
     flags = [f"--{key}={value}" for key, value in NANOGPT.items()]
@@ -122,7 +125,7 @@ def test_all_that_shapes_a_model_is_a_flag():
 
 
 def test_the_command_lists_all_names():
-    code, said, _ = run()
+    code, said, _ = run_python("-m", "picogpt.sizing")
     assert code == 0
     assert [line.split()[0] for line in said.splitlines()[1:]] == list(PRESETS)
 
@@ -146,7 +149,7 @@ def test_the_command_lists_all_names():
         ),
     ],
 )
-def test_what_cannot_be_sized_is_said(flags, code, says):
+def test_what_cannot_be_sized_is_said(flags, code, says, run):
     got, out, err = run(*flags)
     assert (got, out) == (code, "")
     assert says in err

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import convert
 import numpy as np
 import pytest
+from thorough import first
 from verify import __main__ as verify
 from verify import report as verify_report
 from verify import weights as verify_weights
@@ -102,20 +103,23 @@ def test_a_rung_passes_on_the_bundled_model(rung, tales):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [
-        ("gelu_backward", "gelu: x"),
-        ("softmax_backward", "softmax: x"),
-        ("layer_norm_backward", "layer_norm: g"),
-        ("linear_backward", "linear: w"),
-        ("dropout_backward", "dropout: x"),
-        ("attention_backward", "attention: q"),
-        ("cross_entropy_backward", "cross_entropy: logits"),
-        ("embedding_backward", "embedding: w"),
-        ("self_attention_backward", "attention layer: c_attn.w"),
-        ("feed_forward_backward", "feed-forward layer: c_fc.b"),
-        ("transformer_block_backward", "block: ln_1.g"),
-        ("gpt2_backward", "wpe"),
-    ],
+    first(
+        4,
+        [
+            ("gelu_backward", "gelu: x"),
+            ("attention_backward", "attention: q"),
+            ("transformer_block_backward", "block: ln_1.g"),
+            ("gpt2_backward", "wpe"),
+            ("softmax_backward", "softmax: x"),
+            ("layer_norm_backward", "layer_norm: g"),
+            ("linear_backward", "linear: w"),
+            ("dropout_backward", "dropout: x"),
+            ("cross_entropy_backward", "cross_entropy: logits"),
+            ("embedding_backward", "embedding: w"),
+            ("self_attention_backward", "attention layer: c_attn.w"),
+            ("feed_forward_backward", "feed-forward layer: c_fc.b"),
+        ],
+    ),
 )
 def test_a_wrong_gradient_is_found_by_finite_differences_and_named(name, says, tales, monkeypatch):
     monkeypatch.setattr(grad, name, scaled(getattr(grad, name)))
@@ -231,11 +235,7 @@ def test_a_changed_byte_of_a_checkpoint_is_found_and_the_tensor_named(checkpoint
 
 
 @pytest.mark.parametrize(
-    ("path", "where", "by"),
-    [
-        ("blocks.3.attn.c_attn.b", 600, 20),
-        ("ln_f.g", 100, 5),
-    ],
+    ("path", "where", "by"), first(1, [("blocks.3.attn.c_attn.b", 600, 20), ("ln_f.g", 100, 5)])
 )
 def test_a_changed_weight_is_found_in_texts_and_numbers(path, where, by, tales):
     changed = tree_map(np.copy, tales.params)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from processes import REPOSITORY
+from thorough import few_or
 
 from picogpt.checkpoints import safetensors
 from picogpt.projects import adder
@@ -57,7 +58,7 @@ def contents(folder):
 
 def signal_at(step, monkeypatch, *numbers, after=None):
     """Have the process get signals amid the update `step`."""
-    made = trainer.optim.adamw_step
+    made = trainer.OPTIMIZERS["adamw"]
 
     def adamw_step(*args, **settings):
         if args[3] == step:
@@ -65,7 +66,7 @@ def signal_at(step, monkeypatch, *numbers, after=None):
                 os.kill(os.getpid(), number)
         return made(*args, **settings)
 
-    monkeypatch.setattr(trainer.optim, "adamw_step", adamw_step)
+    monkeypatch.setitem(trainer.OPTIMIZERS, "adamw", adamw_step)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -338,7 +339,7 @@ def test_every_flipped_bit_of_a_state_is_refused_or_without_effect(way, tally):
     good = path.read_bytes()
     n_header = int.from_bytes(good[:8], "little")
     places = [*range(0, 8 + n_header, 131), *range(8 + n_header, len(good), 577)]
-    for at in places:
+    for at in places[:: few_or(4, 1)]:
         for bit in (0, 6):
             path.write_bytes(good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :])
             try:

@@ -1,6 +1,7 @@
 """Products in float16, all else in float32: as PyTorch computes them, and with GradScaler's loss scale."""
 
 import functools
+import re
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from compare import relative_error
 from strict_array import StrictArray
 
 from picogpt import grad, ops
+from picogpt.checkpoints import weights
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.text import data
-from picogpt.train import half, trainer
+from picogpt.text.chars import CharEncoder
+from picogpt.train import cli, half, trainer
 from picogpt.train import state as states
 from picogpt.train.half import Half, LossScale, half_loss_and_grads
 from picogpt.train.settings import Recipe
@@ -251,3 +254,26 @@ def test_a_gradient_that_overflows_at_any_scale_ends_the_training():
     params["wte"] *= 1e6
     with pytest.raises(ValueError, match=r"the gradient at step 0 is (nan|inf)"):
         train(params, 1)
+
+
+def test_weights_too_large_for_float16_are_one_line_and_the_remedy_that_it_names_is_one(
+    tmp_path, monkeypatch, call_command
+):
+    """A million is more than float16's 65504, and nothing special in float32."""
+    monkeypatch.chdir(tmp_path)
+    text = "".join(np.random.default_rng(0).choice(list("abcdefgh "), 500))
+    (tmp_path / "text").write_text(text)
+    encoder = CharEncoder.from_text(text)
+    hparams = HPARAMS | dict(n_vocab=encoder.n_vocab)
+    params = init_params(hparams, np.random.default_rng(0))
+    params["blocks"][0]["mlp"]["c_fc"]["w"][:] = 1e6
+    weights.save(tmp_path / "large", params, hparams, encoder)
+    words = ["text", "--init=large", "--steps=1", "--batch_size=2", "--eval_batches=1", "--threads=1"]
+    done = call_command(cli.train, *words, "--precision=float16", "--out=one")
+    assert (done.code, done.out) == (1, "")
+    said = r"picogpt: the gradient at step 0 is (nan|inf): try a smaller --lr, or --precision float32"
+    assert re.fullmatch(said, done.err.splitlines()[-1])
+    assert weights.load(tmp_path / "one")[1] == hparams  # as it was at step 0, whole
+    assert not [*(tmp_path / "one").glob("*.tmp")]
+    done = call_command(cli.train, *words, "--out=other")
+    assert done.code == 0, done.err

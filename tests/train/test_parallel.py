@@ -351,6 +351,7 @@ def test_an_error_in_one_process_ends_them_all_and_is_told(text, tmp_path, error
         (["--keep=all"], 2, "picogpt: --keep must be best or last, not all"),
         (["--batch_size=1"], 2, "picogpt: --batch_size 1 leaves nothing for some of 2 processes"),
         (["--init=nowhere"], 1, "picogpt: nowhere is neither"),
+        (["--precision=float16"], 2, "picogpt: --precision float16 is for one process"),
     ],
 )
 def test_what_is_wrong_in_all_processes_is_said_once(text, tmp_path, flags, code, said):
@@ -369,6 +370,22 @@ def test_without_mpiexec_a_process_is_alone(monkeypatch):
         assert parallel.total_gradients(comm, 2.0, "grads") == (2.0, "grads")
     with pytest.raises(KeyError), parallel.together():
         raise KeyError
+
+
+@pytest.mark.parametrize(("cores", "here", "each"), [(8, 2, 4), (7, 2, 3), (2, 2, 1), (1, 4, 1)])
+def test_the_processes_on_a_machine_divide_its_cores(cores, here, each, monkeypatch):
+    """Of five processes so many are on this machine; mpi4py need not be there for it."""
+    sizes, given = {"those of one machine": SimpleNamespace(size=here)}, []
+    monkeypatch.setitem(
+        sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(COMM_TYPE_SHARED="those of one machine"))
+    )
+    monkeypatch.setattr(
+        parallel, "world", lambda: SimpleNamespace(rank=0, size=5, Split_type=sizes.__getitem__)
+    )
+    monkeypatch.setattr(parallel.machine, "n_threads", lambda: cores)
+    monkeypatch.setattr(parallel.machine, "set_threads", given.append)
+    with parallel.together():
+        assert given == [each]
 
 
 def test_alone_a_process_is_in_charge_of_all_rows():

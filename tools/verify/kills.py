@@ -61,7 +61,7 @@ TINY = "--n_layer=1 --n_head=2 --n_embd=16 --threads=1"
 TUNED = "--model=base --threads=1 --batch_size=4 --dropout=0.1"
 PROJECTS = {
     "adder": (adder, f"{TINY} --n_digit=1 --steps=12 --batch_size=8 --eval_every=5"),
-    "sorter": (sorter, f"{TINY} --length=3 --n_digits=2 --steps=12 --batch_size=4 --n_test=20 --n_probe=40"),
+    "sorter": (sorter, f"{TINY} --length=3 --n_digits=2 --steps=12 --batch_size=4"),
     "chars": (chars, f"text {TINY} --recipe=mingpt --epochs=1 --n_ctx=8 --batch_size=25"),
     "words, and its tokenizer": (words, f"text {TINY} --n_vocab=280 --n_ctx=8 --steps=12 --n_sample=9"),
     "finetune": (finetune, f"text {TUNED} --steps=10 --eval_every=4"),
@@ -74,6 +74,7 @@ PROJECTS = {
     "classify": (classify, f"labelled.jsonl --test=labelled.jsonl {TUNED} --epochs=2"),
 }
 KINDS = "picogpt", "hf", "tf", "llmc", "gguf"
+LARGE = ".safetensors", ".part", ".bin", ".gguf", ".data-00000-of-00001"  # what ends so is not nothing
 FILE = b"What is fetched, in several pieces. " * 30_000  # 1 MB
 
 
@@ -222,8 +223,8 @@ def kill(function, n, rng):
         os.kill(pid, signal.SIGKILL)
         if not os.WIFSIGNALED(os.waitpid(pid, 0)[1]):
             continue  # it was quicker
-        names = [path.suffix for path in Path("out").iterdir()] if Path("out").is_dir() else []
-        counts["resumed" if {".safetensors", ".part", ".bin", ".gguf"} & {*names} else "begun"] += 1
+        names = [path.name for path in Path("out").iterdir()] if Path("out").is_dir() else []
+        counts["resumed" if any(name.endswith(LARGE) for name in names) else "begun"] += 1
         try:
             seconds = 0.9 * seconds + 0.1 * max(seconds / 4, run_to_its_end(function, "out"))
             counts["same"] += contents("out") == right

@@ -68,7 +68,7 @@ def is_noticed(copy, file, old, new, tests):
 def run(copy, tests, limit=None):
     """Run tests in the copy; return pytest's exit code, or TOO_LONG after `limit` seconds."""
     words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    environment = os.environ | {"PYTHONPATH": str(copy)}
+    environment = os.environ | {"PYTHONPATH": str(copy), "PICOGPT_THOROUGH": "1"}
     words += [f"tests/{test}" for test in tests]
     try:
         done = subprocess.run(
