@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from threads import together
 
+from picogpt.grad import loss_and_grads
+from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map
 from picogpt.train import parallel, shard, trainer
 from picogpt.train.settings import Recipe
@@ -127,6 +129,16 @@ def test_a_state_is_handed_out_as_arrays_of_ones_own(monkeypatch):
             for path, array in flatten(state[name]).items():
                 assert array.flags.writeable and array.flags.c_contiguous and array.dtype == np.float32
                 np.testing.assert_array_equal(array, flatten(given[name])[path])
+
+
+def test_what_each_process_adds_makes_the_gradients_of_the_whole_batch():
+    params = init_params(dict(n_vocab=17, n_ctx=8, n_embd=12, n_head=3, n_layer=1), np.random.default_rng(0))
+    batch = np.random.default_rng(1).integers(0, 17, (2, 5, 8))
+    expected_loss, expected = loss_and_grads(params, *batch, 3)
+    of_each = [trainer.language_model(3, SimpleRank(rank, 3))(params, batch, 0, None) for rank in range(3)]
+    assert sum(loss for loss, _ in of_each) == pytest.approx(expected_loss, rel=1e-6)
+    for path, g in flatten(tree_map(lambda *g: sum(g), *(grads for _, grads in of_each))).items():
+        np.testing.assert_allclose(g, flatten(expected)[path], rtol=1e-4, atol=1e-7, err_msg=path)
 
 
 def test_arrays_of_the_others_are_filled_from_the_first_ones(monkeypatch):
