@@ -137,7 +137,8 @@ def test_what_each_process_adds_makes_the_gradients_of_the_whole_batch():
     expected_loss, expected = loss_and_grads(params, *batch, 3)
     of_each = [trainer.language_model(3, SimpleRank(rank, 3))(params, batch, 0, None) for rank in range(3)]
     assert sum(loss for loss, _ in of_each) == pytest.approx(expected_loss, rel=1e-6)
-    for path, g in flatten(tree_map(lambda *g: sum(g), *(grads for _, grads in of_each))).items():
+    total = tree_map(lambda *g: sum(g), *(grads for _, grads in of_each))
+    for path, g in flatten(total).items():
         np.testing.assert_allclose(g, flatten(expected)[path], rtol=1e-4, atol=1e-7, err_msg=path)
 
 
