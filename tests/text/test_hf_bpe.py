@@ -173,6 +173,7 @@ def test_without_endoftext_it_is_text_like_any_other(folder):
         ({"bos_token": "<s>"}, {"bos_token_id": 257}, 256, 258),
         ({}, {"bos_token_id": 64, "eos_token_id": 64}, 258, 258),  # what nobody has set
         ({"bos_token": {"content": "</s>"}}, {"bos_token_id": 5000}, 257, 258),
+        ({}, {"bos_token_id": 5000, "eos_token_id": 5000}, 258, 258),  # which no token has
         ({}, {}, 258, 258),
     ],
 )
@@ -191,6 +192,38 @@ def test_the_token_before_and_after_a_text(tmp_path, config, model, start, end):
     ids = data.encode("a\n<|endoftext|>\nb", encoder).tolist()
     ends = [end] if end != start else []
     assert ids == [start, 64, *ends, start, 65, *ends]
+
+
+def test_endoftext_is_added_for_a_model_that_may_have_a_row_for_it(tmp_path):
+    for name, content in record.two_files({}, **{"config.json": record.GPT2}).items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    assert [hf_bpe.load_encoder(tmp_path, n).n_vocab for n in (None, 256, 257)] == [256, 256, 257]
+
+
+def test_endoftext_that_merges_make_is_a_token_like_any_other(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(more=record.ENDS, merges=record.TO_END)))
+    encoder = hf_bpe.load_encoder(tmp_path)  # of which tokenizers says no more than it has in its list
+    ids = encoder.encode("a<|endoftext|>", allow_eot=True)
+    assert ids == encoder.encode("a<|endoftext|>") and record.ENDS["<|endoftext|>"] not in ids
+
+
+def test_what_the_models_own_file_says_counts_more_than_how_it_is_used(tmp_path):
+    names = "<s>", "</s>", "<|endoftext|>"
+    added = [{"id": 256 + i, "content": name} for i, name in enumerate(names)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(added=added)))
+    (tmp_path / "generation_config.json").write_text('{"bos_token_id": 256, "eos_token_id": [257]}')
+    for model, expected in (({}, (256, 257)), ({"bos_token_id": 257, "eos_token_id": 256}, (257, 256))):
+        (tmp_path / "config.json").write_text(json.dumps(record.GPT2 | model))
+        encoder = weights.read_encoder(tmp_path, {"n_vocab": 259})
+        assert (encoder.start, encoder.eot) == expected
+
+
+def test_where_the_model_has_no_row_for_endoftext_an_ordinary_token_may_begin_a_text(tmp_path):
+    files = record.two_files({"<|endoftext|>": 256}, **{"config.json": record.GPT2 | {"bos_token_id": 64}})
+    for name, content in files.items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    starts = [weights.read_encoder(tmp_path, {"n_vocab": n}).start for n in (256, 257)]
+    assert starts == [64, 256]
 
 
 def test_a_byte_without_a_token_is_named(tmp_path):
