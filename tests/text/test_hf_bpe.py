@@ -262,6 +262,10 @@ def test_merges_may_be_pairs_or_lines(tmp_path, form):
         ({"post_processor": {"type": "Magic"}}, "has a post_processor of type 'Magic'"),
         ({"post_processor": {"type": "TemplateProcessing", "single": [], "special_tokens": {}}}, "than put"),
         ({"post_processor": {"type": "Sequence", "processors": [record.ROBERTA] * 2}}, "than put"),
+        (
+            {"post_processor": record.TEMPLATE | {"single": record.TEMPLATE["single"] * 2}},
+            "than put",  # which reads the text twice
+        ),
         ({"model": {"type": "WordPiece", "vocab": {}, "merges": []}}, "has type 'WordPiece'"),
         (
             {"model": {"vocab": {"a": 0}, "merges": [["a", "b"]]}, "added_tokens": []},
@@ -365,6 +369,15 @@ def test_merges_that_are_cut_short_are_noticed(folder):
     (folder / "merges.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"merges.txt is missing: a tokenizer has vocab.json and"):
         hf_bpe.load_encoder(folder)
+
+
+def test_a_single_merge_that_is_missing_is_noticed(tmp_path):
+    for name, content in record.two_files({"ab": 256, "<|endoftext|>": 257}).items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match=r"merges.txt lacks the merge that makes 'ab': download it again"):
+        hf_bpe.load_encoder(tmp_path)
+    (tmp_path / "merges.txt").write_text("a b\n")
+    assert hf_bpe.load_encoder(tmp_path).encode("cab") == [66, 256]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3", "null", '{"a": []}'])
