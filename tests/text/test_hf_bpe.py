@@ -88,6 +88,14 @@ def test_the_record_is_what_the_libraries_say_today(tmp_path, case):
     assert json.loads(json.dumps(record.facts(tmp_path))) == FACTS[case]
 
 
+@pytest.mark.parametrize("changes", [{}, {"ignore_merges": True}, {"unk": 0}, {"unk": 0, "fuse_unk": True}])
+def test_what_a_gpt2tokenizer_would_not_heed_is_saved_for_another_class(changes, tmp_path):
+    encoder = hf_bpe.NumberedEncoder(hf_files.Rules([], record.symbols(), **changes))
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert (config["tokenizer_class"] == "GPT2Tokenizer") == (not changes)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_ids_are_those_of_hugging_faces_tokenizers(recorded, text):
     assert recorded.encode(text) == TEXTS[text]
@@ -313,6 +321,7 @@ def test_add_prefix_space_must_be_said_as_tokenizers_asks(tmp_path):
         ({"continuing_subword_prefix": "##"}, "has continuing_subword_prefix '##'"),
         ({"end_of_word_suffix": "</w>"}, "has end_of_word_suffix '</w>'"),
         ({"byte_fallback": True}, "has byte_fallback True"),
+        ({"byte_fallback": "x" * 1000}, "has byte_fallback 'x{79}, and only"),
         ({"future": 1}, "has a key 'future'"),
     ],
 )
@@ -333,6 +342,7 @@ def test_a_key_of_the_model_that_changes_ids_is_named(tmp_path, changes, says):
         (dict(model={"ignore_merges": True}), record.SLOW, "ignore_merges true, which .* ignores"),
         ({}, {"tokenizer_class": "RobertaTokenizerFast"}, "tokenizer_class 'RobertaTokenizerFast'"),
         ({}, {"auto_map": {"AutoTokenizer": "x.X"}}, "has auto_map"),
+        ({}, {"init_inputs": ["x"]}, "has init_inputs"),
         ({}, {"added_tokens_decoder": {"256": {"content": "<u>", "lstrip": True}}}, "differ about '<u>'"),
         ({}, {"added_tokens_decoder": {}}, "the added token '<u>', which added_tokens_decoder"),
         ({}, {"added_tokens_decoder": {"9": {"content": "<v>"}}, "tokenizer_class": None}, "'<v>' has id 9"),
