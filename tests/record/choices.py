@@ -69,7 +69,6 @@ def processed(settings, seed):
 def beams(params, prompt, case):
     """Return Hugging Face's beams for a prompt, seven tokens or fewer: [new ids, score], the best first."""
     import torch
-
     from record import pytorch
 
     model, preferences = pytorch.hugging_face(params, **pytorch.TINY), case.get("preferences", {})
