@@ -152,9 +152,19 @@ def test_a_token_beyond_the_models_rows_is_named_when_it_comes_up(folder):
         encoder.encode(text)
 
 
-def test_the_end_of_a_text_beyond_the_models_rows_is_named_when_it_comes_up(gpt2, tmp_path):
+def test_gpt2s_tokenizer_is_plain_however_its_end_is_written(gpt2, tmp_path):
     hf_bpe.save(tmp_path, gpt2)
-    encoder = weights.read_encoder(tmp_path, {"n_vocab": 50_000})
+    for more in ({"normalized": True}, {"normalized": False}, {}):  # as in gpt2's own folder, and in others
+        end = {"content": "<|endoftext|>", "special": True} | more
+        config = record.SLOW | {"added_tokens_decoder": {"50256": end}, "bos_token": end, "eos_token": end}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        assert type(hf_bpe.load_encoder(tmp_path, 50257)) is bpe.Encoder
+
+
+@pytest.mark.parametrize("n", [50_000, 50_256])
+def test_the_end_of_a_text_beyond_the_models_rows_is_named_when_it_comes_up(n, gpt2, tmp_path):
+    hf_bpe.save(tmp_path, gpt2)
+    encoder = weights.read_encoder(tmp_path, {"n_vocab": n})
     assert encoder.encode("Not all heroes") == [3673, 477, 10281]
     with pytest.raises(ValueError, match=r"'<\|endoftext\|>' has id 50256, but the model only knows"):
         _ = encoder.start
@@ -247,8 +257,10 @@ def test_a_text_that_some_programs_would_cut_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(truncation=cut)))
     encoder = hf_bpe.load_encoder(tmp_path)
     assert encoder.encode("abc") == [64, 65, 66]
-    with pytest.raises(ValueError, match=r'4 tokens, of which tokenizer.json keeps 3.* "truncation" to null'):
-        encoder.encode("abcd")
+    encoder.save(tmp_path)
+    for each in (encoder, hf_bpe.load_encoder(tmp_path)):
+        with pytest.raises(ValueError, match=r'4 tokens, of which tokenizer.json keeps 3.* "truncation" to n'):
+            each.encode("abcd")
 
 
 @pytest.mark.parametrize("form", [list, " ".join])
