@@ -1306,4 +1306,48 @@ EDITS = {
             "train/test_parallel.py::test_each_mark_of_mpiexec_means_that_there_are_others",
         ),
     ],
+    "picogpt/explain/learning.py": [
+        (
+            "        self.left -= 1\n",
+            "",
+            "explain/test_learning.py::test_steps_are_those_of_a_training_and_it_is_saved_as_often_and_at_the_end",
+        ),
+        (
+            "c.eval_every == 0 or self.done:",
+            "c.eval_every == 0:",
+            "explain/test_learning.py::test_steps_are_those_of_a_training_and_it_is_saved_as_often_and_at_the_end",
+        ),
+        (
+            "min_lr=self.rate * c.lowest_lr / c.lr",
+            "min_lr=c.lowest_lr",
+            "explain/test_learning.py::test_another_rate_scales_that_of_every_step",
+        ),
+        (
+            "not 0 < value < 1",
+            "not 0 < value <= 1",
+            "explain/test_learning.py::test_a_rate_is_more_than_0_and_less_than_1",
+        ),
+        (
+            "if self.curve and not self.error:",
+            "if self.curve:",
+            "explain/test_learning.py::test_an_error_is_reported_and_nothing_is_saved_after_it",
+        ),
+        (
+            "self.texts[-5:]",
+            "self.texts[-6:]",
+            "explain/test_learning.py::test_the_report_has_the_newest_texts_and_a_curve_that_ends_with_the_newest_step",
+        ),
+        (
+            "+ curve[-1:]",
+            "",
+            "explain/test_learning.py::test_the_report_has_the_newest_texts_and_a_curve_that_ends_with_the_newest_step",
+        ),
+    ],
+    "picogpt/descendants/activations.py": [
+        (
+            "return dy * (x > 0)",
+            "return dy * (x >= 0)",
+            "descendants/test_options.py::test_where_relu_bends_its_slope_is_0_as_pytorchs",
+        ),
+    ],
 }
