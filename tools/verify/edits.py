@@ -1350,4 +1350,27 @@ EDITS = {
             "descendants/test_options.py::test_where_relu_bends_its_slope_is_0_as_pytorchs",
         ),
     ],
+    "picogpt/speed/compiled.py": [
+        ('in ("", "0")', 'in ("0",)', "speed/test_products.py::test_the_environment_may_leave_them_out"),
+        (
+            "if threading.main_thread().is_alive():",
+            "if True:",
+            "speed/test_products.py::test_a_program_that_ends_does_not_wait_for_them",
+        ),
+        (
+            '> WORTH and isinstance(params["wte"], Matrix)',
+            "> WORTH",
+            "speed/test_products.py::test_they_are_for_matrices_that_lie_as_they_need_them",
+        ),
+        (
+            "or not is_matrix(path):",
+            "or False:",
+            "speed/test_products.py::test_a_long_text_has_float32_laid_out_for_them",
+        ),
+        (
+            "    except Exception as error:  #",
+            "    except ImportError as error:  #",
+            "speed/test_products.py::test_an_installation_that_fails_in_any_way_is_done_without",
+        ),
+    ],
 }
