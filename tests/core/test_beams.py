@@ -10,7 +10,8 @@ from record import choices as record
 from picogpt.choose.beams import beam_search, log_softmax
 from picogpt.generate import Choice, generate
 from picogpt.gpt2 import gpt2
-from picogpt.params.tree import flatten
+from picogpt.params.init import init_params
+from picogpt.params.tree import flatten, tree_map
 
 SAID = json.loads(record.RECORD.read_text(encoding="utf-8"))["beams"]
 CASES = list(zip(record.BEAMS, SAID, strict=True))
@@ -86,3 +87,21 @@ def test_what_cannot_be_searched_is_an_error(settings, says, tiny):
 def test_what_fills_the_context_is_searched(tiny):
     [(new, _)] = beam_search(tiny.params, tiny.n_head, [1, 2], 9, 1)
     assert [new] == generate(tiny.params, tiny.n_head, [[1, 2]], 9)
+
+
+def test_what_beams_remember_besides_keys_and_values_follows_them():
+    hparams = dict(n_vocab=9, n_ctx=12, n_embd=8, n_head=2, n_layer=2, time_mixing=True)
+    params = tree_map(lambda w: 9 * w, init_params(hparams, np.random.default_rng(0), np.float64))
+    found = beam_search(params, 2, [3, 1], 5, 4)
+    assert len({tuple(new[:2]) for new, _ in found}) > 1  # so they come from several beams
+    for new, score in found:
+        probs = log_softmax(gpt2([[3, 1, *new]], params, 2)[0])
+        assert score == pytest.approx(sum(probs[1 + t, i] for t, i in enumerate(new)) / 5, abs=1e-9)
+
+
+def test_scores_are_summed_in_float64(tiny32):
+    assert log_softmax(np.float32([[1, 2, 4]])).dtype == np.float64
+    [(new, score)] = beam_search(tiny32.params, tiny32.n_head, [3, 1], 8, 1)
+    logits = np.concatenate([gpt2([[3, 1, *new[:t]]], tiny32.params, tiny32.n_head)[:, -1] for t in range(8)])
+    probs = logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1)[:, None]
+    assert score == pytest.approx(sum(probs[t, i] for t, i in enumerate(new)) / 8, abs=1e-6)

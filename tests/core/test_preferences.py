@@ -57,6 +57,13 @@ def test_filters_keep_what_their_definitions_say():
     assert keep_typical(logits, 1.0) is logits
 
 
+def test_sums_of_many_probabilities_are_in_float64():
+    logits = 5 * np.random.default_rng(0).standard_normal((1, 50_257)).astype(np.float32)
+    for p in (0.99, 0.9999):
+        expected = np.isfinite(keep_typical(logits.astype(np.float64), p))
+        np.testing.assert_array_equal(np.isfinite(keep_typical(logits, p)), expected)
+
+
 def test_ids_that_complete_an_ngram():
     assert completing([5, 6, 5, 7, 5], 2) == [6, 7]
     assert completing([5, 6], 3) == []
