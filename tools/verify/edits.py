@@ -433,6 +433,16 @@ EDITS = {
             '    "pruned',
             "checkpoints/test_huggingface.py::test_a_configuration_that_cannot_be_computed_is_reported",
         ),
+        (
+            '"n_positions": 512}',
+            '"n_positions": 1024}',
+            "checkpoints/test_gpt1.py::test_what_a_configuration_does_not_say_is_as_in_gpt_1",
+        ),
+        (
+            'config.get("afn", "gelu")',
+            'config.get("afn", "relu")',
+            "checkpoints/test_gpt1.py::test_what_a_configuration_does_not_say_is_as_in_gpt_1",
+        ),
     ],
     "picogpt/checkpoints/bundle.py": [
         (
@@ -842,6 +852,11 @@ EDITS = {
             'if "lm_head" in arrays',
             "checkpoints/test_huggingface.py::test_a_head_that_config_json_tells_of_is_used_without_a_word",
         ),
+        (
+            'if hparams.get("norm") == "post":\n        path',
+            "if False:\n        path",
+            "checkpoints/test_gpt1.py::test_what_is_written_has_hugging_faces_names",
+        ),
     ],
     "picogpt/checkpoints/names.py": [
         (
@@ -1046,6 +1061,26 @@ EDITS = {
             'next(iter(fits), config.get("lora_alpha", 8))',
             'next(iter(fits), config.get("lora_alpha", 16))',
             "checkpoints/test_peft.py::test_alpha_is_8_where_the_configuration_does_not_say",
+        ),
+        (
+            '    "layer_replication": (None,),\n',
+            "",
+            "checkpoints/test_peft.py::test_what_cannot_be_merged_is_reported",
+        ),
+        (
+            'embedding = path in ("wte", "wpe")',
+            'embedding = path == "wte"',
+            "checkpoints/test_peft.py::test_what_is_written_has_pefts_names_and_a_scale_of_1",
+        ),
+        (
+            "fan_in_fan_out=True",
+            "fan_in_fan_out=False",
+            "checkpoints/test_peft.py::test_what_is_written_has_pefts_names_and_a_scale_of_1",
+        ),
+        (
+            'and not config.get("ensure_weight_tying")',
+            "",
+            "checkpoints/test_peft.py::test_an_embedding_that_is_the_head_too_stays_so_where_the_configuration_asks_for_that",
         ),
     ],
     "picogpt/system/folders.py": [
@@ -1276,12 +1311,28 @@ EDITS = {
             "if len(prompt) + n_new >= n_ctx:",
             "core/test_beams.py::test_what_fills_the_context_is_searched",
         ),
+        (
+            "max(2, 1 + len(ends)) * n_beams",
+            "2 * n_beams",
+            "core/test_beams.py::test_beams_and_scores_are_hugging_faces",
+        ),
+        (
+            "cache.more = {layer: remembered[rows] for layer, remembered in cache.more.items()}",
+            "pass",
+            "core/test_beams.py::test_what_beams_remember_besides_keys_and_values_follows_them",
+        ),
+        ("logits.astype(np.float64)", "logits", "core/test_beams.py::test_scores_are_summed_in_float64"),
     ],
     "picogpt/choose/preferences.py": [
         (
             "if np.isneginf(logits.max(axis=-1)).any():",
             "if False:",
             "core/test_preferences.py::test_a_choice_of_nothing_is_an_error",
+        ),
+        (
+            "softmax(logits.astype(np.float64))",
+            "softmax(logits)",
+            "core/test_preferences.py::test_sums_of_many_probabilities_are_in_float64",
         ),
     ],
     "picogpt/train/parallel.py": [
