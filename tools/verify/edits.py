@@ -1089,6 +1089,16 @@ EDITS = {
             "there & set(whole)",
             "system/test_folders.py::test_the_mark_goes_when_the_folder_is_whole_or_empty",
         ),
+        (
+            "    file.truncate(0)\n",
+            "",
+            "system/test_folders.py::test_who_holds_a_folder_is_told_in_full_and_nothing_else",
+        ),
+        (
+            "most=200",
+            "most=20",
+            "system/test_folders.py::test_who_holds_a_folder_is_told_in_full_and_nothing_else",
+        ),
     ],
     "picogpt/system/interrupt.py": [
         (
@@ -1422,6 +1432,54 @@ EDITS = {
             "    except Exception as error:  #",
             "    except ImportError as error:  #",
             "speed/test_products.py::test_an_installation_that_fails_in_any_way_is_done_without",
+        ),
+    ],
+    "picogpt/system/machine.py": [
+        (
+            "    if n:\n        blas()",
+            "    if True:\n        blas()",
+            "system/test_machine.py::test_no_number_of_threads_leaves_it_as_it_is",
+        ),
+        (
+            '(library["num_threads"] or 1 for',
+            '(library["num_threads"] for',
+            "system/test_machine.py::test_there_are_as_many_cores_as_a_library_says_or_one",
+        ),
+    ],
+    "picogpt/system/progress.py": [
+        (
+            "self.shown.update(done - self.done)",
+            "self.shown.update(done)",
+            "system/test_progress.py::test_on_a_terminal_a_bar_goes_to_what_is_done",
+        ),
+        (
+            "disable=True if hidden else None",
+            "disable=None",
+            "system/test_progress.py::test_on_a_terminal_a_bar_goes_to_what_is_done",
+        ),
+    ],
+    "picogpt/system/signature.py": [
+        (
+            "in reversed(self.notes) if type(note) is kind",
+            "in self.notes if type(note) is kind",
+            "system/test_signature.py::test_of_several_notes_of_a_kind_the_last_one_counts",
+        ),
+    ],
+    "picogpt/system/terminal.py": [
+        (
+            "return len(text)",
+            "return len(harmless(text))",
+            "system/test_terminal.py::test_what_is_shown_counts_as_it_was_given_and_the_stream_comes_back",
+        ),
+        (
+            "if isinstance(sys.stdout, Shown):",
+            "if False:",
+            "system/test_terminal.py::test_what_is_shown_counts_as_it_was_given_and_the_stream_comes_back",
+        ),
+        (
+            "suppress(OSError, ValueError)",
+            "suppress(ValueError)",
+            "system/test_terminal.py::test_a_stream_that_cannot_be_rid_of_what_it_holds_is_no_error",
         ),
     ],
 }
