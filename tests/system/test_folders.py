@@ -186,3 +186,12 @@ def test_who_holds_a_folder_is_told_in_full_and_nothing_else(tmp_path):
     ):
         lock.write_bytes(content)
         assert folders.holder(lock) == said
+
+
+def test_the_mark_is_on_the_disk_before_anything_is_written_into_the_folder(tmp_path, monkeypatch):
+    calls, fsync = [], os.fsync
+    monkeypatch.setattr(folders.os, "fsync", lambda n: calls.append(os.fstat(n).st_size) or fsync(n))
+    monkeypatch.setattr(folders, "sync_folder", calls.append)
+    folders.acquire(tmp_path, ["whole"])
+    folders.release(tmp_path)
+    assert calls == [len(f"process {os.getpid()} on {socket.gethostname()}"), tmp_path]
