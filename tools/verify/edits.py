@@ -315,6 +315,21 @@ EDITS = {
             "size is None or size <= n_bytes(path)",
             "system/test_files.py::test_sizes_are_those_of_files",
         ),
+        (
+            "        if is_locked:\n            sweep(path)",
+            "        sweep(path)",
+            "system/test_files.py::test_what_another_writes_is_swept_away_only_where_a_lock_says_that_nobody_does",
+        ),
+        (
+            'or os.path.realpath(path.parent) == "/dev"',
+            "",
+            "system/test_files.py::test_among_the_devices_no_file_is_made",
+        ),
+        (
+            "len(content) <= UNIQUE",
+            "len(content) < UNIQUE",
+            "system/test_files.py::test_names_are_compared_in_json_of_settings_and_not_of_large_vocabularies",
+        ),
     ],
     "picogpt/checkpoints/safetensors.py": [
         (
@@ -1098,6 +1113,11 @@ EDITS = {
             "most=200",
             "most=20",
             "system/test_folders.py::test_who_holds_a_folder_is_told_in_full_and_nothing_else",
+        ),
+        (
+            "    sync_folder(folder)\n    HELD",
+            "    HELD",
+            "system/test_folders.py::test_the_mark_is_on_the_disk_before_anything_is_written_into_the_folder",
         ),
     ],
     "picogpt/system/interrupt.py": [
