@@ -244,9 +244,7 @@ def test_names_are_compared_in_json_of_settings_and_not_of_large_vocabularies(tm
 
 @pytest.mark.skipif(os.name != "posix", reason="the locks of Unix")
 @pytest.mark.parametrize("locks", [True, False])
-def test_what_another_writes_is_swept_away_only_where_a_lock_says_that_nobody_does(
-    locks, tmp_path, monkeypatch
-):
+def test_what_others_have_left_is_swept_away_only_where_there_are_locks(locks, tmp_path, monkeypatch):
     import fcntl
 
     def refuse(*_):

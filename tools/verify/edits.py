@@ -318,7 +318,7 @@ EDITS = {
         (
             "        if is_locked:\n            sweep(path)",
             "        sweep(path)",
-            "system/test_files.py::test_what_another_writes_is_swept_away_only_where_a_lock_says_that_nobody_does",
+            "system/test_files.py::test_what_others_have_left_is_swept_away_only_where_there_are_locks",
         ),
         (
             'or os.path.realpath(path.parent) == "/dev"',
