@@ -1126,6 +1126,11 @@ EDITS = {
             "os._exit(130)",
             "system/test_interrupt.py::test_a_scheduler_is_answered_with_143",
         ),
+        (
+            "signal.set_wakeup_fd(before)",
+            "signal.set_wakeup_fd(-1)",
+            "system/test_interrupt.py::test_who_was_told_of_signals_before_a_wait_for_keys_is_told_after_it",
+        ),
     ],
     "picogpt/checkpoints/verified.py": [
         (
@@ -1154,6 +1159,36 @@ EDITS = {
             "if k > len(different)",
             "if k >= len(different)",
             "projects/test_image_data.py::test_a_palette_has_no_more_colours_than_the_pictures",
+        ),
+        (
+            "len(pixels) * 4 // 5",
+            "len(pixels) * 3 // 4",
+            "projects/test_image_data.py::test_of_scikit_learns_digits_the_last_fifth_is_held_out",
+        ),
+        (
+            "if len(paths) < 5:",
+            "if len(paths) < 4:",
+            "projects/test_image_data.py::test_four_pngs_are_too_few",
+        ),
+        (
+            "len(paths) - len(paths) // 5",
+            "len(paths) - len(paths) // 4",
+            "projects/test_image_data.py::test_a_fifth_of_the_pngs_is_held_out_and_each_keeps_its_class",
+        ),
+        (
+            "pixels[order], classes[order]",
+            "pixels[order], classes",
+            "projects/test_image_data.py::test_a_fifth_of_the_pngs_is_held_out_and_each_keeps_its_class",
+        ),
+        (
+            "            centres[i] = rng.choice(points)\n",
+            "            pass\n",
+            "projects/test_image_data.py::test_a_centre_to_which_no_point_is_nearest_is_drawn_again",
+        ),
+        (
+            "np.sort(centres, axis=0) if",
+            "centres if",
+            "projects/test_image_data.py::test_greys_go_from_dark_to_light",
         ),
     ],
     "picogpt/params/narrow.py": [
@@ -1500,6 +1535,20 @@ EDITS = {
             "suppress(OSError, ValueError)",
             "suppress(ValueError)",
             "system/test_terminal.py::test_a_stream_that_cannot_be_rid_of_what_it_holds_is_no_error",
+        ),
+    ],
+    "picogpt/projects/image_probe.py": [
+        (
+            "np.append(np.full(x.shape[1] - 1, decay), 0)",
+            "np.full(x.shape[1], decay)",
+            "projects/test_image_probe.py::test_where_the_regression_ends_its_loss_with_the_decay_of_all_but_the_bias_has_no_slope",
+        ),
+    ],
+    "picogpt/projects/sorter.py": [
+        (
+            "n_digits**length > 10**6",
+            "n_digits**length >= 10**6",
+            "projects/test_sorter.py::test_a_million_rows_are_allowed",
         ),
     ],
 }
