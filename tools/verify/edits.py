@@ -1046,6 +1046,16 @@ EDITS = {
             "often[word] > 0",
             "projects/test_talk.py::test_who_occurs_once_is_no_name",
         ),
+        (
+            "[: max(ABOUT, n_words)]",
+            "[:ABOUT]",
+            "projects/test_talk.py::test_more_words_may_be_asked_for_than_a_story_is_about",
+        ),
+        (
+            "if i != encoder.start])",
+            "])",
+            "projects/test_talk.py::test_the_end_that_a_model_sets_is_no_part_of_its_answer",
+        ),
     ],
     "picogpt/explain/backwards.py": [
         (
