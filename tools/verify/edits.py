@@ -1022,6 +1022,7 @@ EDITS = {
             "if False:",
             "projects/test_words.py::test_something_must_be_held_out",
         ),
+        ("if i != encoder.eot)", ")", "projects/test_words.py::test_the_separator_of_documents_has_no_bytes"),
     ],
     "picogpt/projects/chars.py": [
         (
