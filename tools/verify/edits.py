@@ -1076,6 +1076,11 @@ EDITS = {
             "if 0 < len(ids) < n_ctx",
             "explain/test_explain.py::test_a_prompt_that_fills_the_context_is_one_of_the_others",
         ),
+        (
+            "VECTORS // (3 * 4 *",
+            "VECTORS // (3 *",
+            "explain/test_explain.py::test_of_queries_keys_and_values_a_page_has_as_many_numbers_as_fit",
+        ),
     ],
     "picogpt/checkpoints/peft.py": [
         (
