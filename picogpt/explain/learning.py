@@ -66,7 +66,7 @@ class Learning:
         self.splits, self.rate, self.curve, self.held_out, self.texts = splits, c.lr, [], [], []
         self.computing = Turns()  # held while the model is used
         self.may_go, self.left, self.ends = threading.Event(), 0, False  # left: steps until it pauses
-        self.prompt = [int(i) for i in splits[0][:LOOKED_AT]]
+        self.prompt = [int(i) for i in splits[0][: min(LOOKED_AT, hparams["n_ctx"])]]
         self.attention, self.lengths, self.looked, self.error = None, None, 0.0, ""
         self.begin, self.log = begin, None
         self.thread = threading.Thread(target=self.run, daemon=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import huggingface, weights
+from picogpt.checkpoints import config_keys, huggingface, weights
 from picogpt.generate import generate
 from picogpt.gpt2 import gpt2
 from picogpt.params.init import init_params
+from picogpt.params.options import OPTIONS
 
 FOLDER = Path(__file__).parents[1] / "references" / "hf_gpt1"
 IDS = [[3, 1, 4, 1, 5, 9, 2], [6, 16, 0, 7, 15, 10, 8]]
@@ -50,6 +51,41 @@ def test_names_without_the_outermost_module_are_the_same(tmp_path):
     huggingface.safetensors.write(tmp_path / "model.safetensors", bare, {"format": "pt"})
     ours, again = weights.load(FOLDER)[0], weights.load(tmp_path)[0]
     assert np.array_equal(gpt2(IDS, ours, 3), gpt2(IDS, again, 3))
+
+
+def test_what_is_written_has_hugging_faces_names(tmp_path):
+    huggingface.write(tmp_path, init_params(HPARAMS, np.random.default_rng(0)), HPARAMS)
+    names, shapes = ["tokens_embed", "positions_embed"], {}
+    for n in range(2):
+        for part in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"):
+            names += [f"h.{n}.{part}.{kind}" for kind in ("weight", "bias")]
+    for name, array in huggingface.safetensors.read(tmp_path / "model.safetensors")[0].items():
+        shapes[name.removeprefix("transformer.")] = array.shape
+        assert name.startswith("transformer.")
+    assert shapes.keys() == {name + ".weight" * name.endswith("embed") for name in names}
+    assert (shapes["tokens_embed.weight"], shapes["positions_embed.weight"]) == ((300, 12), (11, 12))
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["model_type"], config["afn"]) == ("openai-gpt", "gelu")
+
+
+USUAL = dict(n_vocab=40478, n_ctx=512, n_embd=768, n_head=12, n_layer=12, norm="post")  # OpenAIGPTConfig's
+
+
+@pytest.mark.parametrize(
+    ("config", "differs"),
+    [
+        ({}, {}),
+        ({"afn": "gelu"}, {}),
+        ({"afn": "relu"}, dict(activation="relu")),
+        ({"afn": "silu"}, dict(activation="silu")),
+        ({"afn": "swish"}, dict(activation="silu")),
+        ({"n_positions": 1024, "vocab_size": 99}, dict(n_ctx=1024, n_vocab=99)),
+    ],
+)
+def test_what_a_configuration_does_not_say_is_as_in_gpt_1(config, differs):
+    found = config_keys.hparams_of({"model_type": "openai-gpt"} | config)
+    found = {key: value for key, value in found.items() if OPTIONS.get(key) != value}
+    assert found == USUAL | differs
 
 
 @pytest.mark.parametrize("options", [{}, dict(activation="relu"), dict(tied=False)], ids=str)

@@ -102,6 +102,15 @@ def test_what_cannot_stay_is_read(ours, tmp_path):
             np.testing.assert_allclose(w, flatten(params)[path], rtol=off, atol=0)
 
 
+def test_what_can_stay_is_mapped_whole_and_in_float32(tmp_path):
+    np.arange(24, dtype=np.float32).tofile(tmp_path / "numbers")
+    mapped = np.asarray(np.memmap(tmp_path / "numbers", np.float32, mode="r"))
+    matrix, none = mapped.reshape(4, 6), np.empty((0, 6), np.float32)
+    assert in_place.can_stay(dict(a=matrix, b=mapped[6:12], option=none))  # of an option, an empty array
+    for other in (matrix.copy(), matrix.T, mapped[::2], mapped.view(np.int32), mapped[1:].view(">f4")):
+        assert not in_place.can_stay(dict(a=matrix, b=other))
+
+
 def test_a_text_goes_on_while_its_weights_move(folder):
     expected = generate(weights.load(folder)[0], 3, [[1, 2]], 9)[0]
     params = weights.load(folder, mapped=True)[0]
@@ -131,6 +140,18 @@ def test_the_command_line_moves_the_weights_of_a_long_text_alone(ours, monkeypat
             thread.join()
     assert len(moved) == 1
     assert texts[1].startswith(texts[0].rstrip("\n"))
+
+
+def test_without_memory_for_it_nothing_moves(ours, monkeypatch):
+    params = weights.load(ours, mapped=True)[0]
+    before = flatten(params)
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(in_place.np, "empty", full)
+    in_place.move(params)
+    assert all(w is before[path] for path, w in walk(params))
 
 
 @LINUX

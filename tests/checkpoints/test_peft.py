@@ -96,6 +96,14 @@ def test_the_tokenizer_is_the_adapters_own_or_the_base_models(folder, tmp_path):
         ({"use_dora": True}, "has use_dora True"),
         ({"init_lora_weights": "pissa"}, "has init_lora_weights 'pissa'"),
         ({"trainable_token_indices": [1]}, r"has trainable_token_indices \[1\]"),
+        ({"use_qalora": True}, "has use_qalora True"),
+        ({"use_bdlora": {"match_strict": True}}, "has use_bdlora"),
+        ({"alora_invocation_tokens": [1, 2]}, "has alora_invocation_tokens"),
+        ({"target_parameters": ["mlp.c_fc.weight"]}, "has target_parameters"),
+        ({"layer_replication": [[0, 1], [0, 2]]}, "has layer_replication"),
+        ({"loftq_config": {"loftq_bits": 4}}, "has loftq_config"),
+        ({"arrow_config": {"top_k": 3}}, "has arrow_config"),
+        ({"corda_config": {"corda_method": "ipm"}}, "has corda_config"),
         (
             {"lora_alpha": None},
             "has None as an alpha, which must be a number",
@@ -181,6 +189,42 @@ def test_what_is_written_is_read_again_and_is_what_peft_reads(tmp_path, patterns
     np.testing.assert_allclose(gpt2(record.IDS, again, hparams["n_head"]), expected, atol=1e-4)
     pytest.importorskip("peft")
     np.testing.assert_allclose(record.logits_of(tmp_path, base), expected, atol=1e-4)
+
+
+def test_what_is_written_has_pefts_names_and_a_scale_of_1(tmp_path):
+    params, _, _ = weights.load(REFERENCES / "hf_sharded")
+    low_rank = tuned("lm_head,wpe,blocks.1.attn.c_proj.w", params)
+    peft.write(tmp_path, low_rank, "124M")
+    config = json.loads((tmp_path / peft.CONFIG).read_text())
+    modules = ["transformer.wpe", "transformer.h.1.attn.c_proj", "lm_head"]
+    assert sorted(config["target_modules"]) == sorted(modules)
+    said = [config[key] for key in ("peft_type", "task_type", "r", "lora_alpha", "fan_in_fan_out", "bias")]
+    assert said == ["LORA", "CAUSAL_LM", 2, 2, True, "none"]
+    found = safetensors.read(tmp_path / peft.WEIGHTS)[0]
+    embedding, attn, head = (f"base_model.model.{module}.lora_" for module in modules)
+    names = [f"{embedding}embedding_A", f"{embedding}embedding_B"]
+    names += [f"{module}{letter}.weight" for module in (attn, head) for letter in "AB"]
+    assert sorted(found) == sorted(names)
+    for (path, ab), module in zip(low_rank.items(), (embedding + "embedding_", attn, head), strict=True):
+        A, B = (found[module + letter + ".weight" * ("embedding" not in module)] for letter in "AB")
+        assert len(A) == B.shape[1] == 2
+        update = B @ A  # [out, in]; of an embedding as an array has it, transposed
+        expected = ab["a"] @ ab["b"]
+        np.testing.assert_allclose(update if path == "lm_head" else update.T, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_an_embedding_that_is_the_head_too_stays_so_where_the_configuration_asks_for_that(tmp_path):
+    base, _, _ = weights.load(record.BASE)
+    low_rank = tuned("wte", base)
+    peft.write(tmp_path, low_rank, record.BASE)
+    apart = weights.load(tmp_path)[0]
+    np.testing.assert_array_equal(apart["lm_head"], base["wte"])  # as PEFT leaves it
+    change(tmp_path, ensure_weight_tying=True)
+    tied = weights.load(tmp_path)[0]
+    assert "lm_head" not in tied
+    expected = base["wte"] + low_rank["wte"]["a"] @ low_rank["wte"]["b"]
+    for found in (apart, tied):
+        np.testing.assert_allclose(found["wte"], expected, atol=1e-5)
 
 
 def test_a_released_base_model_has_hugging_faces_name(tmp_path):

@@ -59,6 +59,20 @@ def test_int8_is_within_half_a_step_of_each_output_and_bfloat16_within_2_to_the_
     assert np.all(np.abs(half - w) <= np.abs(w) * 2**-8 * 1.0001)
 
 
+def test_half_way_between_two_numbers_of_bfloat16_the_even_one_is_taken():
+    between = np.float32([1 + 2**-8, 1 + 3 * 2**-8, -1 - 3 * 2**-8, 1 + 3 * 2**-8 - 2**-20])
+    even = [1, 1 + 2**-6, -1 - 2**-6, 1 + 2**-7]  # the last is not half way
+    np.testing.assert_array_equal(narrow.widen(narrow.to_bfloat16(between)), np.float32(even))
+
+
+def test_what_is_rounded_is_what_is_multiplied():
+    made = flatten(narrow.narrowed(model(tied=False), "int8"))
+    linear = [f"{part}.{name}.w" for part in ("attn", "mlp") for name in ("c_proj", "c_attn", "c_fc")]
+    expected = {"wte", "lm_head", *(f"blocks.{n}.{name}" for n in (0, 1) for name in linear)} & made.keys()
+    assert len(expected) == 10
+    assert {path for path, array in made.items() if isinstance(array, narrow.Matrix)} == expected
+
+
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize("block", [1, 100, narrow.BLOCK])
 @pytest.mark.parametrize("n_rows", [1, 3, 17])
@@ -89,6 +103,8 @@ def test_rows_are_looked_up_and_left_out(dtype):
     fewer = matrix[:11]
     assert isinstance(fewer, narrow.Matrix)
     np.testing.assert_array_equal(narrow.widened(fewer), wide[:11])
+    for index in (5, slice(2, 6), ids % 8):
+        np.testing.assert_array_equal(matrix.T[index], wide.T[index])
 
 
 @pytest.mark.parametrize("dtype", NARROW)
@@ -176,6 +192,14 @@ def scale_of_another_shape(tensors):
     tensors["wte.scale"] = tensors["wte.scale"][:-1]
 
 
+def scale_in_float64(tensors):
+    tensors["wte.scale"] = tensors["wte.scale"].astype(np.float64)
+
+
+def norm_in_int8(tensors):
+    tensors |= {"ln_f.g": np.ones(64, np.int8), "ln_f.g.scale": np.ones(64, np.float32)}
+
+
 def infinite_scale(tensors):
     tensors["blocks.0.attn.c_attn.w.scale"][3] = np.inf
 
@@ -185,6 +209,8 @@ def infinite_scale(tensors):
     [
         (without_scale, "wte in int8: picogpt reads float32"),
         (scale_of_another_shape, "wte and wte.scale, but not as int8"),
+        (scale_in_float64, "wte and wte.scale, but not as int8"),
+        (norm_in_int8, r"has ln_f\.g\.scale that a GPT-2"),
         (infinite_scale, "NaN or infinity in blocks.0.attn.c_attn.w"),
     ],
 )
@@ -223,10 +249,14 @@ def test_another_dtype_and_what_would_train_are_refused():
     params = narrow.narrowed(model(), "int8")
     with pytest.raises(TypeError, match="zeros_like cannot take a matrix of int8: widen it first"):
         tree_map(np.zeros_like, params)
+    with pytest.raises(TypeError, match="concatenate cannot take a matrix of int8"):
+        np.concatenate([params["wte"], params["wte"]])
 
 
-def test_narrowing_lets_go_of_each_array_it_has_read():
-    arrays = flatten(model())
+def test_narrowing_lets_go_of_each_array_it_has_read(monkeypatch):
+    arrays, gone = flatten(model()), []
     before = copy.copy(arrays)
+    monkeypatch.setattr(narrow, "let_go", lambda array: gone.append(array.ctypes.data))
     made = narrow.narrow(arrays, "bfloat16")
+    assert sorted(gone) == sorted(a.ctypes.data for path, a in before.items() if path not in arrays)
     assert list(made) == list(before) and not any(narrow.is_matrix(path) for path in arrays)

@@ -1,83 +1,51 @@
 """Penalties, biases, filters: as Hugging Face's processors; with cache, ragged rows, seeds and guesses."""
 
+import json
+
 import numpy as np
 import pytest
+from record import choices as record
 
 from picogpt.choose.preferences import completing, keep_min_p, keep_typical
-from picogpt.generate import Choice, generate, sample, stream
+from picogpt.generate import Choice, generate, keep_top_k, sample, stream
 from picogpt.gpt2 import gpt2
 from picogpt.ops import softmax
 
-PREFERENCES = [
-    dict(repetition_penalty=1.3),
-    dict(repetition_penalty=0.7),
-    dict(no_repeat_ngram_size=1),
-    dict(no_repeat_ngram_size=3),
-    dict(logit_bias={3: 2.5, 7: -np.inf}),
-    dict(logit_bias={1: -4.0}, repetition_penalty=2.0, no_repeat_ngram_size=2),
-]
-FILTERS = [
-    dict(min_p=0.2), dict(min_p=1.0), dict(typical_p=0.3), dict(typical_p=0.95),
-    dict(top_k=9, min_p=0.1, typical_p=0.5),
-]  # fmt: skip
+SAID = json.loads(record.RECORD.read_text(encoding="utf-8"))["processed"]
+SETTINGS_OF_RECORD = list(zip([*record.PREFERENCES, *record.FILTERS], SAID, strict=True))
+N = len(record.PREFERENCES)
 
 
-def random(seed, dtype=np.float32):
-    rng = np.random.default_rng(seed)
-    return 3 * rng.standard_normal((4, 12)).astype(dtype), rng.integers(0, 12, (4, 7))
-
-
-def theirs(settings):
-    """Return Hugging Face's processors of the settings, in its order."""
-    import torch
-    from transformers.generation import logits_process as hf
-
-    made = []
-    if bias := settings.get("logit_bias"):
-        made.append(hf.SequenceBiasLogitsProcessor({(i,): float(b) for i, b in bias.items()}))
-    if penalty := settings.get("repetition_penalty"):
-        made.append(hf.RepetitionPenaltyLogitsProcessor(penalty))
-    if n := settings.get("no_repeat_ngram_size"):
-        made.append(hf.NoRepeatNGramLogitsProcessor(n))
-    if k := settings.get("top_k"):
-        made.append(hf.TopKLogitsWarper(k))
-    if p := settings.get("min_p"):
-        made.append(hf.MinPLogitsWarper(p))
-    if p := settings.get("typical_p"):
-        made.append(hf.TypicalLogitsWarper(p))
-
-    def process(logits, ids):
-        scores = torch.from_numpy(logits)
-        for processor in made:
-            scores = processor(torch.from_numpy(ids), scores)
-        return scores.numpy()
-
-    return process
-
-
-@pytest.mark.parametrize("settings", PREFERENCES, ids=str)
-def test_what_depends_on_the_text_is_as_at_hugging_face(settings):
-    pytest.importorskip("transformers")
-    for seed in range(20):
-        logits, ids = random(seed)
+@pytest.mark.parametrize(("settings", "said"), SETTINGS_OF_RECORD[:N], ids=str)
+def test_what_depends_on_the_text_is_as_at_hugging_face(settings, said):
+    for seed, expected in enumerate(said):
+        logits, ids = record.random(seed)
         before = logits.copy()
         found = Choice(**settings).by_text(logits, ids.tolist())
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, theirs(settings)(logits, ids), rtol=1e-6)
+        np.testing.assert_allclose(found, of_record(expected), atol=1e-5)
         np.testing.assert_array_equal(logits, before)
 
 
-@pytest.mark.parametrize("settings", FILTERS, ids=str)
-def test_filters_are_as_at_hugging_face(settings):
-    pytest.importorskip("transformers")
-    from picogpt.generate import keep_top_k
-
-    for seed in range(20):
-        logits, ids = random(seed)
+@pytest.mark.parametrize(("settings", "said"), SETTINGS_OF_RECORD[N:], ids=str)
+def test_filters_are_as_at_hugging_face(settings, said):
+    for seed, expected in enumerate(said):
+        logits, _ = record.random(seed)
         choice = Choice(temperature=1.0, **settings)
         found = choice.by_probability(keep_top_k(logits, choice.top_k))
         assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, theirs(settings)(logits, ids))
+        np.testing.assert_allclose(found, of_record(expected), atol=1e-5)
+
+
+def of_record(rows):
+    """The logits that were recorded; None is a hidden one."""
+    return np.array([[-np.inf if x is None else x for x in row] for row in rows], np.float32)
+
+
+@pytest.mark.parametrize(("settings", "said"), SETTINGS_OF_RECORD, ids=str)
+def test_the_record_is_what_hugging_face_says_today(settings, said):
+    pytest.importorskip("transformers")
+    assert [record.processed(settings, seed) for seed in range(record.SEEDS)] == said
 
 
 def test_filters_keep_what_their_definitions_say():
@@ -89,6 +57,13 @@ def test_filters_keep_what_their_definitions_say():
     assert keep_typical(logits, 1.0) is logits
 
 
+def test_sums_of_many_probabilities_are_in_float64():
+    logits = 5 * np.random.default_rng(0).standard_normal((1, 50_257)).astype(np.float32)
+    for p in (0.99, 0.9999):
+        expected = np.isfinite(keep_typical(logits.astype(np.float64), p))
+        np.testing.assert_array_equal(np.isfinite(keep_typical(logits, p)), expected)
+
+
 def test_ids_that_complete_an_ngram():
     assert completing([5, 6, 5, 7, 5], 2) == [6, 7]
     assert completing([5, 6], 3) == []
@@ -97,7 +72,7 @@ def test_ids_that_complete_an_ngram():
 
 
 def test_the_draws_follow_the_probabilities_that_are_left():
-    logits, _ = random(0)
+    logits, _ = record.random(0)
     choice = Choice(temperature=0.8, min_p=0.05, typical_p=0.9)
     left = choice.by_probability((logits[:1] - logits[:1].max()) / np.float32(0.8))
     rng = [np.random.default_rng(0)]
@@ -172,15 +147,28 @@ def test_greedy_text_with_penalties_is_hugging_faces(tiny):
         (dict(repetition_penalty=0.0), "repetition_penalty must be a positive number, not 0.0"),
         (dict(repetition_penalty=float("nan")), "repetition_penalty must be a positive number, not nan"),
         (dict(no_repeat_ngram_size=-1), "no_repeat_ngram_size must be a whole number from 0 on, not -1"),
+        (dict(no_repeat_ngram_size=1.0), "no_repeat_ngram_size must be a whole number from 0 on, not 1.0"),
+        (dict(min_p=-0.1), "min_p must be from 0 to 1, not -0.1"),
         (dict(min_p=1.5), "min_p must be from 0 to 1, not 1.5"),
         (dict(typical_p=0.0), "typical_p must be more than 0 and at most 1, not 0.0"),
         (dict(logit_bias={-1: 2.0}), "logit_bias must be numbers for ids, not 2.0 for -1"),
+        (dict(logit_bias={1: float("inf")}), "logit_bias must be numbers for ids, not inf for 1"),
         (dict(logit_bias={1: float("nan")}), "logit_bias must be numbers for ids, not nan for 1"),
     ],
 )
 def test_settings_that_mean_nothing_are_an_error(settings, says):
     with pytest.raises(ValueError, match=says):
         Choice(**settings)
+
+
+def test_a_choice_of_nothing_is_an_error():
+    logits = np.zeros((2, 3), np.float32)
+    forbidden = Choice(logit_bias=dict.fromkeys(range(3), -np.inf))
+    with pytest.raises(ValueError, match="no token is left to choose: logit_bias or no_repeat_ngram_size"):
+        forbidden.by_text(logits, [[0], [1]])
+    with pytest.raises(ValueError, match="no token is left to choose"):
+        Choice(no_repeat_ngram_size=1).by_text(logits, [[0], [0, 1, 2]])
+    assert Choice(no_repeat_ngram_size=1).by_text(logits, [[0], [0, 1]]).argmax(axis=-1).tolist() == [1, 2]
 
 
 def test_a_bias_for_no_token_is_an_error(tiny):

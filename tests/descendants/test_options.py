@@ -11,6 +11,7 @@ from record import options
 from record.options import TINY, model
 
 from picogpt.checkpoints import weights
+from picogpt.descendants.activations import relu_backward
 from picogpt.generate import generate
 from picogpt.gpt2 import KVCache, gpt2
 from picogpt.grad import loss_and_grads
@@ -334,3 +335,7 @@ def test_the_tests_and_functions_that_the_table_names_exist():
     for file, function in places:
         assert f"def {function}(" in (repository / "picogpt" / file).read_text(encoding="utf-8")
     assert all(f"`{option}`" in table for option in OPTIONS)
+
+
+def test_where_relu_bends_its_slope_is_0_as_pytorchs():
+    np.testing.assert_array_equal(relu_backward(np.full(3, 5.0), np.array([-1.0, 0.0, 2.0])), [0, 0, 5])

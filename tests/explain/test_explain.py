@@ -575,3 +575,19 @@ def test_the_slider_of_the_learning_rate_shows_before_and_after(open_page, made)
     assert page.locator("#rate-out").inner_text() == str(made.data["rates"]["SGD"][3])
     page.locator("#rate").fill("0")
     assert "0, no step" in page.locator("#rate-out").inner_text()
+
+
+SIZES = [(12, 12, 128, 64, 1), (2, 4, 50, 64, 62), (1, 2, 3, 4, 4)]
+
+
+@pytest.mark.parametrize(("n_layer", "n_head", "T", "D", "d"), SIZES)
+def test_of_queries_keys_and_values_a_page_has_as_many_numbers_as_fit(n_layer, n_head, T, D, d):
+    heads = np.arange(n_head * T * D, dtype=float).reshape(1, n_head, T, D)
+    acts = [
+        dict(ln_1=np.empty((1, T, n_head * D)), q=heads + n, k=-heads, v=2 * heads) for n in range(n_layer)
+    ]
+    found = gather.vectors([*acts, {}], n_head)
+    assert {array.shape for array in found.values()} == {(n_layer, n_head, T, d)}
+    assert sum(array.nbytes for array in found.values()) <= 300_000
+    np.testing.assert_array_equal(found["q"][-1], heads[0, ..., :d] + n_layer - 1)
+    np.testing.assert_array_equal(found["v"][0], 2 * heads[0, ..., :d])

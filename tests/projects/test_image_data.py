@@ -194,3 +194,61 @@ def test_a_picture_is_its_class_and_its_nearest_colours():
     assert tokens.tolist() == [[3 + 7, 0, 2, 1, 1]]
     colour = np.array([[[[250, 0, 9], [0, 200, 0]]]])
     assert image_data.encode(colour, np.array([0]), np.eye(3) * 255).tolist() == [[3, 0, 1]]
+
+
+def test_of_scikit_learns_digits_the_last_fifth_is_held_out(monkeypatch):
+    levels = np.arange(11 * 64).reshape(11, 64) % 17
+    made = SimpleNamespace(load_digits=lambda return_X_y: (levels, np.arange(11) % 10))
+    monkeypatch.setitem(sys.modules, "sklearn", SimpleNamespace(datasets=made))
+    found = image_data.load("", np.random.default_rng(0))
+    assert (found.n_seen, found.black, found.white) == (8, 16, 0)
+    assert found.pixels.shape == (11, 8, 8, 1) and found.names == list("0123456789")
+    np.testing.assert_array_equal(found.pixels[3, :, :, 0], levels[3].reshape(8, 8))
+    np.testing.assert_array_equal(found.classes, np.arange(11) % 10)
+
+
+def levels_of(path):
+    """The picture that stands in a file as three numbers."""
+    return np.full((2, 3, 3), [int(word) for word in path.read_text().split()], np.uint8)
+
+
+@pytest.mark.parametrize(("n", "n_seen"), [(5, 4), (9, 8), (10, 8)])
+def test_a_fifth_of_the_pngs_is_held_out_and_each_keeps_its_class(n, n_seen, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_data, "read_png", levels_of)
+    for i in range(n):
+        folder = tmp_path / ["dog", "cat"][i % 2]
+        folder.mkdir(exist_ok=True)
+        (folder / f"{i}.png").write_text(f"{i} {i} {i}")
+    found = image_data.load(tmp_path, np.random.default_rng(0))
+    assert (found.n_seen, found.names, found.black, found.white) == (n_seen, ["cat", "dog"], 0, 255)
+    assert found.pixels.shape == (n, 2, 3, 1)  # as all is grey
+    which = found.pixels[:, 0, 0, 0]
+    assert sorted(which) == list(range(n)) and (which != np.arange(n)).any()
+    np.testing.assert_array_equal(found.classes, 1 - which % 2)
+    (tmp_path / "dog" / "0.png").write_text("1 2 1")
+    assert image_data.load(tmp_path, np.random.default_rng(0)).pixels.shape == (n, 2, 3, 3)
+
+
+def test_four_pngs_are_too_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_data, "read_png", levels_of)
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_text("1 1 1")
+    with pytest.raises(ValueError, match=r"has 4 PNGs, and no data_batch_1\.bin"):
+        image_data.load(tmp_path, np.random.default_rng(0))
+    (tmp_path / "4.png").write_text("2 2 2")
+    assert image_data.load(tmp_path, np.random.default_rng(0)).names == [tmp_path.name]
+
+
+def test_a_centre_to_which_no_point_is_nearest_is_drawn_again(monkeypatch):
+    points = 1 + np.random.default_rng(0).random((9, 2))
+    monkeypatch.setattr(image_data, "nearest", lambda points, centres: np.zeros(len(points), int))
+    found = image_data.kmeans(points, 3, np.random.default_rng(1), n=2)
+    np.testing.assert_allclose(found[0], points.mean(axis=0))
+    assert all((centre == points).all(axis=1).any() for centre in found[1:])
+
+
+def test_greys_go_from_dark_to_light():
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1))
+    for seed in range(5):
+        found = image_data.palette_of(pixels, 6, np.random.default_rng(seed))[:, 0]
+        assert (np.diff(found) > 0).all()

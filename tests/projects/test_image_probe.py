@@ -70,3 +70,19 @@ def test_a_probe_finds_what_the_pixels_tell(params):
     assert [*found] == ["the pixels themselves", "a"]
     assert [*found["a"]] == ["0", "1", "2"]
     assert all(share > 0.9 for each in found.values() for share in each.values())
+
+
+def test_where_the_regression_ends_its_loss_with_the_decay_of_all_but_the_bias_has_no_slope():
+    rng = np.random.default_rng(0)
+    x, labels, decay = rng.normal(size=(90, 4)) + 2, rng.integers(3, size=90), 0.05
+    w = image_probe.logistic_regression(x, labels, 3, decay, n=1500)
+
+    def loss(w):
+        scores = x @ w[:-1] + w[-1]
+        nats = np.logaddexp.reduce(scores, axis=1) - scores[np.arange(90), labels]
+        return nats.mean() + decay / 2 * (w[:-1] ** 2).sum()
+
+    for i in np.ndindex(w.shape):
+        step = np.zeros_like(w)
+        step[i] = 1e-4
+        assert abs(loss(w + step) - loss(w - step)) / 2e-4 < 1e-5, i

@@ -91,3 +91,12 @@ def test_all_729_rows_are_sorted(tmp_path):
     sorter.sorter(out=str(tmp_path / "run"))
     results = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["results"]
     assert (results["trained on"], results["held out"]) == ("547/547", "182/182")
+
+
+def test_a_million_rows_are_allowed(tmp_path, monkeypatch, call_command):
+    def reached(length, n_digits):
+        raise ValueError(f"{n_digits**length} rows")
+
+    monkeypatch.setattr(sorter, "all_rows", reached)
+    flags = [f"--{name}={value}" for name, value in (TINY | dict(length=6, n_digits=10)).items()]
+    assert call_command(sorter.sorter, f"--out={tmp_path / 'run'}", *flags).err == "picogpt: 1000000 rows\n"

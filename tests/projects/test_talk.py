@@ -105,3 +105,31 @@ def test_a_model_learns_to_answer_and_the_words_are_counted(stories, tmp_path):
     assert [int(n) for _, n in asked] == [4, 4]
     assert results["sample"].startswith("Write a story with these words: ")
     assert weights.load(tmp_path / "out")[1] == hparams
+
+
+def test_more_words_may_be_asked_for_than_a_story_is_about():
+    words = ["kite", "windy", "tree", "river", "castle", "dragon"]
+    rarity = dict.fromkeys(words, 1.0)
+    rng = np.random.default_rng(0)
+    prompt, story = talk.example_of_words(" ".join(words), rarity, 6, rng)
+    assert sorted(talk.words_of(prompt)) == sorted(words) and story == " ".join(words)
+    assert talk.example_of_words(" ".join(words[:5]), rarity, 6, rng) is None
+    for _ in range(9):  # without more, they are among the first five
+        assert words[5] not in talk.words_of(
+            talk.example_of_words(" ".join([*words, *words[:5]]), rarity, 2, rng)[0]
+        )
+
+
+def test_the_end_that_a_model_sets_is_no_part_of_its_answer(stories, monkeypatch):
+    encoder, asked = train_bpe(" ".join(stories), 300), []
+
+    def answer(params, n_head, prompts, n_new, choice, finished):
+        asked.append((prompts, n_new))
+        ids = [*encoder.encode("Tim ran."), encoder.start]
+        assert finished(ids) and not finished(ids[:-1])
+        return [ids]
+
+    monkeypatch.setattr(talk, "generate", answer)
+    assert talk.write(dict(wpe=np.zeros((90, 2))), 2, encoder, "Who ran?") == "Tim ran."
+    ids = [encoder.start, *encoder.encode("Who ran?")]
+    assert asked == [([ids], 90 - len(ids))]

@@ -86,6 +86,11 @@ MARKS = [  # b is a token anyway; <u>x is longer than <u>; the last is sought af
 NAMES = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<p>"}
 MAP = {"bos_token": {"content": "<s>", "lstrip": True, "rstrip": False, "normalized": False}}
 MAP["bos_token"]["single_word"] = False
+UNSAID = {"content": "zeb", "special": False}, {"content": "ebra", "special": False, "normalized": False}
+TYPED = {"__type": "AddedToken", "content": "<s>", "normalized": True}
+END = "<|endoftext|>"
+ENDS = {END[:n]: 254 + n for n in range(2, 14)}
+TO_END = [[END[:n], END[n]] for n in range(1, 13)]
 CASES = {
     "added tokens": alone(added=[U, {"id": 257, "content": "zebra", "special": False}]),
     "marks": alone(added=MARKS),
@@ -123,6 +128,18 @@ CASES = {
     "unknown bytes in one": alone(
         without="b,z", more={"<unk>": 253}, model={"unk_token": "<unk>", "fuse_unk": True}
     ),
+    "unknown bytes in a row": alone(
+        without="xz", more={"<unk>": 254}, model={"unk_token": "<unk>", "fuse_unk": True}
+    ),
+    "unknown bytes in a row, each": alone(without="xz", more={"<unk>": 254}, model={"unk_token": "<unk>"}),
+    "prefix space of two files": two_files({}, **{
+        "config.json": GPT2, "tokenizer_config.json": SLOW | {"add_prefix_space": True},
+    }),
+    "begun by nothing": two_files({}, **{
+        "config.json": GPT2,
+        "tokenizer_config.json": SLOW
+        | {"add_bos_token": True, "add_eos_token": True, "bos_token": None, "eos_token": "<u>"},
+    }),
     "words that are tokens": alone(more={"ab": 256, "\u0120zebra": 257}, model={"ignore_merges": True}),
     "padding": beside(FAST, added=[U], padding=PADDING),
     "named tokens": beside(SLOW | NAMES | {"image_token": "<img>", "additional_special_tokens": ["<u>"]}),
@@ -143,6 +160,29 @@ CASES = {
     ),
     "never found": beside(SLOW | {"split_special_tokens": True}, added=[U]),
     "a key of their own": beside(SLOW | {"do_lower_case": True, "errors": "ignore"}, added=[U]),
+    "a token with its type": two_files({}, **{
+        "config.json": GPT2, "tokenizer_config.json": SLOW | {"bos_token": TYPED},
+    }),
+    "normalized unless it is said": beside(
+        SLOW | {"added_tokens_decoder": {"256": {"content": "<u>"}, "257": UNSAID[0], "258": UNSAID[1]}},
+        added=[U | {"special": False}],
+    ),
+    "normalized unless it controls": two_files({}, **{
+        "config.json": GPT2,
+        "added_tokens.json": {"zeb": 256, "ebra": 257},
+        "special_tokens_map.json": {"bos_token": "ebra"},
+    }),
+    "normalized in one of two files": beside(
+        SLOW | {"added_tokens_decoder": {"256": {"content": "<u>", "special": True, "normalized": True}}},
+        added=[U],
+    ),
+    "the end made by merges": two_files(
+        ENDS, "\n".join(map(" ".join, TO_END)) + "\n", **{"config.json": GPT2}
+    ),
+    "a map that differs": {
+        "config.json": GPT2, "tokenizer.json": whole(added=[U]), "special_tokens_map.json": MAP,
+        "tokenizer_config.json": SLOW | {"bos_token": "<u>", "eos_token": "<u>"},
+    },
     "no class": {"config.json": {}, "tokenizer.json": whole(added=[U])},
 }  # fmt: skip
 

@@ -153,6 +153,18 @@ def test_a_model_that_drafts_for_itself_is_always_right():
     assert draft.guessed - draft.right <= MORE  # the text may end before its last guesses were asked for
 
 
+def test_a_draft_is_the_smaller_models_greedy_text_whatever_it_drafted_before():
+    params = model(3)
+    draft, guessed = DraftModel(params, 3), []
+    for row in ([3, 1, 4], [3, 1, 4, 9, 9, 2], [3, 1, 5], [3, 1, 5], [8, 8]):  # what it drafted did not come
+        guessed.append(draft.guess(row))
+        assert guessed[-1] == generate(params, 3, [row], N_GUESS, guesser=False)[0]
+    assert len(set(map(tuple, guessed))) == 4
+    n_ctx = HPARAMS["n_ctx"]
+    assert len(draft.guess([5] * (n_ctx - N_GUESS))) == N_GUESS
+    assert draft.guess([5] * (n_ctx - N_GUESS + 1)) == []
+
+
 def test_a_draft_model_of_a_shorter_context_gives_up_and_the_text_goes_on():
     params, draft = model(4), DraftModel(model(4, n_ctx=20), 3)
     plain = generate(params, 3, [[3, 1, 4]], 50, guesser=False)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -193,8 +194,64 @@ def test_a_numba_that_does_not_work_is_said_and_done_without(monkeypatch, caplog
     assert not compiled.in_use()
 
 
-@with_numba
-def test_a_long_text_has_float32_laid_out_for_them():
+@pytest.fixture
+def as_if_there(monkeypatch):
+    """Let Numba and the products be there as far as one can see; return for what they were asked."""
+    asked, fetch = [], compiled.fetch
+    monkeypatch.delenv(compiled.OFF, raising=False)
+    monkeypatch.setattr(compiled.importlib.util, "find_spec", lambda name: name == "numba" or None)
+    stand_in = SimpleNamespace(use=lambda kind, n_threads: asked.append((kind, n_threads)))
+    monkeypatch.setitem(sys.modules, "picogpt.speed.products", stand_in)
+    monkeypatch.setattr(compiled.machine, "n_threads", lambda: 3)
+    fetch.cache_clear()
+    yield asked
+    fetch.cache_clear()
+
+
+def test_they_are_fetched_once_for_each_kind_of_weights_by_a_thread_of_their_own(as_if_there):
+    threads = [compiled.fetch(np.dtype(kind)) for kind in (np.int8, np.uint16, np.int8)]
+    assert threads[0] is threads[2] is not threads[1]
+    for thread in threads:
+        thread.join(60)
+        assert thread.name == "products"
+    assert sorted(as_if_there, key=str) == [(np.dtype(np.int8), 3), (np.dtype(np.uint16), 3)]
+
+
+def test_a_program_that_ends_does_not_wait_for_them(as_if_there, monkeypatch):
+    ending = SimpleNamespace(is_alive=lambda: False)
+    monkeypatch.setattr(compiled.threading, "main_thread", lambda: ending)
+    compiled.use(np.int8, 1)
+    assert as_if_there == []
+
+
+def test_they_are_for_matrices_that_lie_as_they_need_them(as_if_there, monkeypatch):
+    asked = []
+    monkeypatch.setattr(compiled, "fetch", asked.append)
+    array = np.zeros((3, 2), np.float32)
+    for wte in (array, narrow.Matrix(array), narrow.to_int8(array)[0]):
+        compiled.fetch_if_worth(-1e9, dict(wte=wte))
+    compiled.fetch_if_worth(compiled.time.perf_counter(), dict(wte=narrow.Matrix(array)))
+    assert asked == [np.dtype(np.float32)]
+
+
+@pytest.mark.parametrize(("said", "on"), [("", True), ("0", True), ("1", False), ("yes", False)])
+def test_the_environment_may_leave_them_out(said, on, as_if_there, monkeypatch):
+    monkeypatch.setenv(compiled.OFF, said)
+    assert compiled.available() == on
+    compiled.turn_off()
+    assert not compiled.available()
+
+
+def test_an_installation_that_fails_in_any_way_is_done_without(as_if_there, monkeypatch, caplog):
+    def broken(*_):
+        raise SystemError("LLVM has another version")
+
+    monkeypatch.setattr(sys.modules["picogpt.speed.products"], "use", broken)
+    compiled.use(np.int8, 1)
+    assert "cannot be used, SystemError: LLVM has another version" in caplog.text
+
+
+def test_a_long_text_has_float32_laid_out_for_them(as_if_there):
     params, plain = (weights.load(TALES)[0] for _ in range(2))
     in_place.move(params, compiled.place)
     for path, array in flatten(params).items():

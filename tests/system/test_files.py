@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: under SIGKILL, on a full disk, with many writers at once."""
 
 import contextlib
+import errno
 import os
 import signal
 import stat
@@ -228,3 +229,39 @@ def test_an_error_of_the_system_names_the_file(tmp_path):
     said = r"none/a cannot be written \(No such file or directory\): make room"
     with pytest.raises(OSError, match=said), atomic_write(tmp_path / "none" / "a"):
         pass
+
+
+def test_names_are_compared_in_json_of_settings_and_not_of_large_vocabularies(tmp_path):
+    for more, refused in ((0, True), (1, False)):
+        content = b'{"a": 1, "a": 2'
+        (tmp_path / "a.json").write_bytes(content.ljust(files.UNIQUE + more - 1) + b"}")
+        if refused:
+            with pytest.raises(ValueError, match="it gives 'a' twice"):
+                files.read_json(tmp_path / "a.json")
+        else:
+            assert files.read_json(tmp_path / "a.json") == {"a": 2}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the locks of Unix")
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_others_have_left_is_swept_away_only_where_there_are_locks(locks, tmp_path, monkeypatch):
+    import fcntl
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    if not locks:
+        monkeypatch.setattr(fcntl, "flock", refuse)
+    other = tmp_path / f"a.{'0' * 16}.tmp"
+    other.write_bytes(b"half")
+    with files.atomic_write(tmp_path / "a") as file:
+        file.write(b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert other.exists() == (not locks)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="the devices of Unix")
+@pytest.mark.parametrize("name", ["null", "stdout", "not-there"])
+def test_among_the_devices_no_file_is_made(name):
+    with pytest.raises(OSError, match="is a pipe or a device, which a file would replace: name a file"):
+        files.check_replaceable(Path("/dev", name))

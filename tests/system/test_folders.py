@@ -1,6 +1,7 @@
 """A folder is one process's, and may be begun again until it is whole; what is somebody's stays theirs."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -165,3 +166,32 @@ def test_what_a_lock_tells_is_no_more_than_a_name(tmp_path):
     for content in (b"", b"\xff", b"x" * 1000):
         lock.write_bytes(content)
         assert folders.holder(lock) == "another process"
+
+
+def test_who_holds_a_folder_is_told_in_full_and_nothing_else(tmp_path):
+    lock = tmp_path / folders.LOCK
+    lock.write_text(
+        "process 1234567 on a.host.with.a.longer.name.than.ours.has.to.be " * 3
+    )  # killed, long ago
+    folders.acquire(tmp_path, ["whole"])
+    try:
+        assert lock.read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+        assert folders.holder(lock) == lock.read_text()
+    finally:
+        folders.release(tmp_path)
+    for content, said in (
+        (b"p" * 200, "p" * 200),
+        (b"p" * 201, "another process"),
+        (b"\xff", "another process"),
+    ):
+        lock.write_bytes(content)
+        assert folders.holder(lock) == said
+
+
+def test_the_mark_is_on_the_disk_before_anything_is_written_into_the_folder(tmp_path, monkeypatch):
+    calls, fsync = [], os.fsync
+    monkeypatch.setattr(folders.os, "fsync", lambda n: calls.append(os.fstat(n).st_size) or fsync(n))
+    monkeypatch.setattr(folders, "sync_folder", calls.append)
+    folders.acquire(tmp_path, ["whole"])
+    folders.release(tmp_path)
+    assert calls == [len(f"process {os.getpid()} on {socket.gethostname()}"), tmp_path]

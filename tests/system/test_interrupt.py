@@ -201,3 +201,18 @@ def test_a_signal_that_is_ignored_stays_so_and_the_other_counts(number):
         assert signal.getsignal(number) is signal.SIG_IGN
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_who_was_told_of_signals_before_a_wait_for_keys_is_told_after_it():
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer)
+    try:
+        with interrupt.noticed():
+            pass
+    finally:
+        after = signal.set_wakeup_fd(before)
+        os.close(reader)
+        os.close(writer)
+    assert after == writer

@@ -21,6 +21,33 @@ def test_results_come_in_the_order_of_the_items(threads, n):
     assert machine.spread(lambda i: i * i, range(n)) == [i * i for i in range(n)]
 
 
+class Blas:
+    """The controls of libraries that tell these numbers of threads."""
+
+    def __init__(self, *numbers):
+        self.numbers, self.asked = numbers, []
+
+    def info(self):
+        return [{"num_threads": n} for n in self.numbers]
+
+    def limit(self, limits):
+        self.asked.append(limits)
+
+
+@pytest.mark.parametrize(("numbers", "most"), [((), 1), ((None,), 1), ((3,), 3), ((2, None, 4), 4)])
+def test_there_are_as_many_cores_as_a_library_says_or_one(numbers, most, monkeypatch):
+    monkeypatch.setattr(machine, "blas", lambda: Blas(*numbers))
+    assert machine.n_threads() == most
+
+
+def test_no_number_of_threads_leaves_it_as_it_is(monkeypatch):
+    blas = Blas(2)
+    monkeypatch.setattr(machine, "blas", lambda: blas)
+    for n in (0, 3, 1):
+        machine.set_threads(n)
+    assert blas.asked == [3, 1]
+
+
 def test_two_items_are_computed_at_the_same_time(two_threads):
     both = threading.Barrier(2, timeout=20)  # passes only while two wait at it
     assert sorted(machine.spread(lambda i: both.wait(), range(2))) == [0, 1]

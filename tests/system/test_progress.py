@@ -94,3 +94,22 @@ def test_what_is_hidden_or_was_done_before_says_nothing(clock, caplog):
     with progress.shown(10, 10, "B"):
         pass
     assert caplog.messages == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("hidden", "shows"), [(False, ["13", "25"]), (True, [])])
+def test_on_a_terminal_a_bar_goes_to_what_is_done(hidden, shows, monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    caplog.set_level("INFO", "picogpt.progress")
+    with progress.shown(50, 10, "B", hidden=hidden) as bar:
+        bar.shown.mininterval = 0
+        for done in (13, 25):
+            bar.show(done, "a note")
+            assert bar.shown.n == (10 if hidden else done)
+    drawn = terminal.getvalue()
+    assert all(f"{n}.0/50.0" in drawn for n in shows) and bool(drawn) == (not hidden)
+    assert ("a note" in drawn) == (not hidden) and caplog.messages == []

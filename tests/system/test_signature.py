@@ -17,6 +17,7 @@ from picogpt.system import command
 from picogpt.system.signature import (
     CALL,
     FREE,
+    Flag,
     OneOf,
     Range,
     Section,
@@ -111,3 +112,10 @@ def test_each_flag_of_each_command_has_a_meaning_and_a_default_that_is_allowed(f
         assert flag.meaning.strip("() "), name
         assert (name.upper() if flag.by_place else f"--{name}") in page
         assert flag.default is None or flag.allowed is None or flag.usual in flag.allowed, name
+
+
+def test_of_several_notes_of_a_kind_the_last_one_counts():
+    notes = [Range(1), "A", "one", Usual(2), Range(0, below=5), "B", "two", Usual(3)]
+    flag = Flag("n", int, 1, False, notes)
+    assert (flag.allowed, flag.usual) == (Range(0, below=5), 3)
+    assert (flag.placeholder, flag.meaning) == ("B", "two (3)")

@@ -1,5 +1,6 @@
 """What is shown on a terminal commands it in nothing; what goes to a pipe or a file is as it was written."""
 
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from processes import REPOSITORY, run_python
 
 from picogpt.checkpoints import weights
 from picogpt.params.init import init_params
+from picogpt.system import terminal
 from picogpt.system.terminal import harmless
 from picogpt.text.chars import CharEncoder
 
@@ -72,3 +74,33 @@ def test_an_error_cannot_command_the_terminal_either(evil):
     done = run_python(*words)
     assert done.code == 1
     assert done.err.isprintable() or done.err.rstrip("\n").isprintable()
+
+
+def test_what_is_shown_counts_as_it_was_given_and_the_stream_comes_back(monkeypatch):
+    class Screen(io.StringIO):
+        def isatty(self):
+            return True
+
+        def reconfigure(self, **how):
+            pass
+
+    screen = Screen()
+    assert (terminal.Shown(screen).write("a\x1bb"), screen.getvalue()) == (3, "a\\x1bb")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", Screen())
+    with terminal.streams():
+        assert sys.stdout is not screen
+        print("\x07", end="")
+    assert sys.stdout is screen and screen.getvalue() == "a\\x1bb\\x07"
+
+
+@pytest.mark.parametrize("error", [OSError, ValueError])
+def test_a_stream_that_cannot_be_rid_of_what_it_holds_is_no_error(error):
+    class Broken:
+        def flush(self):
+            raise BrokenPipeError
+
+        def fileno(self):
+            raise error
+
+    terminal.discard(Broken())

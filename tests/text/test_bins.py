@@ -53,11 +53,20 @@ def test_another_process_gets_the_name_of_the_file_and_not_its_ids(folder):
     np.testing.assert_array_equal(pickle.loads(sent)[:], ids[:])
 
 
-def test_a_file_that_another_replaces_is_noticed(folder):
+@pytest.mark.parametrize("n", [1, 17_999, 18_001])
+def test_a_file_that_another_replaces_is_noticed(n, folder):
     ids = bins.Ids(folder / "train.bin")
-    (folder / "train.bin").write_bytes(b"\0\0")
+    (folder / "train.bin").write_bytes(b"\0\0" * n)
     with pytest.raises(ValueError, match=r"train\.bin has become another file meanwhile"):
         ids[:4]
+
+
+def test_without_held_out_text_no_file_of_it_is_asked_for(folder):
+    both, with_it = bins.open_folder(folder, 65, 0.1)
+    assert [len(part) for part in both] == [18_000, 2000]
+    (folder / "val.bin").unlink()
+    (ids, none), without = bins.open_folder(folder, 65, 0)
+    assert (len(ids), len(none)) == (18_000, 0) and with_it != without
 
 
 @pytest.mark.parametrize("piece", [2, 6, 1 << 24])

@@ -65,6 +65,47 @@ def test_one_file_says_the_same_as_two(encoder, tmp_path):
         gpt1_bpe.load_encoder(tmp_path)
 
 
+NORMALIZER = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True}
+NORMALIZER |= {"strip_accents": None, "lowercase": True}
+
+
+def test_one_file_is_read_as_two_are_and_refused_if_it_does_more(encoder, tmp_path):
+    merges = [(encoder.decoder[a], encoder.decoder[b]) for a, b in encoder.merges]
+    whole = dict(normalizer=NORMALIZER, pre_tokenizer={"type": "BertPreTokenizer"}, post_processor=None)
+    for form in (list, " ".join):
+        whole["model"] = dict(type="BPE", vocab=encoder.encoder, merges=[form(pair) for pair in merges])
+        (tmp_path / "tokenizer.json").write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
+        assert gpt1_bpe.is_gpt1s(tmp_path)
+        again = gpt1_bpe.load_encoder(tmp_path)
+        assert (again.encoder, again.merges) == (encoder.encoder, encoder.merges)
+    roberta = {"type": "RobertaProcessing", "sep": ["a", 0], "cls": ["a", 0]}
+    for key, other in (
+        ("normalizer", NORMALIZER | {"lowercase": False}),
+        ("pre_tokenizer", {"type": "Whitespace"}),
+        ("post_processor", roberta),
+    ):
+        (tmp_path / "tokenizer.json").write_text(json.dumps(whole | {key: other}), encoding="utf-8")
+        with pytest.raises(ValueError, match=f"its {key} is not that of GPT-1"):
+            gpt1_bpe.load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),  # as BertNormalizer and BertPreTokenizer of tokenizers have them
+    [
+        ("a\u4e00b\u9fffc\ua000", ["a", "\u4e00", "b", "\u9fff", "c\ua000"]),  # the first and last ideograph
+        ("a\u33ffb\u3400c\u4dbfd\u4dc0", ["a\u33ffb", "\u3400", "c", "\u4dbf", "d\u4dc0"]),
+        ("a\ufffdb\u200bc\u0000d\ue000e", ["abcde"]),
+        ("a\rb\tc\nd\u3000e\u00a0f\u2028g", [*"abcdefg"]),
+        ("\u0391\u03a3 \u0130", ["\u03b1\u03c3", "i"]),  # no final sigma; a dot that is an accent
+        ("a\u0903b\u0301c", ["a\u0903bc"]),  # of the marks only those that take no room
+        ("x\u00b2 \ufb01 \u2460", ["x\u00b2", "\ufb01", "\u2460"]),  # nothing is made compatible
+        ("$1+2=3``\u00bf\u2026", ["$", "1", "+", "2", "=", "3", "`", "`", "\u00bf", "\u2026"]),
+    ],
+)
+def test_a_text_is_cut_into_words_without_accents_and_capitals(text, words):
+    assert gpt1_bpe.words(text) == words
+
+
 def test_without_a_token_for_unknown_characters_they_are_an_error():
     encoder = gpt1_bpe.Gpt1Encoder([("a", "b</w>")], {"a": 0, "b</w>": 1, "ab</w>": 2})
     assert encoder.encode("AB ab") == [2, 2]

@@ -88,6 +88,14 @@ def test_the_record_is_what_the_libraries_say_today(tmp_path, case):
     assert json.loads(json.dumps(record.facts(tmp_path))) == FACTS[case]
 
 
+@pytest.mark.parametrize("changes", [{}, {"ignore_merges": True}, {"unk": 0}, {"unk": 0, "fuse_unk": True}])
+def test_what_a_gpt2tokenizer_would_not_heed_is_saved_for_another_class(changes, tmp_path):
+    encoder = hf_bpe.NumberedEncoder(hf_files.Rules([], record.symbols(), **changes))
+    encoder.save(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert (config["tokenizer_class"] == "GPT2Tokenizer") == (not changes)
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_ids_are_those_of_hugging_faces_tokenizers(recorded, text):
     assert recorded.encode(text) == TEXTS[text]
@@ -144,9 +152,19 @@ def test_a_token_beyond_the_models_rows_is_named_when_it_comes_up(folder):
         encoder.encode(text)
 
 
-def test_the_end_of_a_text_beyond_the_models_rows_is_named_when_it_comes_up(gpt2, tmp_path):
+def test_gpt2s_tokenizer_is_plain_however_its_end_is_written(gpt2, tmp_path):
     hf_bpe.save(tmp_path, gpt2)
-    encoder = weights.read_encoder(tmp_path, {"n_vocab": 50_000})
+    for more in ({"normalized": True}, {}):  # as in gpt2's own folder, and in others
+        end = {"content": "<|endoftext|>", "special": True} | more
+        config = record.SLOW | {"added_tokens_decoder": {"50256": end}, "bos_token": end, "eos_token": end}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+        assert type(hf_bpe.load_encoder(tmp_path, 50257)) is bpe.Encoder
+
+
+@pytest.mark.parametrize("n", [50_000, 50_256])
+def test_the_end_of_a_text_beyond_the_models_rows_is_named_when_it_comes_up(n, gpt2, tmp_path):
+    hf_bpe.save(tmp_path, gpt2)
+    encoder = weights.read_encoder(tmp_path, {"n_vocab": n})
     assert encoder.encode("Not all heroes") == [3673, 477, 10281]
     with pytest.raises(ValueError, match=r"'<\|endoftext\|>' has id 50256, but the model only knows"):
         _ = encoder.start
@@ -173,6 +191,7 @@ def test_without_endoftext_it_is_text_like_any_other(folder):
         ({"bos_token": "<s>"}, {"bos_token_id": 257}, 256, 258),
         ({}, {"bos_token_id": 64, "eos_token_id": 64}, 258, 258),  # what nobody has set
         ({"bos_token": {"content": "</s>"}}, {"bos_token_id": 5000}, 257, 258),
+        ({}, {"bos_token_id": 5000, "eos_token_id": 5000}, 258, 258),  # which no token has
         ({}, {}, 258, 258),
     ],
 )
@@ -193,6 +212,38 @@ def test_the_token_before_and_after_a_text(tmp_path, config, model, start, end):
     assert ids == [start, 64, *ends, start, 65, *ends]
 
 
+def test_endoftext_is_added_for_a_model_that_may_have_a_row_for_it(tmp_path):
+    for name, content in record.two_files({}, **{"config.json": record.GPT2}).items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    assert [hf_bpe.load_encoder(tmp_path, n).n_vocab for n in (None, 256, 257)] == [256, 256, 257]
+
+
+def test_endoftext_that_merges_make_is_a_token_like_any_other(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(more=record.ENDS, merges=record.TO_END)))
+    encoder = hf_bpe.load_encoder(tmp_path)  # of which tokenizers says no more than it has in its list
+    ids = encoder.encode("a<|endoftext|>", allow_eot=True)
+    assert ids == encoder.encode("a<|endoftext|>") and record.ENDS["<|endoftext|>"] not in ids
+
+
+def test_what_the_models_own_file_says_counts_more_than_how_it_is_used(tmp_path):
+    names = "<s>", "</s>", "<|endoftext|>"
+    added = [{"id": 256 + i, "content": name} for i, name in enumerate(names)]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(added=added)))
+    (tmp_path / "generation_config.json").write_text('{"bos_token_id": 256, "eos_token_id": [257]}')
+    for model, expected in (({}, (256, 257)), ({"bos_token_id": 257, "eos_token_id": 256}, (257, 256))):
+        (tmp_path / "config.json").write_text(json.dumps(record.GPT2 | model))
+        encoder = weights.read_encoder(tmp_path, {"n_vocab": 259})
+        assert (encoder.start, encoder.eot) == expected
+
+
+def test_where_the_model_has_no_row_for_endoftext_an_ordinary_token_may_begin_a_text(tmp_path):
+    files = record.two_files({"<|endoftext|>": 256}, **{"config.json": record.GPT2 | {"bos_token_id": 64}})
+    for name, content in files.items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    starts = [weights.read_encoder(tmp_path, {"n_vocab": n}).start for n in (256, 257)]
+    assert starts == [64, 256]
+
+
 def test_a_byte_without_a_token_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(without="x")))
     encoder = hf_bpe.load_encoder(tmp_path)
@@ -206,8 +257,10 @@ def test_a_text_that_some_programs_would_cut_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(truncation=cut)))
     encoder = hf_bpe.load_encoder(tmp_path)
     assert encoder.encode("abc") == [64, 65, 66]
-    with pytest.raises(ValueError, match=r'4 tokens, of which tokenizer.json keeps 3.* "truncation" to null'):
-        encoder.encode("abcd")
+    encoder.save(tmp_path)
+    for each in (encoder, hf_bpe.load_encoder(tmp_path)):
+        with pytest.raises(ValueError, match=r'4 tokens, of which tokenizer.json keeps 3.* "truncation" to n'):
+            each.encode("abcd")
 
 
 @pytest.mark.parametrize("form", [list, " ".join])
@@ -229,6 +282,10 @@ def test_merges_may_be_pairs_or_lines(tmp_path, form):
         ({"post_processor": {"type": "Magic"}}, "has a post_processor of type 'Magic'"),
         ({"post_processor": {"type": "TemplateProcessing", "single": [], "special_tokens": {}}}, "than put"),
         ({"post_processor": {"type": "Sequence", "processors": [record.ROBERTA] * 2}}, "than put"),
+        (
+            {"post_processor": record.TEMPLATE | {"single": record.TEMPLATE["single"] * 2}},
+            "than put",  # which reads the text twice
+        ),
         ({"model": {"type": "WordPiece", "vocab": {}, "merges": []}}, "has type 'WordPiece'"),
         (
             {"model": {"vocab": {"a": 0}, "merges": [["a", "b"]]}, "added_tokens": []},
@@ -276,6 +333,7 @@ def test_add_prefix_space_must_be_said_as_tokenizers_asks(tmp_path):
         ({"continuing_subword_prefix": "##"}, "has continuing_subword_prefix '##'"),
         ({"end_of_word_suffix": "</w>"}, "has end_of_word_suffix '</w>'"),
         ({"byte_fallback": True}, "has byte_fallback True"),
+        ({"byte_fallback": "x" * 1000}, "has byte_fallback 'x{79}, and only"),
         ({"future": 1}, "has a key 'future'"),
     ],
 )
@@ -296,6 +354,7 @@ def test_a_key_of_the_model_that_changes_ids_is_named(tmp_path, changes, says):
         (dict(model={"ignore_merges": True}), record.SLOW, "ignore_merges true, which .* ignores"),
         ({}, {"tokenizer_class": "RobertaTokenizerFast"}, "tokenizer_class 'RobertaTokenizerFast'"),
         ({}, {"auto_map": {"AutoTokenizer": "x.X"}}, "has auto_map"),
+        ({}, {"init_inputs": ["x"]}, "has init_inputs"),
         ({}, {"added_tokens_decoder": {"256": {"content": "<u>", "lstrip": True}}}, "differ about '<u>'"),
         ({}, {"added_tokens_decoder": {}}, "the added token '<u>', which added_tokens_decoder"),
         ({}, {"added_tokens_decoder": {"9": {"content": "<v>"}}, "tokenizer_class": None}, "'<v>' has id 9"),
@@ -332,6 +391,15 @@ def test_merges_that_are_cut_short_are_noticed(folder):
     (folder / "merges.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"merges.txt is missing: a tokenizer has vocab.json and"):
         hf_bpe.load_encoder(folder)
+
+
+def test_a_single_merge_that_is_missing_is_noticed(tmp_path):
+    for name, content in record.two_files({"ab": 256, "<|endoftext|>": 257}).items():
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(ValueError, match=r"merges.txt lacks the merge that makes 'ab': download it again"):
+        hf_bpe.load_encoder(tmp_path)
+    (tmp_path / "merges.txt").write_text("a b\n")
+    assert hf_bpe.load_encoder(tmp_path).encode("cab") == [66, 256]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "3", "null", '{"a": []}'])

@@ -172,6 +172,17 @@ def test_the_scale_grows_and_falls_as_pytorchs(monkeypatch):
         assert ours.scale == theirs.get_scale()
 
 
+def test_the_scale_doubles_after_2000_gradients_in_a_row_that_were_finite():
+    scale = LossScale()
+    scale.note(True)
+    scale.note(False)
+    for _ in range(1999):
+        scale.note(True)
+    assert scale.scale == 2.0**15
+    scale.note(True)
+    assert scale.state == dict(scale=2.0**16, good=0)
+
+
 def test_without_a_scale_small_gradients_are_lost():
     params = model()
     plain = loss_and_grads(params, *batch(), 3)[1]
@@ -189,6 +200,18 @@ def test_a_scale_under_which_gradients_overflow_falls_until_they_do_not():
     expected_loss, expected = gradients(params, again)
     assert (again.scale, loss) == (scale.scale, expected_loss)
     assert error(grads, expected) == 0
+
+
+@pytest.mark.parametrize("wrong", [-np.inf, np.inf, np.nan])
+def test_one_gradient_that_is_no_number_is_enough_for_half_the_scale(wrong, monkeypatch):
+    def overflows(params, *_, scale):
+        g = np.array([1, wrong if scale > 2.0**13 else -2], np.float32) * scale
+        return 3 * scale, dict(w=g, empty=np.empty(0, np.float32))
+
+    monkeypatch.setattr(half, "loss_and_grads", overflows)
+    scale = LossScale()
+    loss, grads = gradients(model(), scale)
+    assert (loss, grads["w"].tolist(), scale.state) == (3, [1, -2], dict(scale=2.0**13, good=1))
 
 
 def train(params, steps, precision="float16", dropout=0.0, state=None, lr=1e-3):
@@ -250,8 +273,10 @@ def test_a_state_without_its_scale_is_damaged(tmp_path):
 
 
 def test_a_gradient_that_overflows_at_any_scale_ends_the_training():
-    params = model()
+    params, scale = model(), LossScale()
     params["wte"] *= 1e6
+    gradients(params, scale)
+    assert scale.scale == 2.0**-25  # the smallest that is tried is 2**-24, in whose place this would be next
     with pytest.raises(ValueError, match=r"the gradient at step 0 is (nan|inf)"):
         train(params, 1)
 

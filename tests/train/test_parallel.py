@@ -1,6 +1,7 @@
 """Many processes train as one does; none goes on when another is gone."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from picogpt.finetune import cli as finetune
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, walk
 from picogpt.projects import adder
+from picogpt.system.interrupt import Interrupted
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
 from picogpt.train import cli as train
@@ -386,6 +388,63 @@ def test_the_processes_on_a_machine_divide_its_cores(cores, here, each, monkeypa
     monkeypatch.setattr(parallel.machine, "set_threads", given.append)
     with parallel.together():
         assert given == [each]
+
+
+@pytest.fixture
+def one_of_three(monkeypatch):
+    """Let this process be one of three that MPI has started on a machine; return it, and what it does."""
+    comm = SimpleNamespace(rank=0, size=3, done=[])
+    comm.Split_type = {"shared": SimpleNamespace(size=3)}.get
+    comm.Abort = lambda code: comm.done.append(f"all end with {code}")
+    monkeypatch.setitem(
+        sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(COMM_TYPE_SHARED="shared"))
+    )
+    monkeypatch.setattr(parallel, "world", lambda: comm)
+    monkeypatch.setattr(parallel, "log", logging.getLogger("picogpt.of_one"))
+    monkeypatch.setattr(parallel.log, "disabled", False)
+    monkeypatch.setattr(parallel.time, "sleep", lambda seconds: comm.done.append(f"{seconds:g} s"))
+    monkeypatch.setattr(parallel.machine, "n_threads", lambda: 8)
+    monkeypatch.setattr(parallel.machine, "set_threads", lambda n: comm.done.append(f"{n} threads"))
+    return comm
+
+
+@pytest.mark.parametrize(
+    ("error", "rank", "code", "said"),
+    [
+        (ValueError("--lr is too large"), 0, 1, "--lr is too large"),
+        (FileNotFoundError(2, "No such file", "a.txt"), 2, 1, "rank 2: a.txt: No such file"),
+        (MemoryError(), 1, 1, "rank 1: there is not enough memory"),
+        (KeyboardInterrupt(), 0, 130, "interrupted"),
+        (KeyboardInterrupt(), 1, 130, ""),
+        (Interrupted(signal.SIGTERM, "stopped at step 3"), 0, 143, "stopped at step 3"),
+        (SystemExit(2), 1, 2, ""),
+        (KeyError("x"), 1, 1, "rank 1 failed:"),
+    ],
+)
+def test_an_error_of_a_process_is_said_once_and_ends_all(error, rank, code, said, one_of_three, caplog):
+    one_of_three.rank = rank
+    with parallel.together() as comm:
+        parallel.log.warning("of the first alone")
+        raise error
+    assert comm.done == ["2 threads", *(["1 s"] if rank else []), "0.3 s", f"all end with {code}"]
+    assert caplog.messages == ["of the first alone"] * (rank == 0) + [said] * bool(said)
+
+
+@pytest.mark.parametrize("code", [0, None])
+def test_a_process_that_has_done_its_part_ends_alone(code, one_of_three):
+    with pytest.raises(SystemExit), parallel.together():
+        sys.exit(code)
+    assert one_of_three.done == ["2 threads"]
+
+
+@pytest.mark.parametrize("name", ["PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"])
+def test_each_mark_of_mpiexec_means_that_there_are_others(name, monkeypatch):
+    for known in parallel.MPIEXEC:
+        monkeypatch.delenv(known, raising=False)
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=SimpleNamespace(COMM_WORLD="all")))
+    assert parallel.world() is parallel.ALONE
+    monkeypatch.setenv(name, "0")
+    assert parallel.world() == "all"
 
 
 def test_alone_a_process_is_in_charge_of_all_rows():
