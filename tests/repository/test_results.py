@@ -62,7 +62,7 @@ def test_the_drawing_of_the_page_is_that_of_the_record():
     recorded = [r["results"][results.PROBE] for r in results.recorded() if results.PROBE in r["results"]]
     path = results.DOCS / "probe.svg"
     assert path.is_file() == bool(recorded)
-    assert [results.probe(shares) + "\n" for shares in recorded[-1:]] == [
+    assert [results.probe(shares) for shares in recorded[-1:]] == [
         path.read_text(encoding="utf-8") for _ in recorded[-1:]
     ]
 

@@ -160,6 +160,10 @@ def test_every_page_is_whole(site):
         assert page.count("<main") == page.count("</main>") == page.count("<h1") == 1, name
         assert page.count("<section") == page.count("</section>")
         assert "$$" not in page
+    for name in [name for name in site if name.startswith("docs-")]:
+        for tag in ("a", "span"):  # which a link to a folder becomes, as that has no page
+            begun = len(re.findall(rf"<{tag}[ >]", site[name]))
+            assert begun == site[name].count(f"</{tag}>"), (name, tag)
 
 
 @needs_extra

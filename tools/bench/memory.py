@@ -58,6 +58,7 @@ def report(comm, n, shard, own):
     found = [own] if comm is parallel.ALONE else comm.gather(own)
     if comm.rank == 0:
         size, buffer = comm.size, 0 if comm is parallel.ALONE else 4
+        shard = shard and size > 1  # one process has nobody to share with
         expected = 8 + 8 / size if shard else 16 + buffer
         print(
             f"{n:,} parameters, {size} processes, {'sharded' if shard else 'each with all'}: {expected:.1f}"

@@ -194,10 +194,14 @@ def render(tokens, folder, past=False):
     for n, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrSet("id", anchor(tokens[n + 1].content))
+        opened = None
         for child in token.children or ():
             target = child.attrs.get("href" if child.type == "link_open" else "src", "")
             if child.type in ("link_open", "image") and "://" not in target:
                 local_link(child, target, folder)
+            if child.type == "link_close":
+                child.tag = opened.tag
+            opened = child if child.type == "link_open" else opened
     return markdown().renderer.render(tokens, markdown().options, dict(past=past))
 
 

@@ -32,9 +32,10 @@ PROBE = "right by a linear probe of each layer"  # as projects/images.py calls i
 STYLE = (  # the book's colours, for a drawing that stands alone
     "<style>text { font: 12px Georgia, serif; fill: #222 } .soft { font-size: 11px; fill: #666 }"
     " polyline { fill: none; stroke: #888; stroke-width: 1.8 } .faint { stroke: #ddd; stroke-width: 1 }"
-    " .second { stroke: #b5541c } .curve { stroke: #1a5fb4 }"
+    " .second { stroke: #b5541c } .curve { stroke: #1a5fb4 } .third { stroke: #26793b }"
     " @media (prefers-color-scheme: dark) { text { fill: #ddd } .soft { fill: #aaa }"
-    " .faint { stroke: #444 } }"
+    " .faint { stroke: #444 } .second { stroke: #e8935f } .curve { stroke: #78aeff }"
+    " .third { stroke: #6cc483 } }"
     "</style>"
 )
 HEAD = """# Results of the projects
@@ -113,11 +114,13 @@ def probe(shares):
         f"{name}: {', '.join(f'{share:.3f}' for share in each.values())}" for name, each in shares.items()
     ]
     d.description = "; ".join(told) + ", from layer to layer."
-    return (
-        str(d)
-        .replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-        .replace("<title", f"{STYLE}<title")
-    )
+    return alone(d)
+
+
+def alone(drawing):
+    """Return a drawing as a file of its own, which brings its colours."""
+    svg = str(drawing).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return svg.replace("<title", f"{STYLE}<title", 1) + "\n"
 
 
 def rows(ours, published):
@@ -183,7 +186,7 @@ def main():
         for result in recorded():
             if PROBE in result["results"]:
                 with atomic_write(DOCS / "probe.svg") as file:
-                    file.write(probe(result["results"][PROBE]).encode() + b"\n")
+                    file.write(probe(result["results"][PROBE]).encode())
     except (ValueError, OSError) as error:
         logging.getLogger("picogpt").error(command.sentence(error))
         sys.exit(1)
