@@ -47,6 +47,13 @@ NEUTRAL = dict(  # what is not, and the value that changes nothing
     dola_layers=None,
     constraints=None,
     force_words_ids=None,
+    encoder_repetition_penalty=1.0,
+    encoder_no_repeat_ngram_size=0,
+    num_beam_groups=1,
+    diversity_penalty=0.0,
+    forced_decoder_ids=None,
+    token_healing=False,
+    max_time=None,
 )
 N_NEW, TOP_K = 40, 50  # tokens added without a file, as before; sampled among by transformers
 

@@ -27,6 +27,8 @@ INDEX, PYTORCH = f"{WEIGHTS}.index.json", "pytorch_model.bin"
 # The parts of a language model; other names are heads of other tasks
 PARTS = ("wte", "wpe", "blocks", "ln_f", "lm_head")
 MASKS = (".attn.bias", ".attn.masked_bias")  # which tokens a query may look at: not learned, yet once stored
+WRAPPERS = r"(_orig_mod\.|module\.)*"  # of torch.compile, and of training in parallel
+EMBEDDING = r"(^|(?<=\.))(transformer\.)?(w[tp]e|tokens_embed|positions_embed)\.weight$"
 ROWS = 4096  # that are compared at once
 
 
@@ -45,11 +47,18 @@ def read(folder, hparams):
     The arrays are mapped and read-only. Of hparams, `tied` is what the files say.
     """
     index, tensors = Path(folder, INDEX), {}
-    names = {WEIGHTS} if not index.is_file() else read_index(index, ".safetensors")
-    for name in sorted(names):
+    in_parts = (
+        index.is_file() and not Path(folder, WEIGHTS).is_file()
+    )  # of both, transformers takes the latter
+    for name in sorted(read_index(index, ".safetensors") if in_parts else {WEIGHTS}):
         if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
             raise FileNotFoundError(missing(folder, name))
-        tensors |= safetensors.read_mapped(Path(folder, name))[0]
+        part = safetensors.read_mapped(Path(folder, name))[0]
+        if twice := [tensor for tensor in part.keys() & tensors if not same(part[tensor], tensors[tensor])]:
+            raise ValueError(
+                f"{Path(folder, name)} has another {min(twice)} than a file before it: delete one"
+            )
+        tensors |= part
     return adapt(rename(tensors, folder), hparams, folder)
 
 
@@ -76,26 +85,48 @@ def read_index(path, kind):
 def rename(tensors, source="the model"):
     """Return {path in the tree: array} of {name in a PyTorch module: array}, without the masks.
 
-    Heads of other tasks (classification, a value, several choices) are left out, which is said once.
+    Heads of other tasks (classification, a value, several choices) are left out, which is said once. Two
+    arrays for one path are a ValueError.
 
     >>> list(rename({"transformer.h.0.ln_1.weight": 1, "_orig_mod.wte.weight": 2, "h.0.attn.bias": 3}))
     ['blocks.0.ln_1.g', 'wte']
     """
-    renamed, heads = {}, set()
+    renamed, heads, outer = {}, set(), outer_module(tensors, source)
     for name, array in tensors.items():
-        path = re.sub(r"^(_orig_mod\.|module\.)*(transformer\.)?", "", name)
+        inner = re.sub(rf"^{WRAPPERS}", "", name.removeprefix(outer))
+        path = inner.removeprefix("transformer.")
         path = re.sub(r"^h\.", "blocks.", path)
         path = re.sub(r"^(t)okens_embed\.|^(p)ositions_embed\.", r"w\1\2e.", path)  # in GPT-1
         part = path.split(".")[0]
         path = re.sub(r"^(wte|wpe|lm_head)\.weight$", r"\1", path)
         path = re.sub(r"(ln_\w)\.weight$", r"\1.g", path)
-        if part not in PARTS and "transformer." not in name:
+        path = re.sub(r"\.weight$", ".w", path).replace(".bias", ".b")
+        if part not in PARTS and "transformer." not in inner:
             heads.add(part)
-        elif not name.endswith(MASKS):
-            renamed[re.sub(r"\.weight$", ".w", path).replace(".bias", ".b")] = array
-    if heads and renamed:
+            continue
+        if name.endswith(MASKS):
+            continue
+        if path in renamed and not same(renamed[path], array):
+            raise ValueError(f"{source} has two arrays for {path}, {name} for one: delete the wrong one")
+        renamed[path] = array
+    if heads and "wpe" in renamed:
         log.warning("%s: %s left out, which is for another task", source, ", ".join(sorted(heads)))
     return renamed
+
+
+def outer_module(names, source):
+    """Return what a program has put before the names of a GPT-2, as "model." or "" for nothing.
+
+    >>> outer_module(["model.transformer.wpe.weight", "model.lm_head.weight"], "the model")
+    'model.'
+    """
+    found = {re.sub(EMBEDDING, "", name) for name in names if re.search(EMBEDDING, name)}
+    found = {"" if re.fullmatch(WRAPPERS, outer) else outer for outer in found}
+    if len(found) > 1:
+        raise ValueError(
+            f"{source} has several models in it, under {' and '.join(sorted(found))}: save one alone"
+        )
+    return found.pop() if found else ""
 
 
 def their_name(path, hparams=None):

@@ -20,6 +20,7 @@ from picogpt.params.tree import flatten, nest
 from picogpt.system.files import atomic_write, read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MOST = 2**31
 PREFIX = "base_model.model."
 LEARNED = r"(?P<module>.*)\.(lora|lora_embedding)_(?P<letter>[AB])(\.default)?(\.(?P<kind>weight|bias))?"
 WHOLE = r"\.(base_layer|modules_to_save|original_module)(\.default)?(?=\.)"  # in names of arrays saved whole
@@ -61,9 +62,11 @@ def read_config(folder):
                 f"{path} has {key} {config[key]!r:.80}, which picogpt cannot merge: merge it in PEFT, with"
                 " merge_and_unload() and save_pretrained(), and open what that saves"
             )
-    exceptions = config.get("alpha_pattern") or {}
-    alphas = exceptions.values() if isinstance(exceptions, dict) else [exceptions]
-    if wrong := [a for a in (config.get("lora_alpha", 8), *alphas) if type(a) not in (int, float)]:
+    for key in ("alpha_pattern", "rank_pattern"):
+        if not isinstance(config.get(key) or {}, dict):
+            raise ValueError(f"{path} has {key} {config[key]!r:.80}, which must be an object: correct it")
+    alphas = config.get("lora_alpha", 8), *(config.get("alpha_pattern") or {}).values()
+    if wrong := [a for a in alphas if type(a) not in (int, float) or not -MOST < a < MOST]:
         raise ValueError(f"{path} has {wrong[0]!r:.80} as an alpha, which must be a number: correct it")
     if not isinstance(config.get("base_model_name_or_path"), str):
         raise ValueError(
@@ -82,8 +85,12 @@ def merge(params, hparams, folder):
     tensors, _ = safetensors.read(folder / WEIGHTS)
     pairs, whole = sort_out({name.removeprefix(PREFIX): widened(w) for name, w in tensors.items()}, folder)
     touched = pairs.keys() | whole.keys()
-    tied = "lm_head" not in flat and not config.get("ensure_weight_tying")
-    if tied and touched & {"wte", "lm_head"}:
+    if touched & {"wte", "lm_head"} and config.get("ensure_weight_tying"):
+        raise ValueError(
+            f"{folder / CONFIG} has ensure_weight_tying true for an update of the embedding, of which PEFT"
+            " makes one model when it loads, and another when it merges: merge it there"
+        )
+    if "lm_head" not in flat and touched & {"wte", "lm_head"}:
         flat["lm_head"] = flat["wte"].copy()  # PEFT changes the one and leaves the other
     for path, array in whole.items():
         if path not in flat:
@@ -119,6 +126,12 @@ def add(flat, path, parts, config, folder):
     if path not in flat or not {"A", "B"} <= parts.keys():
         raise ValueError(f"{folder / WEIGHTS} has an update of {path} that is not whole, or of another model")
     A, B = parts["A"], parts["B"]
+    rank = of_pattern(path, config, "rank_pattern", config.get("r", 8))
+    if A.ndim != 2 or B.ndim != 2 or not len(A) == B.shape[1] == rank:
+        raise ValueError(
+            f"{folder / WEIGHTS} has an update of {path} of shapes {A.shape} and {B.shape}, which is not of"
+            f" rank {rank!r:.40}, as {CONFIG} says: save it again from PEFT"
+        )
     update = B @ A if path == "lm_head" else A.T @ B.T
     if update.shape != flat[path].shape:
         raise ValueError(
@@ -133,16 +146,21 @@ def add(flat, path, parts, config, folder):
 
 def scale_of(path, r, config):
     """Return alpha / r, or alpha / sqrt(r) if the config says so; alpha_pattern has exceptions by name."""
+    alpha = of_pattern(path, config, "alpha_pattern", config.get("lora_alpha", 8))
+    return alpha / (r**0.5 if config.get("use_rslora") else r)
+
+
+def of_pattern(path, config, key, usual):
+    """Return what the config has under a key, {pattern: value}, for the module at a path, else `usual`."""
     module = huggingface.their_name(path).removesuffix(".weight")
-    exceptions = (config.get("alpha_pattern") or {}).items()
+    exceptions = (config.get(key) or {}).items()
     try:  # patterns may be anyone's, and take for ever
         fits = [
-            alpha for name, alpha in exceptions if regex.fullmatch(rf"(.*\.)?({name})", module, timeout=1)
+            value for name, value in exceptions if regex.fullmatch(rf"(.*\.)?({name})", module, timeout=1)
         ]
     except (regex.error, TimeoutError) as error:
-        raise ValueError(f"alpha_pattern in {CONFIG} has a name that cannot be used: {error}") from None
-    alpha = next(iter(fits), config.get("lora_alpha", 8))
-    return alpha / (r**0.5 if config.get("use_rslora") else r)
+        raise ValueError(f"{key} in {CONFIG} has a name that cannot be used: {error}") from None
+    return next(iter(fits), usual)
 
 
 def write(folder, low_rank, base):

@@ -77,6 +77,7 @@ class AddedTokens:
                 start = max(end, end + len(text[end:start].rstrip(SPACES)))
             while token.rstrip and stop < len(text) and text[stop] in SPACES:
                 stop += 1
-            pieces += [text[end:start], i] if end < start else [i]
-            end = stop
+            if start < stop:  # else the token before has taken all of it
+                pieces += [text[end:start], i] if end < start else [i]
+                end = stop
         return [*pieces, text[end:]] if end < len(text) else pieces

@@ -84,7 +84,8 @@ class NumberedEncoder(bpe.Encoder):
 
     def encode_words(self, text):
         """Return the ids of a text in which nothing is special."""
-        return super().encode_words(" " + text if self.rules.prefix_space and text[:1] != " " else text)
+        lacks_space = self.rules.prefix_space and text[:1] not in ("", " ")
+        return super().encode_words(" " + text if lacks_space else text)
 
     def merge(self, word):
         """Return the ids of `word` (bytes) after all merges."""

@@ -4,21 +4,25 @@
 """
 
 import dataclasses
+import re
 
 from picogpt.text import hf_keys
 from picogpt.text.added_tokens import AddedToken
 from picogpt.text.bpe import EOT
-from picogpt.text.hf_keys import ALL_IN_ONE, CONFIG
+from picogpt.text.hf_keys import ALL_IN_ONE, CONFIG, MAP
 
 NAMES = "bos eos unk sep pad cls mask"  # of control tokens, in transformers' order
 NAMED = [f"{name}_token" for name in NAMES.split()]
+MARK = "AddedToken"
 
 
 def added_token(given, file):
     """Return the AddedToken that a file describes, as an object or by its content alone: a control token."""
     if isinstance(given, str):
         return AddedToken(given, special=True)
-    hf_keys.check(given, hf_keys.ADDED_TOKEN, f"{given['content']!r} in {file}")
+    if not is_token(given):
+        raise ValueError(f"{file} has {given!r:.80} as an added token, which must have a content")
+    hf_keys.check(given, hf_keys.ADDED_TOKEN, f"{given['content']!r:.80} in {file}")
     fields = {key: given[key] for key in given if key not in ("id", "__type")}
     return AddedToken(**{"normalized": not given.get("special", False)} | fields)
 
@@ -35,16 +39,40 @@ def named_tokens(config, default):
     """
     named = dict.fromkeys(NAMED[:3], EOT) if default else {}
     named |= {key: config[key] for key in NAMED if key in config}
-    named |= {key: given for key, given in config.items() if key.endswith("_token") and is_token(given)}
+    own = {key: given for key, given in config.items() if key.endswith("_token") and key not in NAMED}
+    own = {key: given for key, given in own.items() if isinstance(given, str) or is_marked(given)}
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
-    named |= extra if isinstance(extra, dict) else dict(enumerate(extra))
+    own |= extra if isinstance(extra, dict) else {}
+    named |= own or config.get("model_specific_special_tokens") or {}
+    named |= {} if isinstance(extra, dict) else dict(enumerate(extra))
     tokens = {key: added_token(given, CONFIG) for key, given in named.items() if is_token(given)}
-    return {key: dataclasses.replace(token, special=True) for key, token in tokens.items()}
+    return {key: dataclasses.replace(token, special=True) for key, token in tokens.items() if token.content}
 
 
 def is_token(given):
     """Return whether the value of a key is a token."""
     return isinstance(given, str) or (isinstance(given, dict) and "content" in given)
+
+
+def is_marked(given):
+    """Return whether an object says that it is a token; in tokenizer_config.json it may be anything else."""
+    return is_token(given) and isinstance(given, dict) and given.get("__type") == MARK
+
+
+def with_map(config, special_map):
+    """Return tokenizer_config.json with what special_tokens_map.json says: its objects are all tokens."""
+    given = {
+        key: t | {"__type": MARK} if is_token(t) and isinstance(t, dict) else t
+        for key, t in special_map.items()
+    }
+    both = [said["extra_special_tokens"] for said in (config, given) if said.get("extra_special_tokens")]
+    if len(both) == 2 and not all(isinstance(tokens, list) for tokens in both):
+        raise ValueError(
+            f"{MAP} has extra_special_tokens, and so has {CONFIG}: delete them in one of the two"
+        )
+    if len(both) == 2:
+        given["extra_special_tokens"] = both[0] + [token for token in both[1] if token not in both[0]]
+    return config | given
 
 
 def listed_tokens(config, numbers, named, first, gpt2_class):
@@ -53,7 +81,14 @@ def listed_tokens(config, numbers, named, first, gpt2_class):
     In older folders they are the `numbers` of added_tokens.json, {content: id}.
     """
     if "added_tokens_decoder" in config:
-        listed = {int(i): added_token(t, CONFIG) for i, t in config["added_tokens_decoder"].items()}
+        decoder = config["added_tokens_decoder"]
+        if wrong := [
+            i for i, t in decoder.items() if not re.fullmatch(r"-?\d{1,18}", i) or not isinstance(t, dict)
+        ]:
+            raise ValueError(
+                f"{CONFIG} has {wrong[0]!r:.80} in added_tokens_decoder, which is not an id with its token"
+            )
+        listed = {int(i): added_token(t, CONFIG) for i, t in decoder.items()}
         unlisted = {token.content for _, token in first} - {token.content for token in listed.values()}
         if unlisted and gpt2_class:
             raise ValueError(
@@ -83,13 +118,15 @@ def number(rules, added, named, n_rows):
     if EOT in rules.numbers and not rules.makes(EOT):
         named.setdefault(EOT, AddedToken(EOT, special=True))
     for i, token in [*added, *((None, token) for token in named.values())]:
+        if not token.content:  # which tokenizers passes over
+            continue
         following = max([n_vocab, *(known + 1 for known in rules.added)])
         right = rules.numbers.get(token.content, following)
         if token.content == EOT and i is None and right == following and (n_rows is None or right >= n_rows):
             continue  # which GPT2Tokenizer does, and the model was not trained with
         if i not in (None, right):
             raise ValueError(
-                f"the added token {token.content!r} has id {i}, but tokenizers gives it {right}: correct it"
+                f"the added token {token.content!r} has id {i!r}, but tokenizers gives it {right}: correct it"
             )
         rules.numbers[token.content] = right
         rules.added[right] = token

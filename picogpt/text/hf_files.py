@@ -8,13 +8,22 @@
 hf_keys.py has every key of them.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
 from picogpt.system import files
 from picogpt.system.files import read_text
 from picogpt.text import hf_keys
-from picogpt.text.hf_control import added_token, content_of, listed_tokens, named_tokens, number, text_token
+from picogpt.text.hf_control import (
+    added_token,
+    content_of,
+    listed_tokens,
+    named_tokens,
+    number,
+    text_token,
+    with_map,
+)
 from picogpt.text.hf_keys import ADDED, ALL_IN_ONE, CONFIG, GENERATION, MAP, MERGES, MODEL_CONFIG, VOCAB
 
 
@@ -57,7 +66,7 @@ def read(folder, n_rows=None):
     if "added_tokens_decoder" not in config:
         special_map = read_optional(folder / MAP)
         hf_keys.check(special_map, hf_keys.SPECIAL_TOKENS_MAP, MAP, strict=False)
-        config = config | special_map
+        config = with_map(config, special_map)
     if (folder / ALL_IN_ONE).is_file():
         rules, added = read_all_in_one(folder, config, gpt2_class)
     else:
@@ -79,22 +88,29 @@ def read(folder, n_rows=None):
     return rules
 
 
-def read_json(path):
-    """Return what is in a JSON file."""
-    return files.read_json(path, files.LARGE)
+def read_object(path):
+    """Return the object in a JSON file; what is none is a ValueError that names the file."""
+    try:
+        found = files.read_json(path, files.LARGE)
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged ({error}): download it again") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name} holds {found!r:.80}, and not an object: download it again")
+    return found
 
 
 def read_optional(path):
     """Return the object in a JSON file, or {} if there is no such file."""
-    return dict(read_json(path)) if path.is_file() else {}
+    return read_object(path) if path.is_file() else {}
 
 
 def is_gpt2_class(config, model):
     """Return whether transformers reads the folder as a GPT2Tokenizer, and not just its tokenizer.json."""
     name = config.get("tokenizer_class") or model.get("tokenizer_class")
     if name not in hf_keys.CLASSES:
+        file = CONFIG if config.get("tokenizer_class") else MODEL_CONFIG
         raise ValueError(
-            f"{CONFIG} has tokenizer_class {name!r}, whose rules are not known: in transformers, save it as"
+            f"{file} has tokenizer_class {name!r:.40}, whose rules are not known: in transformers, save it as"
             " PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer)"
         )
     return name in hf_keys.GPT2_CLASSES or (name is None and model.get("model_type") == "gpt2")
@@ -102,28 +118,40 @@ def is_gpt2_class(config, model):
 
 def read_all_in_one(folder, config, gpt2_class):
     """Return (Rules, [(id, AddedToken)]) of a tokenizer.json."""
-    whole = read_json(folder / ALL_IN_ONE)
+    whole = read_object(folder / ALL_IN_ONE)
     hf_keys.check(whole, hf_keys.TOKENIZER_JSON, ALL_IN_ONE)
-    model, words = whole["model"], whole.get("pre_tokenizer")
-    hf_keys.check(model, hf_keys.MODEL, f"model of {ALL_IN_ONE}")
-    hf_keys.check(words or {"type": None}, hf_keys.PRE_TOKENIZER, f"pre_tokenizer of {ALL_IN_ONE}")
-    hf_keys.check(whole.get("decoder") or {}, hf_keys.DECODER, f"decoder of {ALL_IN_ONE}")
-    numbers = dict(model["vocab"])
+    model, words, cut, decoder = map(whole.get, ("model", "pre_tokenizer", "truncation", "decoder"))
+    usual = {"type": None} if not gpt2_class else {}  # that class has a decoder of its own
+    for name, table, part in (
+        ("model", hf_keys.MODEL, {"vocab": None, "merges": None} | (model or {})),
+        ("pre_tokenizer", hf_keys.PRE_TOKENIZER, {"type": None, "add_prefix_space": None} | (words or {})),
+        ("truncation", hf_keys.TRUNCATION, {"max_length": None} | cut if cut else {}),
+        ("decoder", hf_keys.DECODER, usual | (decoder or {})),
+    ):
+        hf_keys.check(part, table, f"{name} of {ALL_IN_ONE}")
     rules = Rules(
-        merges=[tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]],
-        numbers=numbers,
+        merges=pairs_of(model["merges"], ALL_IN_ONE),
+        numbers=dict(model["vocab"]),
         fuse_unk=bool(model.get("fuse_unk")),
         ignore_merges=bool(model.get("ignore_merges")),
-        prefix_space=bool(words["add_prefix_space"]),
-        longest=(whole.get("truncation") or {}).get("max_length"),
+        prefix_space=words["add_prefix_space"],
+        longest=cut["max_length"] if cut else None,
     )
     rules.before, rules.after = template_of(whole.get("post_processor"))
-    if (unk := model.get("unk_token")) is not None:
-        rules.unk = numbers[unk]
+    rules.unk = rules.numbers.get(model.get("unk_token"))  # without one, a byte that needs it is an error
     if gpt2_class:
         agree(rules, config)
-    added = [(token["id"], added_token(token, ALL_IN_ONE)) for token in whole.get("added_tokens") or ()]
-    return rules, added
+    added = [(added_token(token, ALL_IN_ONE), token) for token in whole.get("added_tokens") or ()]
+    return rules, [(given.get("id"), token) for token, given in added]
+
+
+def pairs_of(merges, source):
+    """Return merges, each a pair or a text with a space in it, as pairs; `source` has them."""
+    lists = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    for n, pair in enumerate(lists):
+        if not (isinstance(pair, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is str):
+            raise ValueError(f"merge {n + 1} of {source} is {merges[n]!r:.80}, and not two tokens")
+    return [*map(tuple, lists)]
 
 
 def agree(rules, config):
@@ -142,24 +170,29 @@ def agree(rules, config):
 def template_of(processor):
     """Return the ids (before, after) that a post_processor of tokenizer.json puts around a text."""
     kind = (processor or {}).get("type", "ByteLevel")
-    if kind == "ByteLevel":
-        return (), ()
-    if kind in ("RobertaProcessing", "BertProcessing"):
-        return (processor["cls"][1],), (processor["sep"][1],)
-    if kind == "Sequence":
-        found = [around for around in map(template_of, processor["processors"]) if around != ((), ())]
-        if len(found) < 2:
-            return found[0] if found else ((), ())
-    if kind == "TemplateProcessing":
-        ids = {name: tuple(token["ids"]) for name, token in processor["special_tokens"].items()}
-        special = [part.get("SpecialToken") for part in processor["single"]]
-        parts = [ids[token["id"]] if token else None for token in special]
-        if parts.count(None) == 1:
-            here = parts.index(None)  # where the text goes
-            return sum(parts[:here], ()), sum(parts[here + 1 :], ())
+    with contextlib.suppress(LookupError, TypeError, AttributeError):  # which say that it is none of these
+        if kind == "ByteLevel":
+            return (), ()
+        if kind in ("RobertaProcessing", "BertProcessing"):
+            return (processor["cls"][1],), (processor["sep"][1],)
+        if kind == "Sequence":
+            found = [around for around in map(template_of, processor["processors"]) if around != ((), ())]
+            if len(found) < 2:
+                return found[0] if found else ((), ())
+        if kind == "TemplateProcessing":
+            ids = {name: tuple(token["ids"]) for name, token in processor["special_tokens"].items()}
+            parts = [
+                ids[part["SpecialToken"]["id"]] if "SpecialToken" in part else None
+                for part in processor["single"]
+            ]
+            if [part["Sequence"]["id"] for part in processor["single"] if "SpecialToken" not in part] == [
+                "A"
+            ]:
+                here = parts.index(None)  # where the text goes
+                return sum(parts[:here], ()), sum(parts[here + 1 :], ())
     raise ValueError(
-        f"{ALL_IN_ONE} has a post_processor of type {kind!r}, which does more than put ids around a text: use"
-        " this tokenizer in transformers"
+        f"{ALL_IN_ONE} has a post_processor of type {kind!r:.40}, which does more than put ids around a text,"
+        " or is damaged: use this tokenizer in transformers"
     )
 
 
@@ -168,7 +201,7 @@ def read_two_files(folder):
     for name in (VOCAB, MERGES):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: a tokenizer has {VOCAB} and {MERGES}")
-    rules = Rules(merges=read_merges(folder / MERGES), numbers=dict(read_json(folder / VOCAB)))
+    rules = Rules(merges=read_merges(folder / MERGES), numbers=read_object(folder / VOCAB))
     if len(rules.numbers) > len(rules.merges) + 257:  # the bytes, what merges make, and <|endoftext|>
         check_all_made(rules)
     return rules

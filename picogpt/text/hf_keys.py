@@ -13,6 +13,14 @@ HONOURED = "it changes the ids, as it does there"
 NO_EFFECT = "it changes no id"
 
 
+class Kind(tuple):
+    """Types of Python: a key may have a value of one of them, which is honoured; any other is refused."""
+
+
+FLAG, TOKEN = Kind([bool]), Kind([str, dict, type(None)])
+NOUNS = {bool: "true or false", str: "a text", int: "a whole number", list: "a list", dict: "an object"}
+
+
 def only(*values):
     """Let a key have one of these values, and be refused with any other."""
     return values
@@ -20,23 +28,25 @@ def only(*values):
 
 TOKENIZER_JSON = {
     "version": only(None, "1.0"),
-    "added_tokens": HONOURED,  # tokens found in a text before anything else, see ADDED_TOKEN
-    "model": HONOURED,  # see MODEL
-    "pre_tokenizer": HONOURED,  # how a text is cut into words, see PRE_TOKENIZER
-    "post_processor": HONOURED,  # what stands before and after each text, see templates.py
-    "truncation": HONOURED,  # a longer text is refused: transformers reads all of it, tokenizers does not
+    "added_tokens": Kind([list, type(None)]),  # tokens found in a text before anything else, see ADDED_TOKEN
+    "model": Kind([dict]),  # see MODEL
+    "pre_tokenizer": Kind([dict, type(None)]),  # how a text is cut into words, see PRE_TOKENIZER
+    "post_processor": Kind([dict, type(None)]),  # what stands before and after each text
+    "truncation": Kind(
+        [dict, type(None)]
+    ),  # a longer text is refused: transformers reads all of it, tokenizers does not
     "padding": NO_EFFECT,  # fills the rows of a batch, which is done elsewhere here
-    "decoder": HONOURED,  # ids are decoded as bytes, see DECODER
+    "decoder": Kind([dict, type(None)]),  # ids are decoded as bytes, see DECODER
     "normalizer": only(None, {"type": "Sequence", "normalizers": []}),  # changes a text: GPT-2 changes none
 }
 
 MODEL = {
     "type": only("BPE", None),
-    "vocab": HONOURED,  # {token: id}
-    "merges": HONOURED,  # pairs of tokens, or "a b"
-    "unk_token": HONOURED,  # what stands for a byte that has no token
-    "fuse_unk": HONOURED,  # whether it stands once for several of them in a row
-    "ignore_merges": HONOURED,  # whether a word that is a token is that token, whatever the merges make
+    "vocab": Kind([dict]),  # {token: id}
+    "merges": Kind([list]),  # pairs of tokens, or "a b"
+    "unk_token": Kind([str, type(None)]),  # what stands for a byte that has no token
+    "fuse_unk": Kind([bool, type(None)]),  # whether it stands once for several of them in a row
+    "ignore_merges": FLAG,  # whether a word that is a token is that token, whatever the merges make
     "dropout": only(None, 0),  # of merges, by chance
     "continuing_subword_prefix": only(None, ""),  # of the pieces of a word but the first
     "end_of_word_suffix": only(None, ""),  # of the last piece of a word
@@ -45,9 +55,16 @@ MODEL = {
 
 PRE_TOKENIZER = {
     "type": only("ByteLevel"),
-    "add_prefix_space": HONOURED,  # whether a text that does not begin with a space gets one
+    "add_prefix_space": FLAG,  # whether a text that does not begin with a space gets one
     "use_regex": only(True, None),  # false: a text is one word
     "trim_offsets": NO_EFFECT,  # where the tokens lie in the text
+}
+
+TRUNCATION = {
+    "max_length": Kind([int]),
+    "direction": NO_EFFECT,  # which part of a text that is too long is kept
+    "strategy": NO_EFFECT,
+    "stride": NO_EFFECT,
 }
 
 DECODER = {
@@ -58,33 +75,37 @@ DECODER = {
 }
 
 ADDED_TOKEN = {  # in tokenizer.json, tokenizer_config.json and special_tokens_map.json
-    "id": HONOURED,
-    "content": HONOURED,
-    "special": HONOURED,  # a control token: found in a text only where the caller allows it
-    "single_word": HONOURED,  # not found within a word
-    "lstrip": HONOURED,  # takes the white space before it with it
-    "rstrip": HONOURED,  # and that after it
-    "normalized": HONOURED,  # sought after the others, in what they have left
+    "id": Kind([int]),
+    "content": Kind([str]),
+    "special": FLAG,  # a control token: found in a text only where the caller allows it
+    "single_word": FLAG,  # not found within a word
+    "lstrip": FLAG,  # takes the white space before it with it
+    "rstrip": FLAG,  # and that after it
+    "normalized": FLAG,  # sought after the others, in what they have left
     "__type": NO_EFFECT,
 }
 
 TOKENIZER_CONFIG = {
     "tokenizer_class": HONOURED,  # one of CLASSES
-    "added_tokens_decoder": HONOURED,  # {id: added token}
-    "bos_token": HONOURED,  # what a text begins after
-    "eos_token": HONOURED,  # what a text ends with
-    "unk_token": HONOURED,  # a control token; so are all other keys that end in _token
-    "pad_token": HONOURED,
-    "sep_token": HONOURED,
-    "cls_token": HONOURED,
-    "mask_token": HONOURED,
-    "additional_special_tokens": HONOURED,  # more control tokens
-    "extra_special_tokens": HONOURED,  # the same, a list or {name: token}
-    "add_prefix_space": HONOURED,
-    "add_bos_token": HONOURED,  # of vocab.json and merges.txt; beside a tokenizer.json it does nothing
-    "add_eos_token": HONOURED,
-    "split_special_tokens": HONOURED,  # control tokens in a text are never found
+    "added_tokens_decoder": Kind([dict]),  # {id: added token}
+    "bos_token": TOKEN,  # what a text begins after
+    "eos_token": TOKEN,  # what a text ends with
+    "unk_token": TOKEN,  # a control token; so are all other keys that end in _token
+    "pad_token": TOKEN,
+    "sep_token": TOKEN,
+    "cls_token": TOKEN,
+    "mask_token": TOKEN,
+    "additional_special_tokens": Kind([list, dict, type(None)]),  # more control tokens
+    "extra_special_tokens": Kind([list, dict, type(None)]),  # the same, a list or {name: token}
+    "model_specific_special_tokens": Kind([dict, type(None)]),  # the same, where nothing else names them
+    "add_prefix_space": FLAG,
+    "add_bos_token": FLAG,  # of vocab.json and merges.txt; beside a tokenizer.json it does nothing
+    "add_eos_token": FLAG,
+    "split_special_tokens": FLAG,  # control tokens in a text are never found
     "auto_map": only(None),  # a program that comes with the model
+    **dict.fromkeys(("vocab", "merges", "post_processor", "tokenizer_object", "gguf_file"), only(None)),
+    **dict.fromkeys(("tokenizer_truncation", "tokenizer_padding"), only(None)),  # they replace the files
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": only(None, False),
     "errors": NO_EFFECT,  # what becomes of bytes that are no text: U+FFFD, whatever it says
     "clean_up_tokenization_spaces": NO_EFFECT,  # of decoded text, and not of byte-level BPE
     "model_max_length": NO_EFFECT,  # the model's context says that
@@ -132,6 +153,10 @@ def check(given, table, file, strict=True):
         decision = table.get(key)
         if decision is None and strict:
             raise ValueError(f"{file} has a key {key!r}, and what it means is not known")
-        if isinstance(decision, tuple) and value not in decision:
+        if isinstance(decision, Kind):
+            if type(value) not in decision:
+                must = " or ".join(NOUNS.get(kind, "null") for kind in decision)
+                raise ValueError(f"{file} has {key} {value!r:.80}, which must be {must}")
+        elif isinstance(decision, tuple) and value not in decision:
             allowed = " or ".join(map(repr, decision))
             raise ValueError(f"{file} has {key} {value!r:.80}, and only {allowed} can be read")

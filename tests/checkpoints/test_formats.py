@@ -6,6 +6,7 @@ import pickle
 import shutil
 import struct
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -240,6 +241,62 @@ def test_what_is_not_a_gpt_is_reported(saved, tmp_path):
     torch.save(saved, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"model.pt is not the state dict of a GPT-2 \("):
         tool.convert(str(tmp_path / "model.pt"), out=str(tmp_path / "new"))
+
+
+@pytest.mark.parametrize(
+    "under", [["model_state_dict"], ["state_dict"], ["module"], ["model"], ["state_dict", "model"]]
+)
+def test_a_state_dict_under_a_name_is_found(under, save_gpt):
+    torch = pytest.importorskip("torch")
+    path, logits = save_gpt("minGPT", prefix="model.")
+    saved = torch.load(path)
+    for name in reversed(under):
+        saved = {name: saved, "epoch": 3}
+    torch.save(saved, path)
+    arrays, hparams = state_dict.read(path, n_head=3)
+    params = weights.lay_out(arrays, hparams, path)
+    assert np.abs(gpt2(IDS, params, 3) - logits).max() < 1e-4
+
+
+def test_a_flag_that_contradicts_the_file_is_an_error(save_gpt):
+    path, _ = save_gpt("nanoGPT")
+    assert state_dict.read(path, n_head=3)[1]["n_head"] == 3
+    with pytest.raises(ValueError, match=f"{path} is of n_head 3, and not --n_head 2: leave out the flag"):
+        state_dict.read(path, n_head=2)
+
+
+def test_a_packed_archive_is_not_unpacked(save_gpt, tmp_path):
+    path, _ = save_gpt("minGPT")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.pt", "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name) + bytes(10**7 if name.endswith("data/0") else 0))
+    with pytest.raises(
+        ValueError, match=r"b.pt is no file of weights .* in it is packed, as PyTorch packs noth"
+    ):
+        state_dict.load(tmp_path / "b.pt")
+
+
+def test_what_numpy_cannot_have_is_an_error_without_a_warning(save_gpt, recwarn):
+    torch = pytest.importorskip("torch")
+    path, _ = save_gpt("minGPT")
+    state = torch.load(path)
+    wte = state["transformer.wte.weight"]
+    for other in (wte.to_sparse(), wte.to("meta"), torch.quantize_per_tensor(wte, 0.1, 0, torch.qint8)):
+        torch.save(state | {"transformer.wte.weight": other}, path)
+        recwarn.clear()
+        with pytest.raises(
+            ValueError, match=f"{path} has a tensor that NumPy cannot have .*: save it as float32"
+        ):
+            state_dict.read(path, n_head=3)
+        assert [str(w.message) for w in recwarn if issubclass(w.category, UserWarning)] == []
+
+
+def test_of_a_whole_file_and_one_in_parts_pytorchs_whole_one_is_read(save_gpt, tmp_path):
+    path, _ = save_gpt("minGPT")
+    path.rename(tmp_path / "pytorch_model.bin")
+    index = {"weight_map": {"transformer.wte.weight": "pytorch_model-1.bin"}}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert state_dict.read_folder(tmp_path)["wte"].shape == (17, 12)
 
 
 def test_pytorch_is_asked_for_plain_data_alone(tmp_path, monkeypatch):

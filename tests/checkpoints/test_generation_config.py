@@ -159,6 +159,8 @@ def test_the_keys_that_are_refused_are_these():
     whole += " penalty_alpha guidance_scale forced_bos_token_id forced_eos_token_id bad_words_ids"
     whole += " suppress_tokens begin_suppress_tokens sequence_bias stop_strings watermarking_config"
     whole += " exponential_decay_length_penalty dola_layers constraints force_words_ids"
+    whole += " encoder_repetition_penalty encoder_no_repeat_ngram_size num_beam_groups diversity_penalty"
+    whole += " forced_decoder_ids token_healing max_time"
     assert generation_config.NEUTRAL.keys() == {*whole.split()}
 
 

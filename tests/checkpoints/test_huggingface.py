@@ -104,9 +104,70 @@ def with_head_alone(tensors):
     return with_tied_head(tensors) | {"transformer.wte.weight": None}
 
 
-@pytest.mark.parametrize("change", [without_prefix, compiled, with_masks, with_tied_head, with_head_alone])
+def in_a_module(tensors):
+    return {f"model.{name}": array for name, array in tensors.items()}
+
+
+def of_a_trainer(tensors):
+    return {f"pretrained_model.{name}": w for name, w in without_prefix(tensors).items()}
+
+
+def in_modules_twice(tensors):
+    return {f"base_model.model._orig_mod.{name}": array for name, array in tensors.items()}
+
+
+NAMES = [without_prefix, compiled, with_masks, with_tied_head, with_head_alone]
+
+
+@pytest.mark.parametrize("change", [*NAMES, in_a_module, of_a_trainer, in_modules_twice])
 def test_names_of_all_times_are_understood(folder, change):
     change_tensors(folder, change)
+    assert_is_whole(folder)
+
+
+def test_what_a_trainer_keeps_beside_the_model_is_a_head(folder, caplog):
+    more = {"v_head.summary.weight": np.ones((1, 12), np.float32)}
+    change_tensors(folder, lambda tensors: of_a_trainer(tensors) | more)
+    assert_is_whole(folder)
+    assert caplog.messages == [f"{folder}: v_head left out, which is for another task"] * len(caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("wte.weight", "two arrays for wte, "),
+        ("transformer.transformer.wte.weight", "several models in it, under  and transformer.: save one"),
+        ("teacher.wte.weight", "several models in it, under  and teacher.: save one alone"),
+        ("h.1.ln_1.bias", "two arrays for blocks.1.ln_1.b, "),
+    ],
+)
+def test_of_two_arrays_for_one_place_none_is_taken(folder, more, says):
+    other = np.ones(12 if "ln" in more else (17, 12), np.float32)
+    change_tensors(folder, lambda tensors: tensors | {more: other})
+    with pytest.raises(ValueError, match=f"{folder} has {says}"):
+        weights.load(folder)
+
+
+def test_an_array_that_is_there_twice_and_the_same_does_no_harm(folder):
+    change_tensors(folder, lambda tensors: tensors | without_prefix(tensors))
+    assert_is_whole(folder)
+
+
+def test_of_two_files_that_differ_about_an_array_none_is_taken(tmp_path):
+    folder = Path(shutil.copytree(SHARDED, tmp_path / "model"))
+    second = folder / "model-00002-of-00002.safetensors"
+    tensors, metadata = safetensors.read(second)
+    name = next(iter(safetensors.read(folder / "model-00001-of-00002.safetensors")[0]))
+    safetensors.write(second, tensors | {name: np.ones(3, np.float32)}, metadata)
+    with pytest.raises(ValueError, match=f"{second} has another {name} than a file before it: delete one"):
+        weights.load(folder)
+
+
+def test_of_a_whole_file_and_one_in_parts_the_whole_is_read(folder):
+    """As transformers does."""
+    index = {"weight_map": dict.fromkeys(["transformer.wte.weight"], "part.safetensors")}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    safetensors.write(folder / "part.safetensors", {"transformer.wte.weight": np.ones((17, 12), np.float32)})
     assert_is_whole(folder)
 
 
@@ -310,6 +371,7 @@ def test_tensors_that_do_not_fit_are_reported(folder, change, says):
     ],
 )
 def test_a_damaged_list_of_files_is_reported(folder, index, says):
+    (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ValueError, match=rf"index.json cannot be used \(.*{says}.*\): download it again"):
         weights.load(folder)

@@ -110,10 +110,17 @@ def test_the_tokenizer_is_the_adapters_own_or_the_base_models(folder, tmp_path):
         ),
         ({"lora_alpha": "3"}, "has '3' as an alpha"),
         ({"lora_alpha": True}, "has True as an alpha"),
-        ({"alpha_pattern": [1]}, r"has \[1\] as an alpha"),
+        ({"alpha_pattern": [1]}, r"has alpha_pattern \[1\], which must be an object"),
+        ({"alpha_pattern": 3}, "has alpha_pattern 3, which must be an object"),
+        ({"rank_pattern": "c_attn"}, "has rank_pattern 'c_attn', which must be an object"),
+        ({"rank_pattern": {"(": 3}}, "rank_pattern in adapter_config.json has a name that cannot be used"),
+        ({"lora_alpha": 10**400}, "has 1000.* as an alpha, which must be a number"),
+        ({"r": 3}, r"which is not of rank 3, as adapter_config.json says: save it again from PEFT"),
+        ({"r": "2"}, "which is not of rank '2', as adapter_config.json says"),
+        ({"rank_pattern": {"h.0.attn.c_attn": 1}}, r"c_attn.w of shapes .* which is not of rank 1"),
         ({"alpha_pattern": {"c_attn": None}}, "has None as an alpha"),
         ({"alpha_pattern": {"(": 3}}, "alpha_pattern in adapter_config.json has a name that cannot be used"),
-        ({"lora_alpha": math.nan}, "NaN or infinity"),
+        ({"lora_alpha": math.nan}, "has nan as an alpha, which must be a number"),
         (
             {"base_model_name_or_path": None},
             'names no base model: write "base_model_name_or_path": "gpt2" there',
@@ -145,6 +152,8 @@ ATTN = "base_model.model.transformer.h.0.attn.c_attn"
             "that is not whole",
         ),
         (lambda t: t | {f"{ATTN}.lora_A.weight": np.ones((2, 9), np.float32)}, r"of shape \(9, 36\), but"),
+        (lambda t: t | {f"{ATTN}.lora_A.weight": np.ones((1, 12), np.float32)}, "not of rank 2, as"),
+        (lambda t: t | {f"{ATTN}.lora_A.weight": np.ones((1, 2, 12), np.float32)}, "not of rank 2, as"),
         (lambda t: t | {f"{ATTN}.lora_A.weight": np.full((2, 12), np.nan, np.float32)}, "NaN or infinity"),
         (
             lambda t: t | {"base_model.model.transformer.new.weight": np.ones(3, np.float32)},
@@ -155,6 +164,16 @@ ATTN = "base_model.model.transformer.h.0.attn.c_attn"
 def test_updates_that_do_not_fit_are_reported(folder, change, says):
     change_tensors(folder, change)
     with pytest.raises(ValueError, match=says):
+        weights.load(folder)
+
+
+def test_an_embedding_that_is_to_stay_tied_is_refused(folder):
+    """PEFT computes with one model when it has loaded such a folder, and with another when it has merged."""
+    change(folder, ensure_weight_tying=True)
+    weights.load(folder)  # no update of the embedding: it says nothing
+    wte = np.ones((17, 12), np.float32)
+    change_tensors(folder, lambda t: t | {"base_model.model.transformer.wte.weight": wte})
+    with pytest.raises(ValueError, match=r"adapter_config.json has ensure_weight_tying true for an update"):
         weights.load(folder)
 
 

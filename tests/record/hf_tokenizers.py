@@ -184,6 +184,26 @@ CASES = {
         "tokenizer_config.json": SLOW | {"bos_token": "<u>", "eos_token": "<u>"},
     },
     "no class": {"config.json": {}, "tokenizer.json": whole(added=[U])},
+    "a token of no text": alone(added=[U, {"id": 257, "content": ""}]),
+    "a name of no text": beside(SLOW | {"bos_token": "", "extra_special_tokens": ["", "<s>"]}),
+    "no text in added_tokens.json": two_files({}, **{"config.json": GPT2, "added_tokens.json": {"": 256}}),
+    "spaces that strip": alone(added=[{"id": 256, "content": " ", "lstrip": True, "rstrip": True}]),
+    "what the token before has stripped": alone(added=[
+        {"id": 256, "content": "<u>", "rstrip": True}, {"id": 257, "content": " b", "special": False},
+        {"id": 258, "content": "\n", "rstrip": True},
+    ]),
+    "prefix space, and nothing added": alone(pre_tokenizer=level(True)),
+    "an unknown token without an id": alone(added=[U], model={"unk_token": "<unk>"}),
+    "no decoder, of GPT-2": beside(SLOW, added=[U], decoder=None),
+    "tokens of this model": beside(SLOW | {"model_specific_special_tokens": {"image_token": "<s>"}}),
+    "tokens of this model, twice": beside(
+        SLOW | {"image_token": "<p>", "model_specific_special_tokens": {"image_token": "<s>"}}
+    ),
+    "an object that is no token": beside(SLOW | {"image_token": {"content": "<s>"}}),
+    "an object that is a token": beside(SLOW | {"image_token": MAP["bos_token"] | {"__type": "AddedToken"}}),
+    "extra tokens in two files": beside(SLOW | {"extra_special_tokens": ["<p>"]}) | {
+        "special_tokens_map.json": {"extra_special_tokens": ["<s>", "<p>"]}
+    },
 }  # fmt: skip
 
 

@@ -29,13 +29,13 @@ HOUSE = dict(
     ),
     params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
     text=dict(
-        bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=140, hf_control=145,
-        hf_files=215, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45, output=110, prompt=45,
+        bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=170, hf_control=165,
+        hf_files=235, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45, output=110, prompt=45,
         bins=105,
     ),
     checkpoints=dict(
-        safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=155,
-        huggingface=175, peft=190, generation_config=150, in_place=105, weights=335,
+        safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=170,
+        huggingface=195, peft=205, generation_config=160, in_place=105, weights=335,
     ),
     speed=dict(compiled=90, products=120, prefill=75, guess=130, shards=80),
     choose=dict(preferences=130, beams=100),

@@ -129,6 +129,32 @@ def test_a_head_of_its_own_and_padding_are_read(tmp_path):
     assert (encoder.start, encoder.eot) == (257, 257)
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (
+            {"tokenizer.ggml.pre": "llama-bpe"},
+            "tokenizer.ggml.pre is 'llama-bpe', and only gpt-2 can be read",
+        ),
+        ({"tokenizer.ggml.model": "llama"}, "tokenizer.ggml.model is 'llama', and only gpt2 can be read"),
+        ({"tokenizer.ggml.merges": ["a b c"]}, "merge 1 of tokenizer.ggml.merges is 'a b c', and not two"),
+        ({"tokenizer.ggml.tokens": None}, "cannot be used .*: convert it anew"),
+        ({"gpt2.attention.layer_norm_epsilon": "x"}, "has layer_norm_epsilon 'x', but picogpt computes with"),
+        ({"gpt2.feed_forward_length": [1]}, "is not a GPT-2 as llama.cpp has it"),
+        ({"gpt2.context_length": -1}, "is not a GPT-2 as llama.cpp has it .n_ctx is -1"),
+    ],
+)
+def test_a_field_that_is_wrong_is_named_with_its_file(folder, tmp_path, monkeypatch, fields, says):
+    tool.convert(str(folder), to="gguf", out=str(tmp_path / "new"))
+    path = tmp_path / "new" / "model.gguf"
+    contents = gguf.ReaderField.contents
+    monkeypatch.setattr(
+        gguf.ReaderField, "contents", lambda field: fields.get(field.name, contents(field)), raising=True
+    )
+    with pytest.raises(ValueError, match=f"{path} .*{says}"):
+        gguf_model.read(path)
+
+
 def test_what_cannot_be_read_or_written_is_reported(folder, tmp_path, monkeypatch):
     (tmp_path / "cut.gguf").write_bytes(b"GGUF\x03\0\0\0")
     with pytest.raises(ValueError, match=r"cut.gguf cannot be read as a GGUF file \(.*\): download it again"):

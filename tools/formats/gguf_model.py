@@ -17,7 +17,7 @@ from picogpt.params.tree import flatten
 from picogpt.system.files import move_into_place, open_file
 from picogpt.text import bpe, hf_bpe
 from picogpt.text.added_tokens import AddedToken
-from picogpt.text.hf_files import Rules
+from picogpt.text.hf_files import Rules, pairs_of
 
 DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}  # --dtype: gguf's name
 NAMES = {
@@ -39,6 +39,7 @@ HPARAMS = {  # ours: theirs
     "n_head": "attention.head_count",
     "n_layer": "block_count",
 }
+WORDS = "gpt-2", "gpt2", None  # how a text is cut into words: tokenizer.ggml.pre; old files do not say
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
 
 
@@ -99,16 +100,21 @@ def read(path):
     try:
         hparams = {ours: int(fields[f"gpt2.{theirs}"]) for ours, theirs in HPARAMS.items()}
         arrays = {our_path(tensor.name): to_float(tensor, gguf) for tensor in reader.tensors}
-        hparams["n_vocab"] = len(arrays["wte"])
+        hparams["n_vocab"], n_inner = len(arrays["wte"]), int(fields.get("gpt2.feed_forward_length", 0))
         check_hparams(hparams)
-    except (KeyError, AttributeError, TypeError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a GPT-2 as llama.cpp has it ({error}): convert it anew") from None
-    if not np.isclose(eps := fields.get("gpt2.attention.layer_norm_epsilon", 1e-5), 1e-5, rtol=1e-3):
-        raise ValueError(f"{path} has layer_norm_epsilon {eps}, but picogpt computes with 1e-05")
-    if (n_inner := int(fields.get("gpt2.feed_forward_length", 0))) != 4 * hparams["n_embd"]:
+    eps = fields.get("gpt2.attention.layer_norm_epsilon", 1e-5)
+    if not (isinstance(eps, float) and np.isclose(eps, 1e-5, rtol=1e-3)):
+        raise ValueError(f"{path} has layer_norm_epsilon {eps!r:.40}, but picogpt computes with 1e-05")
+    if n_inner != 4 * hparams["n_embd"]:
         hparams["n_inner"] = n_inner
     arrays, hparams = huggingface.adapt(arrays, hparams, path)
-    return arrays, hparams, read_tokenizer(path, fields, hparams["n_vocab"])
+    try:
+        return arrays, hparams, read_tokenizer(path, fields, hparams["n_vocab"])
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        why = error if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path} has a tokenizer that cannot be used ({why}): convert it anew") from None
 
 
 def to_float(tensor, gguf):
@@ -128,10 +134,9 @@ def read_tokenizer(path, fields, n_rows):
     """Return the tokenizer in a file's fields; tokens that only fill up the vocabulary are none."""
     if fields.get("tokenizer.ggml.model", "none") == "none":
         return None
-    if fields["tokenizer.ggml.model"] != "gpt2":
-        raise ValueError(
-            f"{path} has a tokenizer {fields['tokenizer.ggml.model']!r}: only gpt2's can be read"
-        )
+    for key, own in (("model", ("gpt2",)), ("pre", WORDS)):
+        if (kind := fields.get(f"tokenizer.ggml.{key}")) not in own:
+            raise ValueError(f"tokenizer.ggml.{key} is {kind!r:.40}, and only {own[0]} can be read")
     tokens = list(fields["tokenizer.ggml.tokens"])
     kinds = list(fields.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens)))
     while kinds and kinds[-1] == UNUSED:
@@ -143,7 +148,7 @@ def read_tokenizer(path, fields, n_rows):
     }
     bos, eos = (fields.get(f"tokenizer.ggml.{side}_token_id") for side in ("bos", "eos"))
     rules = Rules(
-        merges=[tuple(pair.split(" ")) for pair in fields["tokenizer.ggml.merges"]],
+        merges=pairs_of(fields.get("tokenizer.ggml.merges", []), "tokenizer.ggml.merges"),
         numbers={token: i for i, token in enumerate(tokens)},
         added=added,
         prefix_space=bool(fields.get("tokenizer.ggml.add_space_prefix", False)),
