@@ -175,7 +175,7 @@ def test_only_the_first_axis_of_three_is_dropped():
     ("changes", "says"),
     [
         ({"n_head": None}, "hparams.json cannot be used: n_head is missing"),
-        ({"n_layer": "2"}, "n_layer is 2, but must be a whole number"),
+        ({"n_layer": "2"}, "n_layer is '2', but must be a whole number"),
         ({"n_embd": 12.0}, "n_embd is 12.0, but must be a whole number"),
         ({"n_ctx": 0}, "n_ctx is 0, but must be a whole number from 1 on"),
         ({"n_ctx": True}, "n_ctx is True, but must be"),
