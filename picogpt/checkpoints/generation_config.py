@@ -9,7 +9,7 @@ What would give another text than transformers' is refused, as beams are.
 
 from pathlib import Path
 
-from picogpt.system.files import read_json
+from picogpt.system.files import read_object
 
 FILE = "generation_config.json"
 NUMBERS = dict(  # what is followed, and the least and the most that makes sense
@@ -74,7 +74,7 @@ def follow(folder, remedy, keys=None):
     if not path.is_file():
         return {}
     try:
-        said = dict(read_json(path))
+        said = read_object(path)
         return followed({k: v for k, v in said.items() if v is not None and (keys is None or k in keys)})
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be followed: {error}; {remedy}") from None

@@ -47,7 +47,7 @@ class Shown:
 
 
 class Formatter(logging.Formatter):
-    """What is logged, as a terminal may show it; a note may quote anyone's file, and is one line everywhere."""
+    """What is logged, as a terminal may show it; a note may quote anyone's file: it is one line."""
 
     def format(self, record):
         """Return the line of a record."""
