@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from picogpt.system.files import read_json, read_text
+from picogpt.system.files import read_object, read_text
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def own_template(folder):
     if not config.is_file():
         return None
     try:
-        settings = dict(read_json(config))
+        settings = read_object(config)
     except (ValueError, TypeError):
         raise ValueError(f"{config} is no JSON object: copy it again") from None
     source = settings.get("chat_template")

@@ -93,6 +93,10 @@ def hparams_of(config):
         )
     hparams = {name: config.get(theirs, usual) for name, (theirs, usual) in HPARAMS.items()}
     hparams |= {option: config.get(theirs, usual) for option, (theirs, usual) in FLAGS.items()}
+    for name, (theirs, usual) in (HPARAMS | FLAGS).items():
+        if type(hparams[name]) is not type(usual):
+            must = "true or false" if name in FLAGS else "a whole number"
+            raise ValueError(f"{theirs} is {hparams[name]!r:.80}, but must be {must}")
     n_inner = config.get("n_inner")
     if n_inner is not None and n_inner != 4 * hparams["n_embd"]:
         hparams["n_inner"] = n_inner

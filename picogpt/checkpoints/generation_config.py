@@ -9,7 +9,7 @@ What would give another text than transformers' is refused, as beams are.
 
 from pathlib import Path
 
-from picogpt.system.files import read_json
+from picogpt.system.files import read_object
 
 FILE = "generation_config.json"
 NUMBERS = dict(  # what is followed, and the least and the most that makes sense
@@ -64,7 +64,7 @@ def read(folder):
     if not path.is_file():
         return {}
     try:
-        return followed({key: value for key, value in dict(read_json(path)).items() if value is not None})
+        return followed({key: value for key, value in read_object(path).items() if value is not None})
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be followed: {error}; --plain leaves it aside") from None
 

@@ -17,7 +17,7 @@ from picogpt.checkpoints import huggingface, safetensors
 from picogpt.params.narrow import widened
 from picogpt.params.shapes import HUGGING_FACE_NAMES
 from picogpt.params.tree import flatten, nest
-from picogpt.system.files import atomic_write, read_json
+from picogpt.system.files import atomic_write, read_object
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 MOST = 2**31
@@ -53,7 +53,7 @@ def read_config(folder):
     """Return what is in adapter_config.json; what cannot be merged is a ValueError."""
     path = Path(folder, CONFIG)
     try:
-        config = dict(read_json(path))
+        config = read_object(path)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be used ({error}): download it again") from None
     for key, allowed in REFUSED.items():

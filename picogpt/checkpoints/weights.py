@@ -26,7 +26,7 @@ from picogpt.params.checks import check, check_finite, check_hparams, check_rele
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, n_params, n_tokens, param_shapes
 from picogpt.params.tree import flatten, nest, walk
-from picogpt.system.files import atomic_write, read_json
+from picogpt.system.files import atomic_write, read_object
 from picogpt.text import bpe, chars, gpt1_bpe, hf_bpe
 from picogpt.text.hf_keys import ALL_IN_ONE, MERGES, VOCAB
 
@@ -152,7 +152,7 @@ def read_hparams(folder):
         names.check_ended(folder)
         raise FileNotFoundError(f"{path} is missing: a model's folder has hparams.json beside its weights")
     try:
-        hparams = dict(read_json(path))
+        hparams = read_object(path)
         hparams = config_keys.hparams_of(hparams) if theirs else hparams
         if type(positions := hparams.get("positions")) is bool:  # as picogpt once wrote it
             hparams["positions"] = "learned" if positions else "none"

@@ -16,9 +16,11 @@ MAX_LAYERS = 10_000  # a damaged hparams.json may say more, which would take hou
 def check_hparams(hparams):
     """Raise ValueError unless the hyper-parameters are whole numbers of which a model can be built."""
     for key in SIZES["124M"]:
-        value = hparams.get(key, "missing")
+        value = hparams.get(key)
         if type(value) is not int or not 1 <= value < MOST:
-            said = f"{value!s:.99}"  # a file, or a flag, may give a number of any length
+            said = (
+                f"{value!r:.99}" if key in hparams else "missing"
+            )  # a file, or a flag, may give a number of any length
             raise ValueError(f"{key} is {said}, but must be a whole number from 1 on, and less than 2**31")
     if hparams["n_layer"] > MAX_LAYERS:
         raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")

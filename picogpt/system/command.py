@@ -102,14 +102,17 @@ def sentence(error):
         said = f"a number is too large or too small ({error})"
     elif isinstance(error, OSError) and error.strerror:
         said = f"{error.filename or 'stdout or stderr'}: {error.strerror}"
-    if len(said) > LONGEST:
-        said = f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in said)
+    return terminal.one_line(shortened(said))
+
+
+def shortened(said):
+    """Return a sentence without the middle of one that is very long."""
+    return said if len(said) <= LONGEST else f"{said[: LONGEST // 2]} ... {said[-LONGEST // 2 :]}"
 
 
 def usage_error(message):
     """Say what is wrong with the flags, and end the program with code 2."""
-    log.error("%s (--help shows all flags)", message)
+    log.error("%s (--help shows all flags)", shortened(message))
     sys.exit(2)
 
 

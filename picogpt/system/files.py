@@ -85,6 +85,14 @@ def read_json(path, most=SMALL):
     return parse_json(content, unique=len(content) <= UNIQUE)
 
 
+def read_object(path, most=SMALL):
+    """Return the object in a JSON file; what is none is a ValueError, which does not name the file."""
+    found = read_json(path, most)
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds {found!r:.40}, and not an object")
+    return found
+
+
 def parse_json(text, unique=True):
     """Return what a text, or its bytes, says as JSON; a name that is given twice is a ValueError too.
 

@@ -22,6 +22,15 @@ def harmless(text):
     return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+def one_line(text):
+    r"""Return a text on one line: what cannot be printed is written out.
+
+    >>> one_line("one\ntwo" "\x1b[2J") == r"one\ntwo" r"\x1b[2J"
+    True
+    """
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class Shown:
     """A stream to a terminal that writes control characters out."""
 
@@ -38,11 +47,13 @@ class Shown:
 
 
 class Formatter(logging.Formatter):
-    """What is logged, as a terminal may show it."""
+    """What is logged, as a terminal may show it; a note may quote anyone's file: it is one line."""
 
     def format(self, record):
         """Return the line of a record."""
         said = super().format(record)
+        if record.levelno >= logging.WARNING and not record.exc_info:
+            return one_line(said)
         return harmless(said) if sys.stderr.isatty() else said
 
 

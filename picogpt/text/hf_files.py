@@ -91,12 +91,9 @@ def read(folder, n_rows=None):
 def read_object(path):
     """Return the object in a JSON file; what is none is a ValueError that names the file."""
     try:
-        found = files.read_json(path, files.LARGE)
+        return files.read_object(path, files.LARGE)
     except ValueError as error:
         raise ValueError(f"{path.name} is damaged ({error}): download it again") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path.name} holds {found!r:.80}, and not an object: download it again")
-    return found
 
 
 def read_optional(path):

@@ -315,7 +315,9 @@ def test_the_released_models_configurations_are_the_released_sizes():
     ("changes", "says"),
     [
         ({"n_head": None}, "n_head is None, but must be a whole number"),
-        ({"n_embd": "12"}, "n_embd is 12, but must be"),
+        ({"n_embd": "12"}, "n_embd is '12', but must be a whole number"),
+        ({"vocab_size": 17.0}, "vocab_size is 17.0, but must be a whole number"),
+        ({"n_positions": True}, "n_positions is True, but must be a whole number"),
         ({"activation_function": "mish"}, "activation_function is 'mish', but picogpt knows only gelu_new"),
         ({"hidden_size": 13}, "n_embd is 12, but hidden_size, which is the same, 13"),
         ({"model_type": "gpt_neo"}, "model_type is 'gpt_neo', but picogpt computes with 'gpt2'"),
@@ -323,9 +325,12 @@ def test_the_released_models_configurations_are_the_released_sizes():
         ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, but"),
         ({"add_cross_attention": True}, "add_cross_attention is True, .*: run this model in transformers"),
         ({"layer_norm_epsilon": 1e-6}, "layer_norm_epsilon is 1e-06, but picogpt computes with 1e-05"),
-        ({"scale_attn_by_inverse_layer_idx": "x"}, "scale_by_layer is 'x', but must be true, false"),
-        ({"tie_word_embeddings": "yes"}, "tied is 'yes', but must be true, false"),
-        ({"tie_word_embeddings": 1}, "tied is 1, but must be true, false"),
+        (
+            {"scale_attn_by_inverse_layer_idx": "x"},
+            "scale_attn_by_inverse_layer_idx is 'x', but must be true or false",
+        ),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes', but must be true or false"),
+        ({"tie_word_embeddings": 1}, "tie_word_embeddings is 1, but must be true or false"),
         ({"activation_function": []}, "unhashable"),
     ],
 )

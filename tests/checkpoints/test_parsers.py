@@ -376,3 +376,16 @@ def test_an_error_is_one_line_that_can_be_read_whatever_it_quotes():
     assert said.startswith(r"in a\nb\x1b[31m\u2028zzz")
     assert said.endswith("zzz: remove it")
     assert len(said) < 1100
+
+
+def test_a_note_and_a_usage_error_are_one_line_whatever_they_quote(call_command):
+    """A file's names are anyone's, and a note is read by programs too; a terminal or not is no matter."""
+
+    def noting(*, text: str = ""):
+        logging.getLogger("picogpt").warning("%s left out", "a\nb\x1b[31m\r\u2028")
+
+    done = call_command(noting)
+    assert (done.code, done.err) == (0, "picogpt: a\\nb\\x1b[31m\\r\\u2028 left out\n")
+    done = call_command(noting, "--a\n\x1b" + "9" * 10_000)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("picogpt: there is no flag --a\\n\\x1b999") and len(done.err) < 1200

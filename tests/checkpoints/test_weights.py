@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from picogpt.checkpoints import download, safetensors, weights
+from picogpt.checkpoints import download, generation_config, safetensors, weights
 from picogpt.params import checks, narrow
 from picogpt.params.shapes import HUGGING_FACE_NAMES, SIZES, param_shapes
 from picogpt.params.tree import flatten, nest, tree_map
@@ -175,7 +175,7 @@ def test_only_the_first_axis_of_three_is_dropped():
     ("changes", "says"),
     [
         ({"n_head": None}, "hparams.json cannot be used: n_head is missing"),
-        ({"n_layer": "2"}, "n_layer is 2, but must be a whole number"),
+        ({"n_layer": "2"}, "n_layer is '2', but must be a whole number"),
         ({"n_embd": 12.0}, "n_embd is 12.0, but must be a whole number"),
         ({"n_ctx": 0}, "n_ctx is 0, but must be a whole number from 1 on"),
         ({"n_ctx": True}, "n_ctx is True, but must be"),
@@ -189,6 +189,18 @@ def test_only_the_first_axis_of_three_is_dropped():
 def test_hparams_that_do_not_fit_are_reported(folder, changes, says):
     change_hparams(folder, **changes)
     with pytest.raises(ValueError, match=says):
+        weights.load(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "null", '"x"', '[["n_head", 3]]'])
+@pytest.mark.parametrize("file", ["hparams.json", "generation_config.json", "adapter_config.json"])
+def test_what_is_no_object_is_said(folder, file, content):
+    """Pairs in a list would do for a dict of Python's."""
+    if file == "adapter_config.json":
+        (folder / "hparams.json").unlink()
+    (folder / file).write_text(content)
+    with pytest.raises(ValueError, match=f"{file} cannot be .*it holds .*, and not an object"):
+        generation_config.read(folder)
         weights.load(folder)
 
 

@@ -16,7 +16,7 @@ PACKAGE = REPOSITORY / "picogpt"
 HOUSE = dict(
     pico=150,
     system=dict(
-        signature=200, flags=135, files=270, folders=140, interrupt=160, terminal=75, progress=80,
+        signature=200, flags=135, files=280, folders=140, interrupt=160, terminal=85, progress=80,
         command=245, machine=145,
     ),
     __init__=30,
