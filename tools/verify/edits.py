@@ -1567,4 +1567,26 @@ EDITS = {
             "projects/test_sorter.py::test_a_million_rows_are_allowed",
         ),
     ],
+    "picogpt/finetune/cli.py": [
+        (
+            "[encoder.start, *asked][-n_ctx:]",
+            "[encoder.start, *asked][:n_ctx]",
+            "finetune/test_finetune.py::test_a_sample_goes_on_from_the_newest_tokens_and_leaves_out_its_end",
+        ),
+        (
+            "if i != end])",
+            "])",
+            "finetune/test_finetune.py::test_a_sample_goes_on_from_the_newest_tokens_and_leaves_out_its_end",
+        ),
+        (
+            "and step < steps else",
+            "else",
+            "finetune/test_finetune.py::test_the_log_has_the_held_out_loss_on_the_way_and_the_result_that_of_the_end",
+        ),
+        (
+            'n_ctx = min(n_ctx or hparams["n_ctx"], hparams["n_ctx"])',
+            'n_ctx = n_ctx or hparams["n_ctx"]',
+            "finetune/test_finetune.py::test_a_window_is_at_most_the_models_context",
+        ),
+    ],
 }
