@@ -819,6 +819,21 @@ EDITS = {
             "list(dict.fromkeys(name for some in given for name in some))",
             "finetune/test_classify.py::test_names_of_labels_are_sorted_as_texts_and_whole_numbers_stay_such",
         ),
+        (
+            "share = len(rows) / len(batch[0])",
+            "share = 1 / comm.size",
+            "finetune/test_classify.py::test_what_each_process_adds_makes_the_gradients_of_the_whole_batch",
+        ),
+        (
+            "lm_weight = lm_weight * of_tokens / share",
+            "pass",
+            "finetune/test_classify.py::test_what_each_process_adds_makes_the_gradients_of_the_whole_batch",
+        ),
+        (
+            "(count[word] + 1) / (count.total() + len(known))",
+            "(count[word] + 1) / count.total()",
+            "finetune/test_classify.py::test_naive_bayes_counts_each_known_word_once_more_than_it_was_seen",
+        ),
     ],
     "picogpt/finetune/tuning.py": [
         (
