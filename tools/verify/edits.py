@@ -109,6 +109,16 @@ EDITS = {
             'os.environ | dict(OMP_NUM_THREADS="1")',
             "train/test_parallel.py::test_options_of_python_and_a_setting_of_the_users_are_passed_on",
         ),
+        (
+            '[str(Path(sys.executable).parent), os.environ.get("PATH", "")]',
+            '[os.environ.get("PATH", "")]',
+            "train/test_parallel.py::test_mpis_starter_is_that_beside_python_or_on_the_path_and_needs_mpi4py",
+        ),
+        (
+            ' if importlib.util.find_spec("mpi4py") else None',
+            "",
+            "train/test_parallel.py::test_mpis_starter_is_that_beside_python_or_on_the_path_and_needs_mpi4py",
+        ),
     ],
     "picogpt/train/optim.py": [
         (
