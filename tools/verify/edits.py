@@ -1616,4 +1616,28 @@ EDITS = {
             "core/test_generate.py::test_tokens_that_reach_p_exactly_are_enough_by_either_rule",
         ),
     ],
+    "picogpt/sizing/cli.py": [
+        (
+            'of.get("lm_head", 0)',
+            "0",
+            "sizing/test_sizing.py::test_a_head_of_its_own_other_inner_channels_and_what_generating_takes_are_counted",
+        ),
+        (
+            'hparams.get("n_inner") or 4 * C\n    parts',
+            "4 * C\n    parts",
+            "sizing/test_sizing.py::test_a_head_of_its_own_other_inner_channels_and_what_generating_takes_are_counted",
+        ),
+        (
+            '"generating": weight + cache',
+            '"generating": weight',
+            "sizing/test_sizing.py::test_a_head_of_its_own_other_inner_channels_and_what_generating_takes_are_counted",
+        ),
+    ],
+    "picogpt/explain/trace.py": [
+        (
+            "sys.settrace(tracing)",
+            "sys.settrace(None)",
+            "explain/test_trace.py::test_who_followed_the_program_before_follows_it_again",
+        ),
+    ],
 }
