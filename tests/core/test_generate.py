@@ -385,3 +385,11 @@ def test_the_cache_has_no_more_room_than_is_needed(monkeypatch):
     generate(params, 3, [[1, 2, 3]], 14)
     generate(params, 3, [[1, 2, 3]], 15)
     assert made == [8, 16, 16, 16]  # the last text outgrows the context, and all is read anew
+
+
+def test_tokens_that_reach_p_exactly_are_enough_by_either_rule():
+    logits = np.log([[0.25, 0.5, 0.25]])
+    assert softmax(logits).tolist() == [[0.25, 0.5, 0.25]]  # so the sums are exact
+    for rule, equals in (("openai", [0, 1, 2]), ("hf", [1, 2])):
+        for p, kept in ((0.5, [1]), (0.75, equals)):
+            assert np.flatnonzero(np.isfinite(keep_top_p(logits, p, rule))).tolist() == kept

@@ -1,5 +1,6 @@
 """The lines that are shown are those that ran, and stand in the source where they are said to."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,17 @@ def test_following_changes_no_result_and_ends_with_the_call():
     with pytest.raises(ValueError, match="token id 99"):
         trace.follow(lambda: gpt2.gpt2([[99]], params, 3), MODULES)
     assert trace.sys.gettrace() is before
+
+
+def test_who_followed_the_program_before_follows_it_again():
+    def tracer(*_):
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        trace.follow(lambda: None, [])
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+    assert after is tracer

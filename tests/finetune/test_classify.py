@@ -4,6 +4,7 @@ import collections
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import pytest
 from picogpt.checkpoints import weights
 from picogpt.finetune import classifier, classify
 from picogpt.finetune.examples import read_records
+from picogpt.params.init import init_params
+from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.text import chars
 from picogpt.train import runs
 
@@ -225,3 +228,32 @@ def test_the_two_authors_are_balanced_and_no_book_is_in_both_files():
     books = {split: {record["book"] for record in some} for split, some in records.items()}
     assert not books["train"] & books["test"]
     assert len({record["text"] for some in records.values() for record in some}) == 760
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("size", [2, 3, 6])
+def test_what_each_process_adds_makes_the_gradients_of_the_whole_batch(size, multi):
+    """Of five texts of different lengths: some processes have two, some one, some none."""
+    hparams = dict(n_vocab=17, n_ctx=9, n_embd=8, n_head=2, n_layer=1)
+    rng = np.random.default_rng(0)
+    params = init_params(hparams, rng, np.float64)
+    params["head"] = classifier.init_head(8, 3, rng, np.float64)
+    rows = [rng.integers(0, 17, n).tolist() for n in (2, 9, 3, 5, 4)]
+    labels = rng.integers(0, 2, (5, 3)).astype(float) if multi else rng.integers(0, 3, 5)
+    expected_loss, expected = classifier.loss_and_grads(params, (rows, labels), 2, 0.5)
+    found = [
+        classify.gradients_of(2, 0.5, SimpleNamespace(rank=rank, size=size), params, (rows, labels), 0, rng)
+        for rank in range(size)
+    ]
+    assert sum(loss for loss, _ in found) == pytest.approx(expected_loss, rel=1e-9)
+    total = tree_map(lambda *g: sum(g), *(grads for _, grads in found))
+    for path, g in walk(expected):
+        np.testing.assert_allclose(flatten(total)[path], g, atol=1e-12, err_msg=path)
+
+
+def test_naive_bayes_counts_each_known_word_once_more_than_it_was_seen():
+    texts, labels = ["b", "b b b b b x"], np.array([0, 1])
+    assert classify.naive_bayes(texts, labels, ["b"]).tolist() == [1]  # 6 / (6 + 2) is more than 2 / (1 + 2)
+    assert classify.naive_bayes(["x", "b", "b"], np.array([0, 1, 1]), ["new"]).tolist() == [
+        1
+    ]  # the commonest

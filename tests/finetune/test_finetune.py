@@ -13,6 +13,7 @@ from picogpt.finetune import cli, lora, tuning
 from picogpt.finetune.cli import finetune
 from picogpt.gpt2 import gpt2
 from picogpt.params.tree import walk
+from picogpt.text.chars import CharEncoder
 
 SETTINGS = dict(steps=4, batch_size=3, eval_every=2, warmup=1, threads=1)
 
@@ -57,6 +58,15 @@ def test_the_same_seed_gives_the_same_model(base, text, tmp_path):
         finetune(text, model=base, out=str(tmp_path / name), lora=2, dropout=0.1, **SETTINGS)
         files.append((tmp_path / name / "model.safetensors").read_bytes())
     assert files[0] == files[1]
+
+
+def test_the_log_has_the_held_out_loss_on_the_way_and_the_result_that_of_the_end(base, text, tmp_path):
+    finetune(text, model=str(base), out=str(tmp_path / "out"), **SETTINGS)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log] == [1, 2, 3, 4]
+    assert [line["step"] for line in log if "val_loss" in line] == [2]
+    results = read(tmp_path / "out")["results"]
+    assert results["held-out loss before"] > log[1]["val_loss"] > results["held-out loss after"]
 
 
 def test_the_saved_updates_make_the_saved_model_of_the_base(base, text, tmp_path):
@@ -137,3 +147,34 @@ def test_a_flag_that_leaves_nothing_to_do_or_to_test_is_a_usage_error(
     done = call_command(finetune, text, flag, "--out", tmp_path / "out")
     assert done == (2, "", f"picogpt: {said} (--help shows all flags)\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_sample_goes_on_from_the_newest_tokens_and_leaves_out_its_end(monkeypatch):
+    asked, encoder = [], CharEncoder("\nabc")
+
+    def generate(params, n_head, prompts, n_new, choice, finished):
+        asked.append((prompts, n_new, choice.seed))
+        assert finished([1, 0]) and not finished([0, 1])
+        return [[1, 2, 0]]
+
+    monkeypatch.setattr(cli, "generate", generate)
+    params = dict(wpe=np.zeros((4, 2)))
+    assert cli.sample(params, 2, encoder, [1, 2, 3, 1, 2], 7) == "ab"
+    assert cli.sample(params, 2, encoder, [3], 7, n_new=3) == "ab"
+    assert asked == [([[2, 3, 1, 2]], 4, 7), ([[0, 3]], 3, 7)]
+
+
+def test_a_window_is_at_most_the_models_context(base, text, tmp_path):
+    n_ctx = weights.load(base)[1]["n_ctx"]
+    for asked, used in ((0, n_ctx), (n_ctx + 5, n_ctx), (n_ctx - 1, n_ctx - 1)):
+        seen = []
+
+        def stop(file, template, encoder, n_ctx, val_share, seen=seen):
+            seen.append(n_ctx)
+            raise ValueError("enough")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cli, "read", stop)
+            with pytest.raises(ValueError, match="enough"):
+                finetune(text, model=str(base), out=str(tmp_path / "out"), n_ctx=asked, **SETTINGS)
+        assert seen == [used]

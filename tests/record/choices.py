@@ -19,7 +19,7 @@ BEAMS = [
     dict(n_beams=3, ends=[5]),
     dict(n_beams=4, ends=[5, 11, 2], length_penalty=2.0),
     dict(n_beams=2, ends=[5, 11, 2, 7, 8], early_stopping=True, length_penalty=-1.0),
-    dict(n_beams=2, ends=[12, 11, 10, 15, 14], length_penalty=2.0),  # which are likely
+    dict(n_beams=3, ends=[4, 13, 1, 0, 11, 8], length_penalty=2.0),  # many of which are likely
     dict(n_beams=3, ends=[5, 2], preferences=dict(repetition_penalty=1.5, no_repeat_ngram_size=2)),
 ]
 PREFERENCES = [

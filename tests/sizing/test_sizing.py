@@ -154,3 +154,14 @@ def test_what_cannot_be_sized_is_said(flags, code, says, run):
     assert (got, out) == (code, "")
     assert says in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_head_of_its_own_other_inner_channels_and_what_generating_takes_are_counted():
+    untied = sizing.count(TINY | dict(tied=False))
+    assert untied["output head of its own"] == 17 * 12
+    assert untied["all"] == sizing.count(TINY)["all"] + 17 * 12
+    feed_forward = [sizing.count_flops(TINY | dict(n_inner=n))["feed-forward"] for n in (0, 20)]
+    assert feed_forward == [2 * 11 * (2 * 12 * n + 2 * n * 12) for n in (48, 20)]
+    memory = sizing.bytes_needed(TINY, batch_size=3)
+    assert memory["key-value cache"] == 4 * 3 * 11 * 2 * 2 * 12
+    assert memory["generating"] == memory["weights"] + memory["key-value cache"]

@@ -490,3 +490,18 @@ def test_with_mpiexec_but_without_mpi4py_the_remedy_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ValueError, match=r"mpiexec needs mpi4py.*pip install"):
         parallel.world()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="programs are files with a mark that says so")
+def test_mpis_starter_is_that_beside_python_or_on_the_path_and_needs_mpi4py(tmp_path, monkeypatch):
+    for name in ("beside", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mpiexec").touch(mode=0o755)
+    monkeypatch.setattr(launch.sys, "executable", str(tmp_path / "beside" / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: name == "mpi4py")
+    assert launch.mpiexec() == str(tmp_path / "beside" / "mpiexec")
+    (tmp_path / "beside" / "mpiexec").unlink()
+    assert launch.mpiexec() == str(tmp_path / "elsewhere" / "mpiexec")
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda name: None)
+    assert launch.mpiexec() is None
