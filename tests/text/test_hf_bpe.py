@@ -276,7 +276,7 @@ def test_merges_may_be_pairs_or_lines(tmp_path, form):
     [
         ({"normalizer": {"type": "Lowercase"}}, "tokenizer.json has normalizer {'type': 'Lowercase'}"),
         ({"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer of tokenizer.json has type 'Whitespace'"),
-        ({"pre_tokenizer": {"type": "ByteLevel", "use_regex": False}}, "has use_regex False"),
+        ({"pre_tokenizer": record.level() | {"use_regex": False}}, "has use_regex False"),
         ({"pre_tokenizer": None}, "pre_tokenizer of tokenizer.json has type None"),
         ({"decoder": {"type": "WordPiece"}}, "decoder of tokenizer.json has type 'WordPiece'"),
         ({"post_processor": {"type": "Magic"}}, "has a post_processor of type 'Magic'"),
@@ -319,10 +319,106 @@ def test_a_tokenizer_that_works_otherwise_is_reported(tmp_path, changes, says):
         hf_bpe.load_encoder(tmp_path)
 
 
+FLAG, TEXT = "which must be true or false", "which must be a text or an object or null"
+OBJECT = "which must be an object"
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "says"),
+    [
+        ("tokenizer.json", {"model": "BPE"}, f"tokenizer.json has model 'BPE', {OBJECT}"),
+        ("tokenizer.json", {"model": {"type": "BPE", "merges": []}}, f"has vocab None, {OBJECT}"),
+        ("tokenizer.json", {"model": {"vocab": [["a", 0]], "merges": []}}, f"has vocab .*, {OBJECT}"),
+        ("tokenizer.json", {"model": {"vocab": {}, "merges": None}}, "has merges None, which must be a list"),
+        ("tokenizer.json", {"model": {"vocab": {}, "merges": [], "ignore_merges": "no"}}, FLAG),
+        (
+            "tokenizer.json",
+            {"model": {"vocab": {}, "merges": ["a b c"]}},
+            "merge 1 .* is 'a b c', and not two",
+        ),
+        ("tokenizer.json", {"model": {"vocab": {}, "merges": ["a b", [1, 2]]}}, r"merge 2 .* is \[1, 2\]"),
+        ("tokenizer.json", {"model": {"vocab": {}, "merges": [None]}}, "merge 1 of tokenizer.json is None"),
+        ("tokenizer.json", {"truncation": 5}, f"has truncation 5, {OBJECT} or null"),
+        (
+            "tokenizer.json",
+            {"truncation": {"max_length": "8"}},
+            "truncation .* has max_length '8', which must",
+        ),
+        ("tokenizer.json", {"truncation": {"stride": 0}}, "truncation of tokenizer.json has max_length None"),
+        ("tokenizer.json", {"decoder": None}, "decoder of tokenizer.json has type None"),
+        ("tokenizer.json", {"added_tokens": {}}, "has added_tokens {}, which must be a list or null"),
+        ("tokenizer.json", {"added_tokens": [5]}, "tokenizer.json has 5 as an added token"),
+        (
+            "tokenizer.json",
+            {"added_tokens": [{"id": "0", "content": "!"}]},
+            "'!' in .* has id '0', which must",
+        ),
+        ("tokenizer.json", {"added_tokens": [{"id": 0, "content": "!", "special": "no"}]}, FLAG),
+        (
+            "tokenizer.json",
+            {"post_processor": {"type": "TemplateProcessing", "single": "$A"}},
+            "or is damaged",
+        ),
+        (
+            "tokenizer.json",
+            {"post_processor": {"type": "BertProcessing"}},
+            "'BertProcessing', which does more",
+        ),
+        ("tokenizer_config.json", {"bos_token": ["<s>"]}, rf"has bos_token \['<s>'\], {TEXT}"),
+        ("tokenizer_config.json", {"add_bos_token": "false"}, f"has add_bos_token 'false', {FLAG}"),
+        ("tokenizer_config.json", {"split_special_tokens": "false"}, FLAG),
+        ("tokenizer_config.json", {"added_tokens_decoder": None}, f"has added_tokens_decoder None, {OBJECT}"),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"x": {}}},
+            "has 'x' in added_tokens_decoder, which",
+        ),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"3": "a"}}, "has '3' in added_tokens_decoder"),
+        (
+            "tokenizer_config.json",
+            {"additional_special_tokens": "<s>"},
+            "must be a list or an object or null",
+        ),
+        ("tokenizer_config.json", {"post_processor": {}}, "has post_processor {}, and only None can be read"),
+        ("special_tokens_map.json", {"unk_token": 5}, f"special_tokens_map.json has unk_token 5, {TEXT}"),
+        (
+            "config.json",
+            {"tokenizer_class": "BertTokenizer"},
+            "config.json has tokenizer_class 'BertTokenizer'",
+        ),
+        ("tokenizer_config.json", [], r"tokenizer_config.json is damaged .it holds \[\], and not an object"),
+        (
+            "added_tokens.json",
+            3,
+            "added_tokens.json is damaged .it holds 3, and not an object.: download it again",
+        ),
+        ("special_tokens_map.json", "{", "special_tokens_map.json is damaged .*: download it again"),
+        ("tokenizer.json", '{"a": 1, "a": 2}', "tokenizer.json is damaged .it gives 'a' twice"),
+        ("tokenizer.json", '{"a": 1' + "0" * 5000 + "}", "tokenizer.json is damaged .*limit"),
+    ],
+)
+def test_what_has_another_kind_of_value_is_named_with_its_file(tmp_path, file, changes, says):
+    """A "false" that is a text would count as true."""
+    shutil.copy(RECORDED / "tokenizer.json", tmp_path)
+    if file == "tokenizer.json" and isinstance(changes, dict):
+        changes = json.loads((tmp_path / file).read_text(encoding="utf-8")) | changes
+    (tmp_path / file).write_text(changes if isinstance(changes, str) else json.dumps(changes))
+    with pytest.raises(ValueError, match=f"has a tokenizer that cannot be used: .*{says}"):
+        hf_bpe.load_encoder(tmp_path)
+
+
+def test_a_template_must_put_its_ids_around_the_text(tmp_path):
+    """With another than the first text, tokenizers itself fails when it is used."""
+    post = put_before([0]) | {"single": [{"Sequence": {"id": "B", "type_id": 0}}]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(record.whole(post_processor=post)))
+    with pytest.raises(ValueError, match="post_processor of type 'TemplateProcessing', which does more"):
+        hf_bpe.load_encoder(tmp_path)
+
+
 def test_add_prefix_space_must_be_said_as_tokenizers_asks(tmp_path):
     shutil.copy(RECORDED / "tokenizer.json", tmp_path)
     change(tmp_path / "tokenizer.json", pre_tokenizer={"type": "ByteLevel"})
-    with pytest.raises(ValueError, match=r"tokenizer\.json cannot be used .*KeyError: 'add_prefix_space'"):
+    with pytest.raises(ValueError, match=r"has add_prefix_space None, which must be true or false"):
         hf_bpe.load_encoder(tmp_path)
 
 
