@@ -47,9 +47,7 @@ def read(folder, hparams):
     The arrays are mapped and read-only. Of hparams, `tied` is what the files say.
     """
     index, tensors = Path(folder, INDEX), {}
-    in_parts = (
-        index.is_file() and not Path(folder, WEIGHTS).is_file()
-    )  # of both, transformers takes the latter
+    in_parts = index.is_file() and not Path(folder, WEIGHTS).is_file()  # of both it takes the whole one
     for name in sorted(read_index(index, ".safetensors") if in_parts else {WEIGHTS}):
         if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
             raise FileNotFoundError(missing(folder, name))

@@ -178,15 +178,15 @@ def template_of(processor):
                 return found[0] if found else ((), ())
         if kind == "TemplateProcessing":
             ids = {name: tuple(token["ids"]) for name, token in processor["special_tokens"].items()}
-            parts = [
-                ids[part["SpecialToken"]["id"]] if "SpecialToken" in part else None
-                for part in processor["single"]
-            ]
-            if [part["Sequence"]["id"] for part in processor["single"] if "SpecialToken" not in part] == [
-                "A"
-            ]:
-                here = parts.index(None)  # where the text goes
-                return sum(parts[:here], ()), sum(parts[here + 1 :], ())
+            single = processor["single"]
+            texts = [n for n, part in enumerate(single) if "SpecialToken" not in part]
+            if [single[n]["Sequence"]["id"] for n in texts] == ["A"]:
+                [here] = texts  # where the text goes
+                before, after = (
+                    [ids[part["SpecialToken"]["id"]] for part in parts]
+                    for parts in (single[:here], single[here + 1 :])
+                )
+                return sum(before, ()), sum(after, ())
     raise ValueError(
         f"{ALL_IN_ONE} has a post_processor of type {kind!r:.40}, which does more than put ids around a text,"
         " or is damaged: use this tokenizer in transformers"

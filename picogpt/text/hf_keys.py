@@ -32,9 +32,8 @@ TOKENIZER_JSON = {
     "model": Kind([dict]),  # see MODEL
     "pre_tokenizer": Kind([dict, type(None)]),  # how a text is cut into words, see PRE_TOKENIZER
     "post_processor": Kind([dict, type(None)]),  # what stands before and after each text
-    "truncation": Kind(
-        [dict, type(None)]
-    ),  # a longer text is refused: transformers reads all of it, tokenizers does not
+    # a longer text is refused: transformers reads all of it, tokenizers does not
+    "truncation": Kind([dict, type(None)]),
     "padding": NO_EFFECT,  # fills the rows of a batch, which is done elsewhere here
     "decoder": Kind([dict, type(None)]),  # ids are decoded as bytes, see DECODER
     "normalizer": only(None, {"type": "Sequence", "normalizers": []}),  # changes a text: GPT-2 changes none
