@@ -25,7 +25,7 @@ def test_every_option_of_the_model_has_a_row():
 
 
 def test_rows_say_how_much_less_the_loss_is_and_leave_out_what_is_not_recorded():
-    first, other = (losses.command("options", flags, 1337) for flags in losses.OPTIONS[:2])
+    first, other = (losses.command(flags, 1337) for flags in losses.OPTIONS[:2])
     records = {first: {"parameters": 1000, "held-out loss": 2.5}}
     records[other] = {"parameters": 900, "held-out loss": 2.75}
     assert losses.rows("options", records)[2:] == [
@@ -36,16 +36,20 @@ def test_rows_say_how_much_less_the_loss_is_and_leave_out_what_is_not_recorded()
 
 def test_seeds_have_a_mean_and_a_deviation():
     records = {
-        losses.command("small", "", seed): {"held-out loss": loss}
+        losses.command("", seed): {"held-out loss": loss}
         for seed, loss in zip(losses.SEEDS, (2.0, 2.1, 2.3), strict=True)
     }
     # mean 6.4 / 3; squares of the differences 0.01778, 0.00111, 0.02778: sum 0.04667, half of it 0.02333
-    assert losses.seeds("small", records)[2:] == ["| GPT-2 | 2.000 | 2.100 | 2.300 | 2.133 | 0.153 |"]
+    records[losses.command("--tied false", 1338)] = {"held-out loss": 2.5}
+    assert losses.seeds(records)[2::2] == [
+        "| GPT-2 | 2.000 | 2.100 | 2.300 | 2.133 | 0.153 |",
+        "| `--tied false` |  | 2.500 |  |  |  |",
+    ]
 
 
 def test_a_table_takes_the_place_of_the_first_one_below_its_heading():
-    records = {losses.command("options", "", 1337): {"parameters": 10, "held-out loss": 1.0}}
-    records |= {losses.command("options", "--optimizer muon", 1337): {"parameters": 10, "held-out loss": 0.5}}
+    records = {losses.command("", 1337): {"parameters": 10, "held-out loss": 1.0}}
+    records |= {losses.command("--optimizer muon", 1337): {"parameters": 10, "held-out loss": 0.5}}
     text = "| a |\n\n## AdamW and Muon\n\nWords.\n\n| old |\n|---|\n\nMore.\n\n| b |\n"
     head = "| | parameters | held-out loss | less than GPT-2's by |\n|---|---|---|---|\n"
     table = head + "| GPT-2 | 10 | 1.000 |  |\n| `--optimizer muon` | 10 | 0.500 | 0.500 |\n"
@@ -55,7 +59,7 @@ def test_a_table_takes_the_place_of_the_first_one_below_its_heading():
 def test_a_training_is_recorded(monkeypatch):
     flags = "--steps 1 --eval_every 1 --eval_batches 2 --threads 1 --lr 0 --min_lr 0 --batch_size 4"
     monkeypatch.setattr(losses, "COMMON", f"{flags} --n_layer 1 --n_head 2 --n_embd 8 --n_ctx 16")
-    record = losses.train(losses.command("options", "--bias false", 1))
+    record = losses.train(losses.command("--bias false", 1))
     embeddings, norms, matrices = (65 + 16) * 8, 3 * 8, 8 * 24 + 8 * 8 + 2 * 8 * 32
     assert record["parameters"] == embeddings + norms + matrices
     assert record["held-out loss"] == pytest.approx(math.log(65), abs=0.01)  # it has learned nothing

@@ -1,10 +1,10 @@
 """Train the same model with each option alone, and put the held-out losses into docs/options.md.
 
-usage: python tools/docs/losses.py run [TABLE ...]   some hours: what is not yet in docs/losses.json
+usage: python tools/docs/losses.py run [TABLE ...]   half an hour: what is not yet in docs/losses.json
        python tools/docs/losses.py                   makes the tables anew, of what is there
 
   TABLE   options: each option of the model; optimizers; initial: the ways to draw the first weights, with
-          three seeds; small: the same of a smaller model (all four)
+          three seeds (all three)
 
 A training is `python -m picogpt.train tests/data/tinyshakespeare.txt` with its defaults but for COMMON, the
 seed, and the flags of its row. It computes on one core; what it writes lies in a temporary folder.
@@ -42,26 +42,23 @@ OPTIONS = [  # the flags of a row; what docs/options.md says of each stands ther
 ]
 OPTIMIZERS = [GPT2, "--optimizer muon"]
 INITIAL = [GPT2, "--initial small", "--tied false", "--initial igpt --tied false"]
-SMALL = "--n_layer 2 --n_embd 48 --n_ctx 32 --batch_size 8 --lr 0.004 --warmup 20"
-TABLES = dict(options=OPTIONS, optimizers=OPTIMIZERS, initial=INITIAL, small=INITIAL)
+TABLES = dict(options=OPTIONS, optimizers=OPTIMIZERS, initial=INITIAL)
 HEADINGS = dict(  # under which the tables stand
     options="## What each option does to the loss",
     optimizers="## AdamW and Muon",
     initial="## Initial weights, with three seeds",
-    small="## Initial weights of a smaller model, with three seeds",
 )
 
 
 def plan(table):
     """Return what a table needs: (flags of the row, seed) of each training."""
-    seeds = SEEDS if TABLES[table] is INITIAL else SEEDS[:1]
+    seeds = SEEDS if table == "initial" else SEEDS[:1]
     return [(flags, seed) for seed in seeds for flags in TABLES[table]]
 
 
-def command(table, flags, seed):
+def command(flags, seed):
     """Return the command of a training, which is also the name of its record."""
-    words = f"python -m picogpt.train {TEXT} {COMMON} --seed {seed}"
-    return " ".join(filter(None, [words, SMALL if table == "small" else "", flags]))
+    return f"python -m picogpt.train {TEXT} {COMMON} --seed {seed} {flags}".strip()
 
 
 def train(words):
@@ -90,7 +87,7 @@ def run(tables):
     """Make the trainings of these tables that have no record; keep the record of each at once."""
     for table in tables:
         for training in plan(table):
-            words, records = command(table, *training), recorded()
+            words, records = command(*training), recorded()
             if words not in records:
                 records[words] = train(words)
                 print(words, records[words], flush=True)
@@ -100,26 +97,25 @@ def run(tables):
 
 def rows(table, records):
     """Return the lines of a table of one seed: parameters, loss, and how far it is from the first row's."""
-    first = records[command(table, GPT2, SEEDS[0])]
+    first = records[command(GPT2, SEEDS[0])]
     lines = ["| | parameters | held-out loss | less than GPT-2's by |", "|---|---|---|---|"]
     for flags, seed in plan(table):
-        if record := records.get(command(table, flags, seed)):
+        if record := records.get(command(flags, seed)):
             loss = record["held-out loss"]
             less = f"{first['held-out loss'] - loss:.3f}".replace("-", "−") if flags else ""
             lines.append(f"| {said(flags)} | {record['parameters']:,} | {loss:.3f} | {less} |")
     return lines
 
 
-def seeds(table, records):
+def seeds(records):
     """Return the lines of a table of several seeds: each loss, their mean and their standard deviation."""
     lines = [f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean | standard deviation |"]
     lines += ["|---" * (len(SEEDS) + 3) + "|"]
     for flags in INITIAL:
-        found = [records.get(command(table, flags, seed)) for seed in SEEDS]
-        if None not in found:
-            losses = [record["held-out loss"] for record in found]
-            shown = " | ".join(f"{loss:.3f}" for loss in [*losses, mean(losses), stdev(losses)])
-            lines.append(f"| {said(flags)} | {shown} |")
+        found = [records.get(command(flags, seed), {}).get("held-out loss") for seed in SEEDS]
+        spread = ["", ""] if None in found else [mean(found), stdev(found)]
+        shown = " | ".join("" if not loss else f"{loss:.3f}" for loss in [*found, *spread])
+        lines.append(f"| {said(flags)} | {shown} |")
     return lines
 
 
@@ -135,7 +131,7 @@ def said(flags):
 def page(text, records):
     """Return docs/options.md with the first table under each heading as the records say."""
     for table, heading in HEADINGS.items():
-        made = (seeds if TABLES[table] is INITIAL else rows)(table, records)
+        made = seeds(records) if table == "initial" else rows(table, records)
         before, found, after = text.partition(f"\n{heading}\n")
         if found:
             old = re.search(r"^\|.*\n(\|.*\n)*", after, re.MULTILINE)

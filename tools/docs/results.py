@@ -103,7 +103,7 @@ def probe(shares):
     d.text(left - 30, 18, "share of held-out pictures whose class is told right")
     d.text((left + right) / 2, bottom + 32, "after so many layers", "middle", "soft")
     for (name, each), kind, x in zip(
-        shares.items(), ("stroke", "second", "curve"), (44, 190, 320), strict=False
+        shares.items(), ("stroke", "second", "curve"), (44, 176, 288), strict=False
     ):
         ys = [bottom - (bottom - top) * (share - lowest) / (1 - lowest) for share in each.values()]
         points = [(left + (right - left) * i / last, y) for i, y in enumerate(ys)]
