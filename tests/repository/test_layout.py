@@ -50,7 +50,7 @@ HOUSE = dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=210, live=200, cli=160, __main__=10,
     ),
-    chat=dict(templates=165, talk=190, model=95, session=120, cli=65, __main__=10),
+    chat=dict(templates=165, talk=190, model=110, session=120, cli=65, __main__=10),
     cli=360,
     __main__=25,
     finetune=dict(
