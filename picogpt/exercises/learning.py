@@ -8,7 +8,7 @@ import numpy as np
 from picogpt.exercises.cases import Case, Rung, normal
 from picogpt.params.tree import flatten, tree_map
 
-TEXT = ", there was a little girl named Lily. She loved to play outside in"  # what the bundled model adds
+TEXT = ", there was a little girl named Lily. She loved to play with her"  # what the bundled model adds
 
 
 def adamw_cases():
