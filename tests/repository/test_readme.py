@@ -6,15 +6,18 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from processes import run_python
 
 from docs import files
 from picogpt import cli
+from picogpt.checkpoints import weights
 from picogpt.evaluate import cli as evaluate
 from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
+from picogpt.params.tree import flatten, tree_map, walk
 from picogpt.projects import adder, chars, sorter, talk, words
 from picogpt.sizing import cli as sizing
 from picogpt.system import command
@@ -94,11 +97,23 @@ def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")
     Path("stories.txt").write_text(text, encoding="utf-8")
-    [block] = blocks(CARD, "python")
+    block, _ = blocks(CARD, "python")
     exec(block, {})
     assert (
         load_encoder("runs/tokenizer").n_vocab == json.loads((TALES / "hparams.json").read_text())["n_vocab"]
     )
+
+
+def test_the_card_s_mean_is_that_of_two_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params, hparams, encoder = weights.load_with_encoder(TALES)
+    weights.save("runs/fourth", params, hparams, encoder)
+    weights.save("runs/fifth", tree_map(lambda w: 3 * w, params), hparams, encoder)
+    _, block = blocks(CARD, "python")
+    exec(block, {})
+    mean = flatten(weights.load("runs/mean")[0])
+    for path, w in walk(params):
+        np.testing.assert_array_equal(mean[path], 2 * w, err_msg=path)
 
 
 def test_the_cards_losses_are_those_of_the_log():
