@@ -270,7 +270,8 @@ def test_a_wrong_optimiser_is_found_in_the_losses_alone(tales, monkeypatch):
 
 def test_a_near_tie_is_reported_and_fails_nothing(tales):
     entries = json.loads(json.dumps(tales.goldens["golden_greedy"]))
-    near = next(entry for entry in entries if entry["confidence"] == "low")
+    near = entries[0]
+    near["confidence"] = "low"
     near["ids"][0] += 1
     near["text"] = tales.encoder.decode(near["ids"])
     rows = climb("6 texts", with_changes(tales, goldens=tales.goldens | dict(golden_greedy=entries)))
@@ -340,6 +341,8 @@ def test_the_record_is_what_hugging_face_says_today(tales):
 
 # The command
 
+FOUND = "5 passed, 1 skipped(, 1 reported)?"  # by whether there is a near tie in what the model writes
+
 
 @pytest.fixture
 def run(call_command, monkeypatch):
@@ -351,7 +354,7 @@ def run(call_command, monkeypatch):
 def test_the_exit_code_is_0_if_nothing_failed(run, tmp_path):
     code, out, err = run("--models_dir", tmp_path)  # where no 124M is
     assert code == 0 and "using the small bundled model" in err
-    assert out.endswith("tales: 5 passed, 1 skipped, 1 reported\n")
+    assert re.search(rf"tales: {FOUND}\n$", out)
 
 
 def test_the_exit_code_is_1_if_a_rung_failed(run, tmp_path, tales):
@@ -423,6 +426,7 @@ def test_other_goldens_can_be_given(tmp_path, tales):
     none = verify_weights.find_subject(tmp_path / "mine")
     assert [row.verdict for rung in WITH_WEIGHTS for row in climb(rung, none)] == [SKIPPED] * 4
     entries = [entry | dict(model="mine") for entry in tales.goldens["golden_greedy"]]
+    entries[0]["confidence"] = "low"
     (tmp_path / "golden_greedy.json").write_text(json.dumps(entries), encoding="utf-8")
     subject = verify_weights.find_subject(tmp_path / "mine", goldens=tmp_path)
     assert [row.verdict for row in climb("6 texts", subject)] == [PASSED] * 4 + [REPORTED]
@@ -464,13 +468,13 @@ def test_the_report_says_all_that_was_found(suffix, run, tmp_path):
         assert rung in page and verify.proof(function) in page
     for text in (
         "with the model tales",
-        "5 passed, 1 skipped, 1 reported",
         "3 of 3",
         "numpy: ",
         "machine: ",
         "date: 20",
     ):
         assert text in page
+    assert re.search(FOUND, page)
 
 
 def test_what_a_report_quotes_cannot_break_it():
