@@ -28,9 +28,7 @@ class Model:
     hparams: dict  # n_vocab, n_ctx, n_embd, n_head, n_layer
     encoder: object  # the tokenizer: encode, decode, stream
     name: str
-    usage: dict = field(
-        default_factory=dict
-    )  # how it is meant to be used, as its generation_config.json says
+    usage: dict = field(default_factory=dict)  # what its generation_config.json says
 
     @property
     def ends(self) -> tuple:

@@ -18,9 +18,8 @@ def check_hparams(hparams):
     for key in SIZES["124M"]:
         value = hparams.get(key)
         if type(value) is not int or not 1 <= value < MOST:
-            said = (
-                f"{value!r:.99}" if key in hparams else "missing"
-            )  # a file, or a flag, may give a number of any length
+            # a file, or a flag, may give a number of any length
+            said = f"{value!r:.99}" if key in hparams else "missing"
             raise ValueError(f"{key} is {said}, but must be a whole number from 1 on, and less than 2**31")
     if hparams["n_layer"] > MAX_LAYERS:
         raise ValueError(f"n_layer is {hparams['n_layer']}, which is more than any GPT-2 has")

@@ -53,9 +53,9 @@ def test_a_story_ends_where_the_model_ends_it_and_no_control_token_is_written(si
     story = terminal.read("\n" + SIGN)
     assert "<|endoftext|>" not in story and story.count("Once upon a time") == 1
     talk = sit("picogpt.chat", "--temperature", "0")
-    talk.type("Write a story with these words: boat, fish, friend.")
+    talk.type("Write a story with these words: bird, nest, sad.")
     story = talk.read("\n" + SIGN)
-    assert "boat" in story.split("friend.")[1] and "<|endoftext|>" not in story
+    assert "nest" in story.split("sad.", 1)[1] and "<|endoftext|>" not in story
     assert story.count("Once upon a time") == 1
 
 

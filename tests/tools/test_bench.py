@@ -160,6 +160,8 @@ def test_llama_cpp_in_fewer_bytes_begins_with_our_token(quick, name):
         found.update(results)
 
     quick.race({e: (e, method, prompts, n_new) for e in ("picogpt", name)}, quick.model("124M"), keep)
+    if name not in found:
+        pytest.skip(quick.notes[-1])  # it crashed, as q8_0 does on some processors
     [ours], [theirs] = found["picogpt"], found[name]
     assert len(theirs) == n_new and theirs[0] == ours[0]
 
