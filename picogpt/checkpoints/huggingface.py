@@ -46,9 +46,8 @@ def read(folder, hparams):
 
     The arrays are mapped and read-only. Of hparams, `tied` is what the files say.
     """
-    index, tensors = Path(folder, INDEX), {}
-    in_parts = index.is_file() and not Path(folder, WEIGHTS).is_file()  # of both it takes the whole one
-    for name in sorted(read_index(index, ".safetensors") if in_parts else {WEIGHTS}):
+    tensors = {}
+    for name in file_names(folder, WEIGHTS):
         if not Path(folder, name).is_file():  # nor a pipe, which nobody may ever write to
             raise FileNotFoundError(missing(folder, name))
         part = safetensors.read_mapped(Path(folder, name))[0]
@@ -67,6 +66,14 @@ def missing(folder, name):
             f"{folder} has its weights as {PYTORCH}: python tools/convert.py {folder} --out FOLDER reads them"
         )
     return f"{Path(folder, name)} is missing: download it again"
+
+
+def file_names(folder, whole):
+    """Return which files have the weights: `whole`, or, where it is not there, those that its index names."""
+    index = Path(folder, f"{whole}.index.json")
+    if Path(folder, whole).is_file() or not index.is_file():
+        return [whole]
+    return sorted(read_index(index, Path(whole).suffix))
 
 
 def read_index(path, kind):

@@ -47,12 +47,10 @@ def read(path, n_head=None, gelu=None):
 
 def read_folder(folder):
     """Return {path in the tree: array} of Hugging Face's pytorch_model.bin, which may be several files."""
-    index, arrays = folder / f"{huggingface.PYTORCH}.index.json", {}
-    if (
-        folder / huggingface.PYTORCH
-    ).is_file() or not index.is_file():  # of both, transformers takes it whole
+    names, arrays = huggingface.file_names(folder, huggingface.PYTORCH), {}
+    if names == [huggingface.PYTORCH]:
         return read_state(folder, load_file(folder / huggingface.PYTORCH))
-    for name in sorted(huggingface.read_index(index, ".bin")):
+    for name in names:
         arrays |= tensors_of(folder / name, load_file(folder / name))
     return read_state(folder, arrays)
 
