@@ -19,7 +19,7 @@ import math
 import numpy as np
 
 from picogpt.params.tree import flatten
-from picogpt.train.optim import DECAYS, adamw_step
+from picogpt.train.optim import DECAYS, adamw_step, clip
 
 QUINTIC = 3.4445, -4.7750, 2.0315  # a, b, c: steep at 0, so that small singular values grow fast
 PARTS = dict(c_attn=3)  # how many matrices lie side by side in an array
@@ -76,7 +76,7 @@ def muon_step(
         if measure:
             moved, length = moved + float(np.vdot(u, u)), length + float(np.vdot(w, w))
     rest = adamw_step(params, grads, dict(m=m, v=v), step, lr, betas, eps, weight_decay, decay, measure)
-    others = sum(float(np.vdot(w, w)) for w in params.values()) if measure else 0.0
+    others = clip(params, 0) ** 2 if measure else 0.0  # their common length; nothing is cut
     moved, length = moved + (rest**2 * others if others else 0.0), length + others
     return math.sqrt(moved / length) if length else math.nan
 

@@ -24,8 +24,10 @@ import tempfile
 from pathlib import Path
 from statistics import mean, stdev
 
+from picogpt.checkpoints.weights import read_hparams
 from picogpt.params.shapes import n_params
 from picogpt.system.files import atomic_write
+from picogpt.train.journal import LOG, read_log
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -70,10 +72,9 @@ def train(words):
             cwd=REPOSITORY, check=True, capture_output=True, encoding="utf-8",
             env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        lines = Path(folder, "model", "log.jsonl").read_text(encoding="utf-8").splitlines()
-        hparams = json.loads(Path(folder, "model", "hparams.json").read_text(encoding="utf-8"))
+        log, hparams = read_log(Path(folder, "model", LOG)), read_hparams(Path(folder, "model"))
     seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    losses = [record["val_loss"] for record in map(json.loads, lines) if "val_loss" in record]
+    losses = [record["val_loss"] for record in log if "val_loss" in record]
     return {"parameters": n_params(hparams), "held-out loss": losses[-1], "seconds": round(seconds, 1)}
 
 
