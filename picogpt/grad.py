@@ -52,6 +52,7 @@ def softmax_backward(dy, y):
     return dx
 
 
+@overridable
 def layer_norm_backward(dy, x, g, b=None, eps=1e-5):
     """With n = (x - mean) / std and dn = g * dy: dx = (dn - mean(dn) - n * mean(n * dn)) / std
 

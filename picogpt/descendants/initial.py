@@ -1,6 +1,8 @@
-"""Other standard deviations of the initial weights than GPT-2's, which are in params/init.py."""
+"""Other initial weights than GPT-2's, which are in params/init.py: their deviations, or whole matrices."""
 
 import math
+
+import numpy as np
 
 
 def igpt(path, n_embd, n_layer):
@@ -29,3 +31,19 @@ def small(path, n_embd, n_layer):
 
 
 DEVIATIONS = dict(igpt=igpt, small=small)
+
+
+def orthogonal(shape, rng, parts=1):
+    """Return a random matrix [m, n] whose rows or columns, whichever are fewer, are orthonormal.
+
+    minGPT-tuned tried it for linear layers and embeddings: a vector keeps its length on its way through as
+    many of them as there are (Saxe et al. 2014). `parts` matrices lie side by side, as in c_attn. Of a
+    normal matrix Q R the Q is taken, with signs that make it uniform (Mezzadri 2007), as PyTorch does.
+    """
+    m, n = shape[0], shape[1] // parts
+    made = []
+    for _ in range(parts):
+        q, r = np.linalg.qr(rng.standard_normal((max(m, n), min(m, n))))
+        q *= np.sign(np.diag(r))
+        made.append(q if m >= n else q.T)
+    return np.concatenate(made, axis=1)

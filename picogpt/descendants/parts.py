@@ -9,7 +9,7 @@ one.
 import numpy as np
 
 from picogpt import gpt2, grad
-from picogpt.descendants import positions, post_norm  # noqa: F401
+from picogpt.descendants import positions, post_norm, rezero, rms  # noqa: F401
 from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
@@ -35,18 +35,19 @@ BACKWARDS = dict(
 @overrides
 def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
-    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, both_ways=None, adapter=None,
+    **scale,
 ):  # fmt: skip
     """Attention, and what a descendant changes: x, queries, keys, mask, probabilities, an adapter."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
-        x = mix_time(x, places, cache, layer)
+        x = mix_time(x, places, len(time_mixing), cache, layer)
     if time_weighting is not None:
         draw = weighted(draw, time_weights(places, **time_weighting), act)
     q, k, v = gpt2.project_qkv(x, scale_queries(c_attn, n_head, **scale), n_head)
     if rotary is not None:
         q, k = positions.rotate(q, places[0]), positions.rotate(k, places[0])  # the cache holds turned keys
-    mask = mask_with(mask, n_head, band, alibi)
+    mask = mask_with(mask, n_head, band, alibi, both_ways, cache)
     y = gpt2.attend(q, k, v, c_proj, mask, cache, layer, draw, act)
     return y if adapter is None else add_adapter(y, adapter, act, "adapter_attn")
 
@@ -54,23 +55,24 @@ def self_attention(
 @overrides
 def self_attention_backward(
     dy, act, c_attn, c_proj, n_head, mask,
-    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, adapter=None, **scale,
+    time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, both_ways=None, adapter=None,
+    **scale,
 ):  # fmt: skip
     """Back through each of these, in reverse order. -> dx, gradients; an empty array is its own gradient."""
-    places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi)
+    places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi, both_ways)
     grads = dict.fromkeys(("c_attn", "c_proj", "time_weighting"))
-    grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, **scale)
+    grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, both_ways=both_ways, **scale)
     if adapter is not None:
         dy, grads["adapter"] = add_adapter_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:
-        x = mix_time(x, places)
+        x = mix_time(x, places, len(time_mixing))
     dq, dk, dv, grads["c_proj"] = grad.attend_backward(dy, act, c_proj, n_head, mask)
     if rotary is not None:
         dq, dk = positions.rotate(dq, places[0], back=True), positions.rotate(dk, places[0], back=True)
     dx, dc_attn = grad.project_qkv_backward(dq, dk, dv, x, scale_queries(c_attn, n_head, **scale))
     grads["c_attn"] = scale_queries(dc_attn, n_head, **scale)  # dw = dw' times what made w' of w
     if time_mixing is not None:
-        dx = mix_time_backward(dx)
+        dx = mix_time_backward(dx, len(time_mixing))
     if time_weighting is not None:
         dheads = gpt2.split_heads(linear(dy, c_proj["w"].T), n_head)
         dprobs = grad.dropout_backward(dheads @ act["v"].swapaxes(-1, -2), act["keep"])
@@ -79,17 +81,26 @@ def self_attention_backward(
     return dx, {name: dw for name, dw in grads.items() if dw is not None}
 
 
-def mask_with(mask, n_head, band=None, alibi=None, **others):
-    """Return the mask with what a layer adds to it: the edge of a band, a bias on distance."""
+def mask_with(mask, n_head, band=None, alibi=None, both_ways=None, cache=None, **others):
+    """Return the mask with what a layer adds to it: the edge of a band, a bias on distance.
+
+    Where attention looks both ways, it is what the last query has of it: padding alone is hidden.
+    """
     places = places_of(mask)
+    if both_ways is not None:
+        if cache:
+            raise ValueError(
+                "in this model tokens look at later ones too, so it can continue no text: use a causal one"
+            )
+        mask = mask[..., -1:, :]
     if band is not None:
         mask = banded(mask, places, len(band))
     return mask if alibi is None else positions.alibi(places, n_head, mask)
 
 
 def more_shapes(
-    layer, n_head, n_ctx, places, time_weighting, time_mixing, band, gelu, activation, scale_by_layer,
-    scale_by_width, adapter,
+    layer, n_head, n_ctx, places, time_weighting, time_mixing, time_mixed, band, causal, gelu, activation,
+    scale_by_layer, scale_by_width, adapter,
 ):  # fmt: skip
     """Return the shapes of what a block's attention and feed-forward layer have besides GPT-2's arrays."""
     attn, mlp = {}, {}
@@ -97,12 +108,14 @@ def more_shapes(
         attn["time_weighting"] = dict(full=(n_head, n_ctx, n_ctx))
     if time_weighting == "circulant":
         attn["time_weighting"] = dict(distance=(n_head, n_ctx), key=(n_head, n_ctx))
-    if time_mixing:
-        attn["time_mixing"] = (0,)
+    if time_mixing or time_mixed:
+        attn["time_mixing"] = (time_mixed, 0) if time_mixed else (0,)
     if places in ("rotary", "alibi"):
         attn[places] = (0,)
     if band and layer % 2 == 1:
         attn["band"] = (band, 0)
+    if not causal:
+        attn["both_ways"] = (0,)
     if scale_by_layer and layer:
         attn["divisor"] = (layer + 1, 0)
     if not scale_by_width:
@@ -143,6 +156,18 @@ def weighted(draw, factors, act):
 def name_of(form):
     """Return the name of the activation: that of the empty array in the tree, or gelu if there is none."""
     return next(iter(form)) if form else "gelu"
+
+
+@overrides
+def transformer_block(x, **arrays):
+    """Compute a block that is joined to the stream in another way than GPT-2's. [B, T, C] -> [B, T, C]"""
+    return (rezero if "rezero" in arrays else post_norm).transformer_block(x, **arrays)
+
+
+@overrides
+def transformer_block_backward(dy, act, **arrays):
+    """Back through it. dy [B, T, C] -> dx [B, T, C], gradients."""
+    return (rezero if "rezero" in arrays else post_norm).transformer_block_backward(dy, act, **arrays)
 
 
 @overrides

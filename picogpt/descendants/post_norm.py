@@ -8,11 +8,9 @@ both models end alike, the last block here has no ln_2 of its own: it is the mod
 """
 
 from picogpt import gpt2, grad
-from picogpt.ops import dropout, layer_norm
-from picogpt.seam import overrides
+from picogpt.ops import dropout
 
 
-@overrides
 def transformer_block(
     x, ln_1, attn, mlp, n_head, mask=None, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
     ln_2=None, post_norm=None,
@@ -26,14 +24,13 @@ def transformer_block(
     y = gpt2.self_attention(x, **attn, n_head=n_head, mask=mask, cache=cache, layer=layer, draw=draw, act=act)
     act["keep_attn"] = draw("stream", y.shape)
     act["sum_attn"] = x + dropout(y, act["keep_attn"])
-    x = act["x_mid"] = act["ln_2"] = layer_norm(act["sum_attn"], **ln_1)
+    x = act["x_mid"] = act["ln_2"] = gpt2.layer_norm(act["sum_attn"], **ln_1)
     y = gpt2.feed_forward(x, **mlp, act=act)
     act["keep_mlp"] = draw("stream", y.shape)
     act["sum_mlp"] = x + dropout(y, act["keep_mlp"])
-    return act["sum_mlp"] if ln_2 is None else layer_norm(act["sum_mlp"], **ln_2)
+    return act["sum_mlp"] if ln_2 is None else gpt2.layer_norm(act["sum_mlp"], **ln_2)
 
 
-@overrides
 def transformer_block_backward(dy, act, ln_1, attn, mlp, n_head, mask=None, ln_2=None, post_norm=None):
     """Back through the feed-forward layer, then attention, each between its norm and a fork.
 

@@ -42,6 +42,7 @@ from picogpt.train.settings import Settings
 from picogpt.train.state import STATE
 
 log = logging.getLogger("picogpt")
+GPT2_BLOCK = dict(norm="pre", rms=False, rezero=False, causal=True)  # the options that the page's sums need
 
 
 def explain(
@@ -80,11 +81,12 @@ def explain(
     prompt = FIRST if live and prompt is None else read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special, dtype=dtype)
     params = tree_map(widened, params)  # the page is about all numbers, and gradients, which are in float32
-    if hparams.get("norm") == "post":
-        raise ValueError(
-            "this model normalises the residual stream after each addition, so that no sum of what its layers"
-            " add can be shown: explain a model whose norm is pre"
-        )
+    for name, value in GPT2_BLOCK.items():
+        if hparams.get(name, value) != value:
+            raise ValueError(
+                f"the {name} of this model is {hparams[name]!r}, and what its layers add cannot be shown as"
+                f" GPT-2's: explain one with {value!r}"
+            )
     if live:
         watch(
             Live(params, hparams, encoder, Path(model).resolve().name, Asked(prompt, n=n)),

@@ -30,6 +30,12 @@ class Options:
         Usual("pre"),
         "pre: before each part, GPT-2's; post: after it, GPT-1's",
     ] = None
+    rms: Annotated[
+        bool | None, Usual(False), "whether norms divide by the root mean square, without mean and bias"
+    ] = None
+    rezero: Annotated[
+        bool | None, Usual(False), "whether a learned factor, at first 0, multiplies what each block adds"
+    ] = None
     activation: Annotated[
         str | None,
         OneOf("gelu", "relu", "silu", "tanh"),
@@ -60,6 +66,9 @@ class Options:
     time_mixing: Annotated[
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
+    time_mixed: Annotated[
+        Whole | None, Usual(0), "how many channels are late ({}: half of them, with --time_mixing true)"
+    ] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"
     ] = None
@@ -67,10 +76,13 @@ class Options:
 
 @dataclasses.dataclass(kw_only=True)
 class AllOptions(Options):
-    """The options and those that only a fine-tuning adds, which are no flags of `picogpt.train`."""
+    """The options and those that are no flags of `picogpt.train`: of a fine-tuning, of another objective."""
 
     adapter: Annotated[
         Whole | None, Usual(0), "channels of the adapters that a fine-tuning inserts ({}: there are none)"
+    ] = None
+    causal: Annotated[
+        bool | None, Usual(True), "false: tokens look at later ones too, as in BERT, to find hidden ones"
     ] = None
 
 

@@ -27,7 +27,7 @@ HUGGING_FACE_NAMES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M
 def param_shapes(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, activation="gelu", gelu="tanh", n_inner=0,
     scale_by_width=True, scale_by_layer=False, time_weighting="none", time_mixing=False,
-    positions="learned", norm="pre", band=0, adapter=0,
+    time_mixed=0, positions="learned", norm="pre", rms=False, rezero=False, band=0, causal=True, adapter=0,
 ):  # fmt: skip
     """Return the tree of shapes of a GPT-2's `params`, under the names of OpenAI's checkpoints.
 
@@ -51,6 +51,8 @@ def param_shapes(
         return dict(w=(n_in, n_out)) | (dict(b=(n_out,)) if bias else {})
 
     def layer_norm():
+        if rms:
+            return dict(g=(n_embd,), rms=(0,))
         return dict(g=(n_embd,)) | (dict(b=(n_embd,)) if bias else {})
 
     def feed_forward(n):
@@ -61,14 +63,16 @@ def param_shapes(
         mlp = feed_forward(n_inner or 4 * n_embd)
         narrow = feed_forward(adapter) if adapter else {}
         more = more_shapes(
-            layer, n_head, n_ctx, positions, time_weighting, time_mixing, band, gelu, activation,
-            scale_by_layer, scale_by_width, narrow,
+            layer, n_head, n_ctx, positions, time_weighting, time_mixing, time_mixed, band, causal, gelu,
+            activation, scale_by_layer, scale_by_width, narrow,
         )  # fmt: skip
         arrays = dict(ln_1=layer_norm(), attn=attn | more["attn"], ln_2=layer_norm(), mlp=mlp | more["mlp"])
         if norm == "post":
             arrays["post_norm"] = (0,)
             if layer == n_layer - 1:
                 del arrays["ln_2"]  # which is ln_f
+        if rezero:
+            arrays["rezero"] = (1,)
         return arrays
 
     params = dict(

@@ -164,8 +164,8 @@ def bytes_needed(hparams, batch_size=1):
     block = 8 * C + 2 * (hparams.get("n_inner") or 4 * C) + (2 * (C + 2 * n) if n else 0)
     weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
     activations, logits = rows * (block * L + 2 * C), rows * 2 * V
-    mixed = FLOAT * batch_size * L * (T + 1) * (C // 2) if hparams.get("time_mixing") else 0
-    cache = rows * 2 * L * C + mixed
+    late = hparams.get("time_mixed") or (C // 2 if hparams.get("time_mixing") else 0)
+    cache = rows * 2 * L * C + FLOAT * batch_size * L * (T + 1) * late
     return {
         "weights": weight,
         "gradients": weight,

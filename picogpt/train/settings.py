@@ -163,10 +163,10 @@ class Settings(Options, Recipe):
     n_ctx: Annotated[flags.Context | None, Usual(64)] = None
     initial: Annotated[
         str | None,
-        OneOf("gpt2", *DEVIATIONS),
+        OneOf("gpt2", *DEVIATIONS, "orthogonal"),
         Usual("gpt2"),
-        "how large the random numbers are that it starts from: gpt2's; igpt's, by width and depth, with a"
-        " head of zeros (needs --tied false); or small, GPT-NeoX's",
+        "the random numbers that it starts from: gpt2's; igpt's, by width and depth, with a head of zeros"
+        " (needs --tied false); small, GPT-NeoX's; or orthogonal matrices",
     ] = None
     preset: Annotated[
         str,

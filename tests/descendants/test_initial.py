@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from picogpt.descendants.initial import orthogonal
 from picogpt.grad import loss_and_grads
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten
@@ -57,3 +58,22 @@ def test_a_head_of_zeros_knows_nothing_and_learns():
 def test_a_head_of_zeros_needs_one_of_its_own():
     with pytest.raises(ValueError, match="give --tied false"):
         init_params(HPARAMS, np.random.default_rng(0), initial="igpt")
+
+
+def test_orthogonal_matrices_keep_the_length_of_what_goes_through():
+    flat = flatten(init_params(HPARAMS | dict(tied=False), np.random.default_rng(0), np.float64, "orthogonal"))
+    queries, keys, values = np.split(flat["blocks.3.attn.c_attn.w"], 3, axis=1)
+    narrow = [queries, keys, values, flat["blocks.3.mlp.c_fc.w"], flat["wte"], flat["lm_head"]]
+    for w in narrow:
+        np.testing.assert_allclose(w @ w.T, np.eye(len(w)), rtol=0, atol=1e-12)
+    w = flat["blocks.3.mlp.c_proj.w"]  # taller than wide: its columns are
+    np.testing.assert_allclose(w.T @ w, np.eye(64), rtol=0, atol=1e-12)
+    assert np.abs(queries @ keys.T - np.eye(64)).max() > 0.5  # drawn one by one
+    assert flat["wpe"].std() == pytest.approx(0.02, rel=0.05)
+
+
+def test_orthogonal_matrices_are_uniform_as_pytorchs():
+    """Of uniform ones no direction is favoured; by bare QR, each diagonal number would be negative."""
+    rng = np.random.default_rng(0)
+    signs = [np.sign(np.diag(orthogonal((4, 4), rng))) for _ in range(300)]
+    assert np.abs(np.mean(signs, axis=0)).max() < 0.2

@@ -39,13 +39,19 @@ TRICKS = [
     dict(positions="rotary"),
     dict(positions="alibi"),
     dict(norm="post"),
+    dict(rms=True),
+    dict(rezero=True),
+    dict(time_mixed=4),
     dict(band=3),
     dict(bias=False, time_weighting="full", time_mixing=True, positions="none", gelu="erf"),
     dict(tied=False, time_weighting="circulant", time_mixing=True, band=1, gelu="quick"),
     dict(scale_by_layer=True, scale_by_width=False, time_mixing=True, bias=False, activation="relu"),
     dict(positions="rotary", norm="post", time_weighting="full", time_mixing=True, scale_by_layer=True),
     dict(positions="alibi", norm="post", time_weighting="circulant", band=2, bias=False, tied=False),
+    dict(rms=True, rezero=True, norm="post", time_mixed=7, activation="silu"),
+    dict(rms=True, rezero=True, bias=False, tied=False, gelu="quick"),
 ]
+BOTH_WAYS = [dict(causal=False), dict(causal=False, positions="rotary", rms=True, time_mixing=True)]
 LEAVES = dict(  # what the tree of two layers has more of, for each option
     tied={"lm_head"},
     gelu={"blocks.0.mlp.", "blocks.1.mlp."},
@@ -54,17 +60,23 @@ LEAVES = dict(  # what the tree of two layers has more of, for each option
     scale_by_layer={"blocks.1.attn.divisor"},
     time_weighting={"blocks.0.attn.time_weighting.", "blocks.1.attn.time_weighting."},
     time_mixing={"blocks.0.attn.time_mixing", "blocks.1.attn.time_mixing"},
+    time_mixed={"blocks.0.attn.time_mixing", "blocks.1.attn.time_mixing"},
     positions={"blocks.0.attn.", "blocks.1.attn."},
+    causal={"blocks.0.attn.both_ways", "blocks.1.attn.both_ways"},
+    rezero={"blocks.0.rezero", "blocks.1.rezero"},
+    rms={"blocks.0.ln_", "blocks.1.ln_", "ln_f.rms"},
     norm={"blocks.0.post_norm", "blocks.1.post_norm"},
     band={"blocks.1.attn.band"},
 )
 
 
-@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS + BOTH_WAYS, ids=str)
 def test_the_tree_has_what_the_kind_says(kind):
     usual, shapes = flatten(param_shapes(**TINY)), flatten(param_shapes(**TINY, **kind))
     lacking = {path for path in usual if path.endswith(".b")} if "bias" in kind else set()
     lacking |= {path for path in usual if path.startswith("blocks.1.ln_2.")} if "norm" in kind else set()
+    if "rms" in kind:
+        lacking |= {path for path in usual if re.search(r"ln_\w\.b$", path)}
     assert usual.keys() - shapes.keys() == lacking
     beginnings = tuple(set().union(*(LEAVES.get(option, ()) for option in kind)))
     more = shapes.keys() - usual.keys()
@@ -76,7 +88,7 @@ def test_the_tree_has_what_the_kind_says(kind):
     assert n_params(TINY | kind) == sum(w.size for _, w in walk(model(kind)[0]))
 
 
-@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS + BOTH_WAYS, ids=str)
 def test_gradients_of_every_leaf_are_the_derivatives(kind):
     params, ids, targets = model(kind)
     rng = np.random.default_rng(1)
@@ -94,7 +106,7 @@ def test_gradients_of_every_leaf_are_the_derivatives(kind):
         assert losses[0] - losses[1] == pytest.approx(expected, rel=1e-5, abs=1e-13), path
 
 
-@pytest.mark.parametrize("kind", KINDS + TRICKS, ids=str)
+@pytest.mark.parametrize("kind", KINDS + TRICKS + BOTH_WAYS, ids=str)
 def test_logits_loss_and_gradients_are_pytorchs(kind):
     pytest.importorskip("torch")
     logits, loss, theirs = options.pytorch_says(kind)
@@ -210,6 +222,10 @@ def test_it_trains_and_what_is_saved_is_loaded(kind, tmp_path):
         ({"norm": "both"}, 'norm is \'both\', but must be "pre", "post"'),
         ({"positions": "rotary", "n_head": 4}, "positions rotary turn pairs of channels, but n_embd 12"),
         ({"band": -1}, "band is -1, but must be a whole number from 0 on"),
+        ({"rms": "yes"}, "rms is 'yes', but must be true, false"),
+        ({"time_mixed": 13}, "time_mixed is 13, but n_embd 12 are all"),
+        ({"causal": False, "band": 2}, "band is 2, which counts backwards: leave it out, or causal false"),
+        ({"causal": False, "positions": "alibi"}, "positions is 'alibi', which counts backwards"),
         ({"band": True}, "band is True, but must be a whole number from 0 on"),
         ({"bias": []}, "bias is .., but must be true, false"),
     ],
@@ -276,6 +292,39 @@ def test_a_band_as_wide_as_the_context_hides_nothing():
     narrow = nest({path: w[:6] if path.endswith(".band") else w for path, w in walk(params)})
     differ = (gpt2(ids, narrow, 3) != gpt2(ids, params, 3)).any(axis=(0, 2))
     assert differ.tolist() == [False] * 6 + [True]
+
+
+@pytest.mark.parametrize("kind", BOTH_WAYS, ids=str)
+def test_tokens_that_look_both_ways_see_all_but_padding_and_continue_nothing(kind):
+    params, ids, _ = model(kind)
+    other = ids.copy()
+    other[:, -1] = (ids[:, -1] + 1) % 17
+    assert (gpt2(other, params, 3) != gpt2(ids, params, 3)).any(axis=-1).all()  # the last token is seen
+    found = gpt2(ids, params, 3, pad=np.array([3, 0]))
+    np.testing.assert_allclose(found[:1, 3:], gpt2(ids[:1, 3:], params, 3), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found[1:], gpt2(ids[1:], params, 3), rtol=0, atol=1e-12)
+    params = tree_map(lambda w: w.astype(np.float32).view(NoFloat64), params)
+    loss_and_grads(params, ids, ids, 3)
+    with pytest.raises(ValueError, match="can continue no text: use a causal one"):
+        generate(params, 3, ids[:1].tolist(), 3)
+
+
+def test_with_a_factor_of_zero_the_blocks_are_not_there_and_begin_to_learn():
+    params = init_params(TINY | dict(rezero=True), np.random.default_rng(0), np.float64)
+    assert [block["rezero"].tolist() for block in params["blocks"]] == [[0], [0]]
+    _, ids, targets = model({})
+    none = params | dict(blocks=[])
+    np.testing.assert_array_equal(gpt2(ids, params, 3), gpt2(ids, none, 3))
+    _, grads = loss_and_grads(params, ids, targets, 3)
+    for block in grads["blocks"]:
+        assert block["rezero"][0] != 0
+        assert not any(w.any() for path, w in walk(block) if path != "rezero")
+
+
+def test_so_many_late_channels_as_half_are_time_mixing():
+    params, ids, _ = model(dict(time_mixing=True))
+    told, _, _ = model(dict(time_mixed=6))
+    np.testing.assert_array_equal(gpt2(ids, told, 3), gpt2(ids, params, 3))
 
 
 def test_without_positions_earlier_tokens_may_change_places_in_one_layer():

@@ -4,7 +4,8 @@
 def gpt(
     n_vocab, n_ctx, n_embd, n_head, n_layer, bias=True, tied=True, gelu="tanh", masks=False,
     activation="gelu", n_inner=0, scale_by_width=True, scale_by_layer=False,
-    time_weighting="none", time_mixing=False, positions="learned", norm="pre", band=0,
+    time_weighting="none", time_mixing=False, time_mixed=0, positions="learned", norm="pre", band=0,
+    rms=False, rezero=False, causal=True,
 ):  # fmt: skip
     """Return a module with random parameters, none of them 0 or 1; called with ids, it returns logits."""
     import torch
@@ -45,6 +46,8 @@ def gpt(
             self.scale = (n_embd // n_head) ** -0.5 if scale_by_width else 1
             self.scale /= layer + 1 if scale_by_layer else 1
             self.ln_1, self.ln_2 = layer_norm(), layer_norm()
+            if rezero:
+                self.rezero = nn.Parameter(torch.empty(1))
             if norm == "post" and self.last:  # ln_f, the last norm of both
                 del self.ln_2
             self.attn = nn.ModuleDict(dict(c_attn=linear(n_embd, 3 * n_embd), c_proj=linear(n_embd, n_embd)))
@@ -64,8 +67,8 @@ def gpt(
         def forward(self, x):
             post, T = norm == "post", x.shape[1]
             y = x if post else self.ln_1(x)
-            if time_mixing:
-                half = n_embd // 2
+            if time_mixing or time_mixed:
+                half = time_mixed or n_embd // 2
                 y = torch.cat([nn.ZeroPad2d((0, 0, 1, -1))(y[:, :, :half]), y[:, :, half:]], dim=2)
             qkv = self.attn["c_attn"](y).split(n_embd, dim=2)
             q, k, v = (part.unflatten(2, (n_head, -1)).transpose(1, 2) for part in qkv)
@@ -74,24 +77,25 @@ def gpt(
             seen = torch.ones(T, T, dtype=torch.bool).tril()
             seen = seen.triu(1 - self.band) if self.band else seen
             scores = q @ k.transpose(2, 3) * self.scale + (biases(T) if positions == "alibi" else 0)
-            scores = scores.masked_fill(~seen, -torch.inf)
+            scores = scores.masked_fill(~seen, -torch.inf) if causal else scores
             probs = scores.softmax(dim=3)
             if time_weighting != "none":
                 learned = self.attn["time_weighting"]
                 table = learned["full"] if time_weighting == "full" else circulant(**learned)
                 probs = probs * table[:, :T, :T]
             heads = probs @ v
-            x = x + self.attn["c_proj"](heads.transpose(1, 2).flatten(2))
+            factor = self.rezero if rezero else 1
+            x = x + factor * self.attn["c_proj"](heads.transpose(1, 2).flatten(2))
             x = self.ln_1(x) if post else x
             hidden = self.mlp["c_fc"](x if post else self.ln_2(x))
-            x = x + self.mlp["c_proj"](activate(hidden))
+            x = x + factor * self.mlp["c_proj"](activate(hidden))
             return self.ln_2(x) if post and not self.last else x
 
     def linear(n_in, n_out):
         return nn.Linear(n_in, n_out, bias=bias)
 
     def layer_norm():
-        return nn.LayerNorm(n_embd, bias=bias)
+        return nn.RMSNorm(n_embd, eps=1e-5) if rms else nn.LayerNorm(n_embd, bias=bias)
 
     class Gpt(nn.Module):
         def __init__(self):

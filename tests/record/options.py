@@ -29,6 +29,10 @@ KINDS = [
     dict(norm="post"),
     dict(positions="rotary", norm="post", bias=False, tied=False),
     dict(positions="alibi", norm="post", band=2, gelu="quick", time_mixing=True),
+    dict(rms=True, gelu="quick", tied=False),
+    dict(rezero=True),
+    dict(rezero=True, norm="post", rms=True, time_mixed=4),
+    dict(causal=False),
 ]
 
 

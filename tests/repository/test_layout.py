@@ -25,9 +25,10 @@ HOUSE = dict(
     gpt2=225,
     grad=230,
     descendants=dict(
-        erf=55, tricks=120, activations=45, positions=60, post_norm=55, initial=40, parts=180
+        erf=55, tricks=120, activations=45, positions=60, rms=40, post_norm=55, rezero=45, initial=65,
+        parts=210
     ),
-    params=dict(tree=60, narrow=245, options=95, shapes=110, init=40, checks=115),
+    params=dict(tree=60, narrow=245, options=110, shapes=115, init=45, checks=125),
     text=dict(
         bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=170, hf_control=165,
         hf_files=235, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45, output=110, prompt=45,
@@ -186,6 +187,8 @@ def test_every_module_is_tested_by_name():
         "descendants.activations",
         "descendants.parts",
         "descendants.post_norm",
+        "descendants.rezero",
+        "descendants.rms",
         "exercises.backward",
         "exercises.cases",
         "exercises.first",

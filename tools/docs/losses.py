@@ -40,7 +40,8 @@ OPTIONS = [  # the flags of a row; what docs/options.md says of each stands ther
     *("--initial small", "--initial igpt --tied false", "--time_mixing true", "--time_weighting full"),
     *("--time_weighting circulant", "--bias false", "--gelu erf", "--gelu quick", "--activation relu"),
     *("--activation silu", "--activation tanh", "--n_inner 256", "--band 16", "--scale_by_layer true"),
-    "--scale_by_width false",
+    *("--scale_by_width false", "--rms true", "--rezero true", "--initial orthogonal"),
+    *("--initial orthogonal --rezero true", "--time_mixed 48"),
 ]
 OPTIMIZERS = [GPT2, "--optimizer muon"]
 INITIAL = [GPT2, "--initial small", "--tied false", "--initial igpt --tied false"]
