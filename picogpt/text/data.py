@@ -67,16 +67,27 @@ def encode(text, encoder):
     return np.concatenate([np.array(part, dtype) for part in parts] or [np.empty(0, dtype)])
 
 
-def random_batch(ids, batch_size, n_ctx, rng):
+def document_starts(ids, start, n_ctx, piece=1 << 24):
+    """Return where documents begin, with `start`, that a window of n_ctx tokens fits behind: [n].
+
+    The ids may lie on the disk, and are looked through piece by piece.
+    """
+    ids = ids[: max(0, len(ids) - n_ctx)]
+    found = [i + np.flatnonzero(ids[i : i + piece] == start) for i in range(0, len(ids), piece)]
+    return np.concatenate(found or [np.empty(0, np.int64)])
+
+
+def random_batch(ids, batch_size, n_ctx, rng, starts=None):
     """Draw windows of n_ctx tokens, and the same windows one token on: what should come next.
 
-    -> ids [B, T], targets [B, T]
+    They begin anywhere, or at one of the places `starts`. -> ids [B, T], targets [B, T]
 
     >>> x, y = random_batch(np.arange(100), batch_size=2, n_ctx=4, rng=np.random.default_rng(0))
     >>> y - x
     array([[1, 1, 1, 1],
            [1, 1, 1, 1]])
     """
-    starts = rng.integers(len(ids) - n_ctx, size=batch_size)
-    windows = ids[starts[:, None] + np.arange(n_ctx + 1)].astype(np.int64)  # [B, T + 1]
+    drawn = rng.integers(len(ids) - n_ctx if starts is None else len(starts), size=batch_size)
+    begins = drawn if starts is None else starts[drawn]
+    windows = ids[begins[:, None] + np.arange(n_ctx + 1)].astype(np.int64)  # [B, T + 1]
     return windows[:, :-1], windows[:, 1:]

@@ -71,8 +71,12 @@ def prepare(c, folder):
     check(state["params"], hparams, folder / STATE if resumes else "the model")
     log.info("a model of %s parameters, a vocabulary of %d", f"{n_params(hparams):,}", hparams["n_vocab"])
     if text is not None:
-        return state, hparams, encoder, encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
-    check_splits(splits, c.val_share, hparams["n_ctx"])
+        splits = encode_splits(text, encoder, c.val_share, hparams["n_ctx"])
+    else:
+        check_splits(splits, c.val_share, hparams["n_ctx"])
+    if c.windows == "documents":
+        c.start = encoder.start
+        check_documents(splits, encoder, hparams["n_ctx"])
     return state, hparams, encoder, splits
 
 
@@ -145,6 +149,17 @@ def check_splits(splits, val_share, n_ctx):
             raise ValueError(
                 f"the {what} text has {len(ids)} tokens, and a window takes {n_ctx + 1}:"
                 " give a longer file or a smaller --n_ctx"
+            )
+
+
+def check_documents(splits, encoder, n_ctx):
+    """Raise ValueError if there is a text, but no document in it to begin a window with."""
+    for ids, what in zip(splits, ("training", "held-out"), strict=True):
+        starts = [] if encoder.eot is None else data.document_starts(ids, encoder.start, n_ctx)
+        if len(ids) and not len(starts):
+            raise ValueError(
+                f"the {what} text has no document with {n_ctx} tokens after its beginning, which --windows"
+                " documents asks for: put a line <|endoftext|> before each, with a --tokenizer that knows it"
             )
 
 

@@ -130,6 +130,12 @@ class Settings(Options, Recipe):
     precision: flags.Precision = "float32"
     val_share: Annotated[flags.ValShare, Section("the data and the reports")] = 0.1
     special: flags.Special = False
+    windows: Annotated[
+        str,
+        OneOf("anywhere", "documents"),
+        "where a window of the text begins: anywhere, or where a document does, for a model that is to begin"
+        " documents",
+    ] = "anywhere"
     batch_size: flags.BatchSize = 12
     seed: flags.Seed = 1337
     eval_every: Annotated[Count, "steps between evaluations, after each of which the state is saved"] = 250
@@ -175,6 +181,7 @@ class Settings(Options, Recipe):
     ] = ""
 
     sha256: str = ""  # no flag: of the text
+    start: int = -1  # no flag: the token that each window begins with; -1: with any
 
     def given(self):
         """Return the flags of the training that were given, as settings.json holds them."""

@@ -40,7 +40,7 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
-    draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"])
+    draw = windows(splits[0], c, hparams["n_ctx"])
     gradients = language_model(hparams["n_head"], comm, state.get("loss_scale"))
     with (
         progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
@@ -173,12 +173,18 @@ def timed(seconds, f, *args):
     return result
 
 
+def windows(ids, c, n_ctx):
+    """Return the function that draws a batch by a random generator."""
+    starts = None if c.start < 0 else data.document_starts(ids, c.start, n_ctx)
+    return functools.partial(data.random_batch, ids, c.batch_size, n_ctx, starts=starts)
+
+
 def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):
     """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
-    rng = np.random.default_rng([c.seed, 2])
+    rng, draw = np.random.default_rng([c.seed, 2]), windows(ids, c, n_ctx)
     losses = np.zeros(c.eval_batches)
     for i in range(c.eval_batches):
-        x, y = data.random_batch(ids, c.batch_size, n_ctx, rng)
+        x, y = draw(rng)
         if i % comm.size == comm.rank:
             losses[i] = batch_loss(params, x, y, n_head)
     parallel.total(comm, losses)

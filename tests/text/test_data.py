@@ -62,6 +62,17 @@ def test_a_batch_is_made_of_windows_and_what_follows_them():
     assert set(x[:, 0].tolist()) == set(range(1000, 1016))  # every place a window fits, and no other
 
 
+def test_windows_may_begin_where_documents_do():
+    ids = np.array([7, 1, 2, 7, 3, 4, 5, 7, 6, 8, 9], np.uint16)
+    assert data.document_starts(ids, 7, 3).tolist() == [0, 3, 7]
+    assert data.document_starts(ids, 7, 4).tolist() == [0, 3]  # behind the last there are but three more
+    assert data.document_starts(ids, 7, 3, piece=4).tolist() == [0, 3, 7]
+    assert data.document_starts(ids, 7, 11).tolist() == data.document_starts(ids, 0, 3).tolist() == []
+    x, y = data.random_batch(ids, 200, 3, np.random.default_rng(0), data.document_starts(ids, 7, 3))
+    assert set(map(tuple, x.tolist())) == {(7, 1, 2), (7, 3, 4), (7, 6, 8)}
+    assert set(map(tuple, y.tolist())) == {(1, 2, 7), (3, 4, 5), (6, 8, 9)}
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no text file .*none\.txt"):
         data.read_text(tmp_path / "none.txt")

@@ -36,12 +36,12 @@ def test_rows_say_how_much_less_the_loss_is_and_leave_out_what_is_not_recorded()
 
 def test_seeds_have_a_mean_and_a_deviation():
     records = {
-        losses.command("", seed): {"held-out loss": loss}
+        losses.command("", seed, losses.WHOLE): {"held-out loss": loss}
         for seed, loss in zip(losses.SEEDS, (2.0, 2.1, 2.3), strict=True)
     }
     # mean 6.4 / 3; squares of the differences 0.01778, 0.00111, 0.02778: sum 0.04667, half of it 0.02333
-    records[losses.command("--tied false", 1338)] = {"held-out loss": 2.5}
-    assert losses.seeds(records)[2::2] == [
+    records[losses.command("--tied false", 1338, losses.WHOLE)] = {"held-out loss": 2.5}
+    assert losses.seeds(records)[2::3] == [
         "| GPT-2 | 2.000 | 2.100 | 2.300 | 2.133 | 0.153 |",
         "| `--tied false` |  | 2.500 |  |  |  |",
     ]
@@ -56,10 +56,10 @@ def test_a_table_takes_the_place_of_the_first_one_below_its_heading():
     assert losses.page(text, records) == text.replace("| old |\n|---|\n", table)
 
 
-def test_a_training_is_recorded(monkeypatch):
+def test_a_training_is_recorded():
     flags = "--steps 1 --eval_every 1 --eval_batches 2 --threads 1 --lr 0 --min_lr 0 --batch_size 4"
-    monkeypatch.setattr(losses, "COMMON", f"{flags} --n_layer 1 --n_head 2 --n_embd 8 --n_ctx 16")
-    record = losses.train(losses.command("--bias false", 1))
+    tiny = f"{flags} --n_layer 1 --n_head 2 --n_embd 8 --n_ctx 16"
+    record = losses.train(losses.command("--bias false", 1, tiny))
     embeddings, norms, matrices = (65 + 16) * 8, 3 * 8, 8 * 24 + 8 * 8 + 2 * 8 * 32
     assert record["parameters"] == embeddings + norms + matrices
     assert record["held-out loss"] == pytest.approx(math.log(65), abs=0.01)  # it has learned nothing

@@ -107,6 +107,18 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path, 
 FLAGS = [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
 
 
+def test_a_training_of_documents_reads_each_from_its_beginning(tmp_path):
+    text = tmp_path / "stories.txt"
+    text.write_text("\n<|endoftext|>\n".join(f"{i} is the number of this one." for i in range(200)))
+    c = Settings(str(text), tokenizer="gpt2", n_ctx=8, windows="documents", batch_size=30).completed()
+    _, hparams, encoder, splits = prepare.prepare(c, tmp_path / "model")
+    for ids in splits:
+        x, y = trainer.windows(ids, c, 8)(np.random.default_rng(0))
+        said = [encoder.decode(row) for row in x.tolist()]
+        assert all(re.match(r"<\|endoftext\|>\d+ is the number", row) for row in said)
+        assert len(set(said)) > 10 and (x[:, 1:] == y[:, :-1]).all()
+
+
 @pytest.mark.parametrize("flags", first(1, FLAGS))
 def test_a_training_killed_at_any_moment_resumes_to_the_same_result(text, tmp_path, flags, run):
     code, said = run(text, "--out=whole", *LONG, *flags, folder=tmp_path)
@@ -535,6 +547,8 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--ramp_tokens=9"], 2, "--ramp_tokens has no effect without --accumulate"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
         (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
+        (["--windows=documents"], 1, "the training text has no document with 64 tokens after its beginning"),
+        (["--windows=lines"], 2, "--windows must be anywhere or documents, not lines"),
         (["--tokenizer=nowhere"], 1, "nowhere"),
         (["--init=nowhere"], 1, "nowhere is neither a folder nor a size"),
         (["--tokenizer=gpt2", "--n_vocab=9"], 1, "not of 9"),

@@ -1,13 +1,13 @@
 """Train the same model with each option alone, and put the held-out losses into docs/options.md.
 
-usage: python tools/docs/losses.py run [TABLE ...]   half an hour: what is not yet in docs/losses.json
+usage: python tools/docs/losses.py run [TABLE ...]   hours: what is not yet in docs/losses.json
        python tools/docs/losses.py                   makes the tables anew, of what is there
 
   TABLE   options: each option of the model; optimizers; initial: the ways to draw the first weights, with
-          three seeds (all three)
+          three seeds and four times as many updates (all three)
 
-A training is `python -m picogpt.train tests/data/tinyshakespeare.txt` with its defaults but for COMMON, the
-seed, and the flags of its row. It computes on one core; what it writes lies in a temporary folder.
+A training is `python -m picogpt.train tests/data/tinyshakespeare.txt` with its defaults but for SHORT or
+WHOLE, the seed, and the flags of its row. It computes on one core; what it writes lies in a temporary folder.
 """
 
 from picogpt.system import interrupt
@@ -32,7 +32,8 @@ from picogpt.train.journal import LOG, read_log
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 TEXT = "tests/data/tinyshakespeare.txt"
-COMMON = "--steps 500 --eval_every 500 --eval_batches 40 --threads 1"
+SHORT = "--steps 500 --eval_every 500 --eval_batches 40 --threads 1"
+WHOLE = "--eval_every 2000 --eval_batches 40 --threads 1"  # all 2,000 updates, which are the default
 SEEDS = 1337, 1338, 1339
 GPT2 = ""  # no flags
 OPTIONS = [  # the flags of a row; what docs/options.md says of each stands there
@@ -44,7 +45,10 @@ OPTIONS = [  # the flags of a row; what docs/options.md says of each stands ther
     *("--initial orthogonal --rezero true", "--time_mixed 48"),
 ]
 OPTIMIZERS = [GPT2, "--optimizer muon"]
-INITIAL = [GPT2, "--initial small", "--tied false", "--initial igpt --tied false"]
+INITIAL = [
+    *(GPT2, "--initial small", "--initial orthogonal"),
+    *("--tied false", "--initial igpt --tied false"),
+]
 TABLES = dict(options=OPTIONS, optimizers=OPTIMIZERS, initial=INITIAL)
 HEADINGS = dict(  # under which the tables stand
     options="## What each option does to the loss",
@@ -54,14 +58,14 @@ HEADINGS = dict(  # under which the tables stand
 
 
 def plan(table):
-    """Return what a table needs: (flags of the row, seed) of each training."""
-    seeds = SEEDS if table == "initial" else SEEDS[:1]
-    return [(flags, seed) for seed in seeds for flags in TABLES[table]]
+    """Return what a table needs: (flags of the row, seed, budget) of each training."""
+    seeds, budget = (SEEDS, WHOLE) if table == "initial" else (SEEDS[:1], SHORT)
+    return [(flags, seed, budget) for seed in seeds for flags in TABLES[table]]
 
 
-def command(flags, seed):
+def command(flags, seed, budget=SHORT):
     """Return the command of a training, which is also the name of its record."""
-    return f"python -m picogpt.train {TEXT} {COMMON} --seed {seed} {flags}".strip()
+    return f"python -m picogpt.train {TEXT} {budget} --seed {seed} {flags}".strip()
 
 
 def train(words):
@@ -101,8 +105,8 @@ def rows(table, records):
     """Return the lines of a table of one seed: parameters, loss, and how far it is from the first row's."""
     first = records[command(GPT2, SEEDS[0])]
     lines = ["| | parameters | held-out loss | less than GPT-2's by |", "|---|---|---|---|"]
-    for flags, seed in plan(table):
-        if record := records.get(command(flags, seed)):
+    for flags, *how in plan(table):
+        if record := records.get(command(flags, *how)):
             loss = record["held-out loss"]
             less = f"{first['held-out loss'] - loss:.3f}".replace("-", "−") if flags else ""
             lines.append(f"| {said(flags)} | {record['parameters']:,} | {loss:.3f} | {less} |")
@@ -114,7 +118,7 @@ def seeds(records):
     lines = [f"| | {' | '.join(f'seed {seed}' for seed in SEEDS)} | mean | standard deviation |"]
     lines += ["|---" * (len(SEEDS) + 3) + "|"]
     for flags in INITIAL:
-        found = [records.get(command(flags, seed), {}).get("held-out loss") for seed in SEEDS]
+        found = [records.get(command(flags, seed, WHOLE), {}).get("held-out loss") for seed in SEEDS]
         spread = ["", ""] if None in found else [mean(found), stdev(found)]
         shown = " | ".join("" if not loss else f"{loss:.3f}" for loss in [*found, *spread])
         lines.append(f"| {said(flags)} | {shown} |")
