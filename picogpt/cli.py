@@ -25,6 +25,7 @@ the text so far is written.
 
 import json as json_text
 import logging
+import math
 import sys
 import time
 from dataclasses import KW_ONLY, asdict, dataclass
@@ -255,11 +256,14 @@ def check_flags(c):
     command.check(continue_text, c)
     if c.draft is not None and (c.n_samples > 1 or c.no_cache):
         command.usage_error("--draft is for one sample at a time, with a cache")
+    if c.draft == "":
+        command.usage_error("--draft must not be empty: it names a model")
     if "" in c.stop:
         command.usage_error("--stop must not be empty")
     if any("\ud800" <= char <= "\udfff" for char in "".join(c.stop)):
         command.usage_error("--stop must be UTF-8 text")
     check_beams(c)
+    split_biases(c.logit_bias)
     make_choice(c, {})
     for name in ("beams", "json", "logit_bias"):
         if c.interactive and getattr(c, name):
@@ -272,6 +276,8 @@ def check_beams(c):
         if c.length_penalty is not None:
             command.usage_error("--length_penalty has no effect without --beams")
         return
+    if c.length_penalty is not None and not math.isfinite(c.length_penalty):
+        command.usage_error(f"--length_penalty must be a finite number, not {c.length_penalty}")
     drawing = [name for name in DRAWING if c.chosen[name] is not None]
     for name in drawing + ["no_cache"] * c.no_cache + ["draft"] * (c.draft is not None):
         command.usage_error(f"--{name} has no effect with --beams")
@@ -279,17 +285,28 @@ def check_beams(c):
         command.usage_error(f"--n_samples {c.n_samples} is more than --beams {c.beams} find")
 
 
-def read_bias(given, encoder):
-    """Return {id: bias} of texts such as "262=-5" or " the=-5"."""
-    biases = {}
+def split_biases(given):
+    """Return [(token, bias)] of texts such as "262=-5" or " the=-5"; end the program for what is none."""
+    biases = []
     for text in given:
         token, _, bias = text.rpartition("=")
-        ids = [int(token)] if token.isascii() and token.isdigit() else encoder.encode(token)
         try:
-            [i] = ids
-            biases[i] = float(bias)
+            biases.append((token, float(bias)))
         except ValueError:
+            token = ""
+        if not token or not biases[-1][1] < math.inf:
             command.usage_error(f"--logit_bias takes one token, = and a number, not {text!r}")
+    return biases
+
+
+def read_bias(given, encoder):
+    """Return {id: bias} of such texts."""
+    biases = {}
+    for token, bias in split_biases(given):
+        ids = [int(token)] if token.isascii() and token.isdigit() else encoder.encode(token)
+        if len(ids) != 1:
+            command.usage_error(f"--logit_bias takes one token, and {token!r} is {len(ids)}")
+        biases[ids[0]] = bias
     return biases
 
 

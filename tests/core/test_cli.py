@@ -481,8 +481,12 @@ def test_beams_are_written_best_first(picogpt, params, encoder):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--logit_bias", "two words=1"], "--logit_bias takes one token, = and a number, not 'two words=1'"),
+        (["--logit_bias", "two words=1"], "--logit_bias takes one token, and 'two words' is "),
         (["--logit_bias", "262"], "--logit_bias takes one token, = and a number, not '262'"),
+        (["--logit_bias", "262=nan"], "--logit_bias takes one token, = and a number, not '262=nan'"),
+        (["--logit_bias", "=1"], "--logit_bias takes one token, = and a number, not '=1'"),
+        (["--draft", ""], "--draft must not be empty"),
+        (["--beams", "3", "--length_penalty", "nan"], "--length_penalty must be a finite number, not nan"),
         (["--min_p", "2"], "--min_p must be from 0 to 1, not 2.0"),
         (["--beams", "3", "--top_k", "5"], "--top_k has no effect with --beams"),
         (["--beams", "3", "--n_samples", "5"], "--n_samples 5 is more than --beams 3 find"),
