@@ -3,7 +3,8 @@
 A picture's features at a layer are the mean, over all pixels, of what the layer's norm gives; a logistic
 regression learns from them to tell the class (Chen et al. 2020, section 3.4). It is better in the middle than
 at the end, where the model is busy with the next pixel. Here a class comes first in each sequence; so that it
-tells nothing, the features are averaged over all classes in that place.
+tells nothing, the features are averaged over all classes in that place. A model that looks both ways, see
+masked_images.py, has no classes: it reads the pixels, all of them visible.
 """
 
 import math
@@ -20,17 +21,18 @@ def features(params, n_head, sequences, n_classes, piece=1 << 15):
 
     Layer l is what block l + 1 reads, the last what the output head reads. `piece` tokens are read at a time.
     """
-    first = params["wte"].shape[0] - n_classes  # the id of the first class
-    n_layer, (N, T) = len(params["blocks"]), sequences[:, :-1].shape
+    n_vocab, n_layer, (N, T) = len(params["wte"]), len(params["blocks"]), sequences[:, :-1].shape
+    both_ways = "both_ways" in params["blocks"][0]["attn"]
+    starts = [None] if both_ways else range(n_vocab - n_classes, n_vocab)  # the ids of the classes
     found = np.zeros((n_layer + 1, N, params["wte"].shape[1]))
     for rows in split(N, math.ceil(N * T / piece)):
-        for start in range(first, first + n_classes):
-            ids, acts = sequences[rows, :-1].astype(np.int64), []
-            ids[:, 0] = start
+        pixels = sequences[rows, 1:].astype(np.int64)
+        for start in starts:
+            ids, acts = pixels if start is None else np.insert(pixels[:, :-1], 0, start, axis=1), []
             gpt2(ids, params, n_head, acts=acts, n_last=T)
             for layer, act in enumerate(acts):
                 found[layer, rows] += act["ln_f" if layer == n_layer else "ln_1"].mean(axis=1)
-    return found / n_classes
+    return found / len(starts)
 
 
 def logistic_regression(x, labels, n_classes, decay=1e-3, n=300):
@@ -61,13 +63,13 @@ def accuracy(seen, seen_classes, held, held_classes, n_classes):
     return float((told == held_classes).mean())
 
 
-def probe(models, n_head, seen, held, n_classes, pixels):
+def probe(models, n_head, seen, held, colors, n_classes, pixels):
     """Return {model: {layer: accuracy}} for sequences of both kinds, and that of the pixels themselves.
 
-    models: {name: params}; seen, held [N, 1 + T]; pixels: the levels of both, [N, D] each
+    models: {name: params}; seen, held [N, 1 + T], in the first column the classes, from id `colors` on;
+    pixels: the levels of both, [N, D] each
     """
-    first = next(iter(models.values()))["wte"].shape[0] - n_classes
-    classes = [sequences[:, 0].astype(int) - first for sequences in (seen, held)]
+    classes = [sequences[:, 0].astype(int) - colors for sequences in (seen, held)]
     found = {
         "the pixels themselves": {"0": accuracy(pixels[0], classes[0], pixels[1], classes[1], n_classes)}
     }

@@ -47,29 +47,34 @@ PUBLISHED = dict(
     " minGPT 2.535 on CIFAR-10, held out, after an epoch, 512 colours; a linear probe of image GPT-L is"
     " right about 0.963 of CIFAR-10"
 )
+Folder = Annotated[str, FREE, Usual("scikit-learn's digits"), "CIFAR-10's binary files, or PNGs"]
+Colors = Annotated[
+    int | None,
+    Range(2, below=1 << 15),
+    Usual("8; for pictures in colour 512"),
+    "colours of the palette, which k-means finds",
+]
+Pictures = Annotated[flags.BatchSize, "pictures in a batch"]
+Tested = Annotated[flags.Count, "how many of the held-out pictures are measured"]
+Probed = Annotated[flags.Count, "how many pictures the linear probe learns from"]
 
 
 def images(
-    pictures: Annotated[str, FREE, Usual("scikit-learn's digits"), "CIFAR-10's binary files, or PNGs"] = "",
+    pictures: Folder = "",
     *,
     out: flags.Out = "runs/images",
     resume: flags.Resume = False,
     overwrite: flags.Overwrite = False,
-    colors: Annotated[
-        int | None,
-        Range(2, below=1 << 15),
-        Usual("8; for pictures in colour 512"),
-        "colours of the palette, which k-means finds",
-    ] = None,
+    colors: Colors = None,
     n_layer: flags.Layers = 4,
     n_head: flags.Heads = 4,
     n_embd: flags.Channels = 64,
     steps: flags.Steps = 3000,
-    batch_size: Annotated[flags.BatchSize, "pictures in a batch"] = 32,
+    batch_size: Pictures = 32,
     lr: flags.LearningRate = 3e-3,
     dropout: flags.Dropout = 0.1,
-    n_test: Annotated[flags.Count, "how many of the held-out pictures are measured"] = 360,
-    n_probe: Annotated[flags.Count, "how many pictures the linear probe learns from"] = 1437,
+    n_test: Tested = 360,
+    n_probe: Probed = 1437,
     processes: flags.Processes = 1,
     threads: flags.Threads = 0,
     seed: Annotated[flags.Seed, "of the palette, the weights, the batches and the drawings"] = 1337,
@@ -78,13 +83,8 @@ def images(
     run = runs.open_run(images, locals())
     command.needs("matplotlib", "images")  # for what is drawn when all is done
     rng = np.random.default_rng(seed)
-    data = load(pictures, rng)
-    run.settings["pictures_sha256"] = hashlib.sha256(np.ascontiguousarray(data.pixels).data).hexdigest()
-    k = colors or (8 if data.pixels.shape[-1] == 1 else 512)
-    palette = palette_of(data.pixels[: data.n_seen], k, rng)  # [k, channels]
-    sequences = encode(data.pixels, data.classes, palette)  # [N, 1 + T]
-    seen, held = sequences[: data.n_seen], sequences[data.n_seen :][:n_test]
-    T, n_classes = sequences.shape[1] - 1, len(data.names)
+    data, palette, seen, held = read(run, pictures, colors, n_test, rng)
+    k, T, n_classes = len(palette), seen.shape[1] - 1, len(data.names)
     hparams = dict(n_vocab=k + n_classes, n_ctx=T, n_embd=n_embd, n_head=n_head, n_layer=n_layer)
     check_hparams(hparams)
     params = init_params(hparams, rng)
@@ -107,16 +107,34 @@ def images(
     )
     results["bits per dimension"] = compare(model, seen, held, k, n_classes)
     untrained = init_params(hparams, np.random.default_rng(seed))
-    levels = data.pixels.reshape(len(data.pixels), -1)
     results["right by a linear probe of each layer"] = probe(
         {"image GPT, untrained": untrained, "image GPT": params},
-        *(n_head, seen[:n_probe], held, n_classes),
-        pixels=(levels[: len(seen)][:n_probe], levels[len(seen) :][:n_test]),
+        *(n_head, seen[:n_probe], held, k, n_classes),
+        pixels=levels(data, n_probe, n_test),
     )
     paint = paint_of(palette, data)
     draw_pictures(run.folder / "images.png", params, n_head, model, held, paint, data, seed)
     draw_positions(run.folder / "positions.png", params["wpe"], data)
     runs.finish(run, results, PUBLISHED)
+
+
+def read(run, pictures, colors, n_test, rng):
+    """Return the Pictures, their palette [k, channels], and the tokens [N, 1 + T] of those seen and held out.
+
+    A sum over the pixels goes among the settings of the run, which must be the same when it resumes.
+    """
+    data = load(pictures, rng)
+    run.settings["pictures_sha256"] = hashlib.sha256(np.ascontiguousarray(data.pixels).data).hexdigest()
+    k = colors or (8 if data.pixels.shape[-1] == 1 else 512)
+    palette = palette_of(data.pixels[: data.n_seen], k, rng)
+    sequences = encode(data.pixels, data.classes, palette)
+    return data, palette, sequences[: data.n_seen], sequences[data.n_seen :][:n_test]
+
+
+def levels(data, n_probe, n_test):
+    """Return the pixels themselves of the pictures that are probed, seen and held out: both [N, D]."""
+    pixels = data.pixels.reshape(len(data.pixels), -1)
+    return pixels[: data.n_seen][:n_probe], pixels[data.n_seen :][:n_test]
 
 
 def random_batch(sequences, batch_size, rng):

@@ -57,6 +57,16 @@ def test_features_do_not_know_the_label(params, sequences):
     np.testing.assert_array_equal(*both)
 
 
+def test_a_model_that_looks_both_ways_reads_all_pixels_and_no_class(sequences):
+    hparams = dict(n_vocab=K + 1, n_ctx=T, n_embd=12, n_head=3, n_layer=2, causal=False)
+    params, acts = init_params(hparams, np.random.default_rng(0), np.float64), []
+    gpt2(sequences[:, 1:], params, 3, acts=acts)
+    norms = [block["ln_1"] for block in params["blocks"]] + [params["ln_f"]]
+    expected = [layer_norm(act["x"], **norm).mean(axis=1) for act, norm in zip(acts, norms, strict=True)]
+    found = image_probe.features(params, 3, sequences.astype(np.uint16), CLASSES, piece=2 * T)
+    np.testing.assert_allclose(found, expected)
+
+
 def test_a_probe_finds_what_the_pixels_tell(params):
     """A class of its own colour: the embedding alone tells it, and so does every layer."""
     rng = np.random.default_rng(0)
@@ -65,7 +75,7 @@ def test_a_probe_finds_what_the_pixels_tell(params):
     sequences = np.concatenate([K + classes[:, None], colors], axis=1)
     levels = np.eye(K)[colors].reshape(90, -1)
     found = image_probe.probe(
-        {"a": params}, 3, sequences[:60], sequences[60:], CLASSES, (levels[:60], levels[60:])
+        {"a": params}, 3, sequences[:60], sequences[60:], K, CLASSES, (levels[:60], levels[60:])
     )
     assert [*found] == ["the pixels themselves", "a"]
     assert [*found["a"]] == ["0", "1", "2"]

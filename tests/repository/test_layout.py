@@ -60,7 +60,7 @@ HOUSE = dict(
     ),
     projects=dict(
         adder=155, sorter=145, words=130, benchmarks=85, chars=270, image_data=180, image_probe=90,
-        images=265, talk=190, finetune=10, classify=10,
+        images=280, masked_images=170, talk=190, finetune=10, classify=10,
     ),
     exercises=dict(
         first=75, cases=60, operations=300, forward=330, backward=375, learning=270, lay_out=105, mistakes=75,
@@ -85,7 +85,7 @@ GUESTS = dict(
     google_crc32c={"checkpoints.bundle"},
     cupy={"projects.chars"},
     numba={"speed.products"},
-    matplotlib={"projects.images"},
+    matplotlib={"projects.images", "projects.masked_images"},
     PIL={"projects.image_data"},
     sklearn={"projects.image_data"},
 )

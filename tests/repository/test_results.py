@@ -45,39 +45,49 @@ def test_a_section_has_every_figure_beside_the_published_one():
 
 def test_the_probe_is_drawn_from_the_record_and_shown_with_it():
     shares = {"the pixels themselves": {"0": 0.91}, "image GPT, untrained": {"0": 0.5, "1": 0.625}}
-    shares["image GPT"] = {"0": 0.5, "1": 0.987}
+    shares |= {"image GPT": {"0": 0.5, "1": 0.987}, "masked, untrained": {"0": 0.5, "1": 0.6}}
+    shares["masked"] = {"0": 0.7, "1": 0.9}
     drawn = ElementTree.fromstring(results.probe(shares))
     texts = [element.text for element in drawn.iter() if element.tag.endswith("text")]
-    assert {"0.5", "1.0", "0", "1", "untrained", "image GPT", "pixels themselves"} <= {*texts}
+    assert {"0.5", "1.0", "0", "1", "pixels themselves", *shares} - {"the pixels themselves"} <= {*texts}
     assert "image GPT: 0.500, 0.987" in next(e.text for e in drawn if e.tag.endswith("desc"))
-    lines = [e.get("points").split() for e in drawn if e.get("class") == "curve"]
-    (_, low), (_, high) = (tuple(map(float, point.split(","))) for point in lines[0])
-    assert high < low  # upwards on the page
+    lines = [e for e in drawn if e.get("class") in ("curve", "third")]
+    ends = [[float(point.split(",")[1]) for point in e.get("points").split()] for e in lines]
+    assert [bool(e.get("stroke-dasharray")) for e in lines] == [True, True, False, False] * 2
+    assert [high < low for low, high in ends] == [True, False] * 4  # upwards on the page, and its sample
+    places = [(e.get("x"), e.get("y")) for e in drawn if e.get("y") and float(e.get("y")) > 240]
+    assert len({*places}) == len(shares)
     run = RUN | {"results": {results.PROBE: shares}, "published": {}}
     assert "](probe.svg)\n" in results.section(run)
     assert "probe.svg" not in results.section(RUN)
 
 
 def test_the_drawing_of_the_page_is_that_of_the_record():
-    recorded = [r["results"][results.PROBE] for r in results.recorded() if results.PROBE in r["results"]]
-    path = results.DOCS / "probe.svg"
-    assert path.is_file() == bool(recorded)
-    assert [results.probe(shares) for shares in recorded[-1:]] == [
-        path.read_text(encoding="utf-8") for _ in recorded[-1:]
-    ]
+    shares, path = results.probed(results.recorded()), results.DOCS / "probe.svg"
+    assert path.is_file() == bool(shares)
+    assert not shares or results.probe(shares) == path.read_text(encoding="utf-8")
+
+
+def test_of_several_probes_each_model_is_drawn_by_its_last():
+    runs = [{"a": {"0": 0.1}, "b": {"0": 0.2}}, None, {"b": {"0": 0.3}, "c": {"0": 0.4}}]
+    found = [{"results": {results.PROBE: run} if run else {}} for run in runs]
+    assert results.probed(found) == {"a": {"0": 0.1}, "b": {"0": 0.3}, "c": {"0": 0.4}}
+    assert results.probed(found[1:2]) == {}
 
 
 def test_a_run_is_copied_under_the_name_of_its_project_and_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "DOCS", tmp_path)
-    for folder in ("sorter", "long"):
+    for folder, project in (("sorter", "sorter"), ("long", "sorter"), ("masked-images", "masked_images")):
         (tmp_path / "runs" / folder).mkdir(parents=True)
-        (tmp_path / "runs" / folder / "result.json").write_text(json.dumps(RUN), encoding="utf-8")
+        run = json.dumps(RUN | dict(project=project))
+        (tmp_path / "runs" / folder / "result.json").write_text(run, encoding="utf-8")
     results.take(sorted((tmp_path / "runs").glob("*/result.json")))
     assert [path.name for path in sorted((tmp_path / "results").iterdir())] == [
+        "masked-images.json",
         "sorter-long.json",
         "sorter.json",
     ]
-    assert results.recorded() == [RUN, RUN]
+    assert results.recorded() == [RUN | dict(project="masked_images"), RUN, RUN]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from picogpt.evaluate import cli as evaluate
 from picogpt.explain import cli as explain
 from picogpt.finetune import classify
 from picogpt.finetune import cli as finetune
-from picogpt.projects import adder, chars, images, sorter, words
+from picogpt.projects import adder, chars, images, masked_images, sorter, words
 from picogpt.sizing import cli as sizing
 from picogpt.system import command
 from picogpt.system.signature import (
@@ -37,6 +37,7 @@ COMMANDS = [
     finetune.finetune,
 ]
 COMMANDS += [classify.classify, adder.adder, sorter.sorter, words.words, chars.chars, images.images]
+COMMANDS += [masked_images.masked_images]
 
 
 @dataclass(kw_only=True)

@@ -8,11 +8,11 @@ from thorough import first
 
 pytest.importorskip("fcntl", reason="it forks, which Windows cannot")
 KILLS = REPOSITORY / "tools" / "verify" / "kills.py"
-NEEDS = {"images": "sklearn", "convert --to gguf": "gguf"}
+NEEDS = {"images": "sklearn", "masked images": "sklearn", "convert --to gguf": "gguf"}
 NAMES = (  # the first two in the quick run
     "sorter", "convert --to tf", "train", "train --tokenizer gpt2", "adder", "chars",
-    "words, and its tokenizer", "finetune", "finetune --lora --adapters", "images", "talk", "classify",
-    "convert --to picogpt", "convert --to hf",
+    "words, and its tokenizer", "finetune", "finetune --lora --adapters", "images", "masked images", "talk",
+    "classify", "convert --to picogpt", "convert --to hf",
     "convert --to llmc", "convert --to gguf", "download",
 )  # fmt: skip
 

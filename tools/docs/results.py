@@ -5,8 +5,8 @@ usage: python tools/docs/results.py [RESULT.json ...]
   -h, --help   this page
 
 A run of a project leaves a result.json in its folder. Those that are named are copied to docs/results/, and
-the page is made anew from all that are there. So no figure on it was typed. What a linear probe of image
-GPT's layers tells is drawn, too, in docs/probe.svg.
+the page is made anew from all that are there. So no figure on it was typed. What linear probes of image
+GPT's layers, and of a masked model's, tell is drawn, too, in docs/probe.svg.
 
 Exit codes: 0 done, 1 a file that is no result; 2 wrong usage.
 """
@@ -28,7 +28,8 @@ from picogpt.system import command
 from picogpt.system.files import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"
-PROBE = "right by a linear probe of each layer"  # as projects/images.py calls it
+PROBE = "right by a linear probe of each layer"  # as the projects of images call it
+COLUMNS = ("stroke", 44), ("curve", 152), ("third", 286)  # of the drawing: a colour, and where names begin
 STYLE = (  # the book's colours, for a drawing that stands alone
     "<style>text { font: 12px Georgia, serif; fill: #222 } .soft { font-size: 11px; fill: #666 }"
     " polyline { fill: none; stroke: #888; stroke-width: 1.8 } .faint { stroke: #ddd; stroke-width: 1 }"
@@ -51,7 +52,7 @@ def take(paths):
     (DOCS / "results").mkdir(exist_ok=True)
     for path in map(Path, paths):
         result = read(path)
-        project, folder = result["project"], path.resolve().parent.name
+        project, folder = result["project"].replace("_", "-"), path.resolve().parent.name
         name = folder if folder.startswith(project) else f"{project}-{folder}"
         with atomic_write(DOCS / "results" / f"{name}.json") as file:
             file.write(json.dumps(result, indent=2, ensure_ascii=False).encode() + b"\n")
@@ -88,9 +89,17 @@ def section(result):
     return "\n".join([*lines, ""])
 
 
+def probed(results):
+    """Return {model: {layer: share}} of all results together; of one model the last result's."""
+    return {name: each for result in results for name, each in result["results"].get(PROBE, {}).items()}
+
+
 def probe(shares):
-    """Return an SVG of how often each model's layers tell the class: {model: {layer: share}}."""
-    d = Drawing("probe", "A linear probe of each layer", 250)
+    """Return an SVG of how often each model's layers tell the class: {model: {layer: share}}.
+
+    A model has its colour, and before its training, which a name says after a comma, it is dashed.
+    """
+    d = Drawing("probe", "A linear probe of each layer", 266)
     left, right, top, bottom = 44, WIDTH - 14, 34, 190
     last = max(int(layer) for each in shares.values() for layer in each)
     lowest = math.floor(10 * min(share for each in shares.values() for share in each.values())) / 10
@@ -102,14 +111,16 @@ def probe(shares):
         d.text(left + (right - left) * layer / last, bottom + 16, layer, "middle", "soft")
     d.text(left - 30, 18, "share of held-out pictures whose class is told right")
     d.text((left + right) / 2, bottom + 32, "after so many layers", "middle", "soft")
-    for (name, each), kind, x in zip(
-        shares.items(), ("stroke", "second", "curve"), (44, 176, 288), strict=False
-    ):
+    models = list(dict.fromkeys(name.partition(", ")[0] for name in shares))
+    for name, each in shares.items():
+        model, untrained, _ = name.partition(", ")
+        kind, x = COLUMNS[models.index(model) % len(COLUMNS)]
+        y, more = (bottom + 66, dict(stroke_dasharray="3 3")) if untrained else (bottom + 50, {})
         ys = [bottom - (bottom - top) * (share - lowest) / (1 - lowest) for share in each.values()]
         points = [(left + (right - left) * i / last, y) for i, y in enumerate(ys)]
-        d.line(points if len(points) > 1 else [(left, ys[0]), (right, ys[0])], kind)
-        d.line([(x - 20, bottom + 50), (x - 4, bottom + 50)], kind)
-        d.text(x, bottom + 54, name.removeprefix("image GPT, ").removeprefix("the "), class_="soft")
+        d.line(points if len(points) > 1 else [(left, ys[0]), (right, ys[0])], kind, **more)
+        d.line([(x - 20, y), (x - 4, y)], kind, **more)
+        d.text(x, y + 4, name.removeprefix("the "), class_="soft")
     told = [
         f"{name}: {', '.join(f'{share:.3f}' for share in each.values())}" for name, each in shares.items()
     ]
@@ -183,10 +194,9 @@ def main():
         take(sys.argv[1:])
         with atomic_write(DOCS / "results.md") as file:
             file.write(page(recorded()).encode())
-        for result in recorded():
-            if PROBE in result["results"]:
-                with atomic_write(DOCS / "probe.svg") as file:
-                    file.write(probe(result["results"][PROBE]).encode())
+        if shares := probed(recorded()):
+            with atomic_write(DOCS / "probe.svg") as file:
+                file.write(probe(shares).encode())
     except (ValueError, OSError) as error:
         logging.getLogger("picogpt").error(command.sentence(error))
         sys.exit(1)

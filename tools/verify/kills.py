@@ -44,6 +44,7 @@ from picogpt.params.init import init_params
 from picogpt.projects.adder import adder
 from picogpt.projects.chars import chars
 from picogpt.projects.images import images
+from picogpt.projects.masked_images import masked_images
 from picogpt.projects.sorter import sorter
 from picogpt.projects.talk import talk
 from picogpt.projects.words import words
@@ -67,6 +68,7 @@ PROJECTS = {
     "finetune": (finetune, f"text {TUNED} --steps=10 --eval_every=4"),
     "finetune --lora --adapters": (finetune, f"text {TUNED} --steps=10 --lora=2 --adapters=3"),
     "images": (images, f"{TINY} --steps=12 --batch_size=4 --n_test=20 --n_probe=40"),
+    "masked images": (masked_images, f"{TINY} --steps=12 --batch_size=4 --n_test=20 --n_probe=40"),
     "talk": (
         talk,
         "stories --model=teller --threads=1 --batch_size=4 --steps=10 --n_words=1 --n_test=2 --val_share=0.3",
