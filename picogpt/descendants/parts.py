@@ -61,7 +61,9 @@ def self_attention_backward(
     """Back through each of these, in reverse order. -> dx, gradients; an empty array is its own gradient."""
     places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi, both_ways)
     grads = dict.fromkeys(("c_attn", "c_proj", "time_weighting"))
-    grads |= dict(time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, both_ways=both_ways, **scale)
+    grads |= dict(
+        time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, both_ways=both_ways, **scale
+    )
     if adapter is not None:
         dy, grads["adapter"] = add_adapter_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:

@@ -1,4 +1,4 @@
-"""Image GPT's norm: each row is stretched to a mean square of 1, and not shifted (openai/image-gpt, model.py).
+"""Image GPT's norm: a row is stretched to a mean square of 1, and not shifted (openai/image-gpt, model.py).
 
     y = g * x / sqrt(mean(x^2) + eps)
 

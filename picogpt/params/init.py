@@ -15,7 +15,8 @@ def init_params(hparams, rng, dtype=np.float32, initial="gpt2"):
     Weights are N(0, 0.02), gains 1, biases 0 (Radford et al. 2018, section 4.1). The projections that
     add to the residual stream, two in each block, are smaller by sqrt(2 n_layer), so that the sum of
     all they add has the same variance at any depth (Radford et al. 2019, section 2.3). `initial` names
-    other deviations than these, or other matrices, see descendants/initial.py; ValueError if they do not suit the model.
+    other deviations than these, or other matrices, see descendants/initial.py; ValueError if they do not suit
+    the model.
     """
 
     if initial == "igpt" and hparams.get("tied", True):

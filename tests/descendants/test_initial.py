@@ -61,7 +61,9 @@ def test_a_head_of_zeros_needs_one_of_its_own():
 
 
 def test_orthogonal_matrices_keep_the_length_of_what_goes_through():
-    flat = flatten(init_params(HPARAMS | dict(tied=False), np.random.default_rng(0), np.float64, "orthogonal"))
+    flat = flatten(
+        init_params(HPARAMS | dict(tied=False), np.random.default_rng(0), np.float64, "orthogonal")
+    )
     queries, keys, values = np.split(flat["blocks.3.attn.c_attn.w"], 3, axis=1)
     narrow = [queries, keys, values, flat["blocks.3.mlp.c_fc.w"], flat["wte"], flat["lm_head"]]
     for w in narrow:

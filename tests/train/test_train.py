@@ -111,7 +111,7 @@ def test_a_training_of_documents_reads_each_from_its_beginning(tmp_path):
     text = tmp_path / "stories.txt"
     text.write_text("\n<|endoftext|>\n".join(f"{i} is the number of this one." for i in range(200)))
     c = Settings(str(text), tokenizer="gpt2", n_ctx=8, windows="documents", batch_size=30).completed()
-    _, hparams, encoder, splits = prepare.prepare(c, tmp_path / "model")
+    _, _hparams, encoder, splits = prepare.prepare(c, tmp_path / "model")
     for ids in splits:
         x, y = trainer.windows(ids, c, 8)(np.random.default_rng(0))
         said = [encoder.decode(row) for row in x.tolist()]
