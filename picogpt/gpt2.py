@@ -16,7 +16,7 @@ import numpy as np
 from picogpt.ops import attention, causal_mask, dropout, dropout_mask, gelu, layer_norm, linear, positions
 from picogpt.seam import overridable
 
-layer_norm = overridable(layer_norm)
+layer_norm = overridable(layer_norm)  # a part of the model too, as those below
 
 
 class KVCache:

@@ -3,7 +3,8 @@
 The signature of a part of the model, say `self_attention(x, c_attn, c_proj, n_head, ...)`, lists the arrays
 that GPT-2 has there. The tree of a descendant has more arrays in that place, and they arrive as keyword
 arguments that GPT-2's function does not know. Then descendants/parts.py computes the part, with the function
-of the same name.
+of the same name. The operation layer_norm is such a part, too: gpt2.py makes it one, and ops.py knows
+nothing of it.
 """
 
 import functools

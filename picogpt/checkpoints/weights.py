@@ -81,10 +81,12 @@ def load_adapter(folder, *where):
 def load_with_encoder(
     model, models_dir="models", source="openai", offline=False, special=False, dtype="float32", mapped=False
 ):
-    """Do as `load`, but a model without a tokenizer is a ValueError too: for those who need its text."""
+    """Do as `load`, but what can continue no text is a ValueError too, as a model without a tokenizer."""
     params, hparams, encoder = load(model, models_dir, source, offline, special, dtype, mapped)
     if encoder is None:
         raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
+    if not hparams.get("causal", True):
+        raise ValueError(f"{model} looks at later tokens too (causal is false): give one that reads a text")
     return params, hparams, encoder
 
 

@@ -9,7 +9,8 @@ one.
 import numpy as np
 
 from picogpt import gpt2, grad
-from picogpt.descendants import positions, post_norm, rezero, rms  # noqa: F401
+from picogpt.descendants import positions, post_norm, rms  # noqa: F401
+from picogpt.descendants import rezero as factors
 from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
@@ -36,9 +37,9 @@ BACKWARDS = dict(
 def self_attention(
     x, c_attn, c_proj, n_head, mask, cache=None, layer=0, draw=gpt2.no_dropout, act=None,
     time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, both_ways=None, adapter=None,
-    **scale,
+    rezero=None, **scale,
 ):  # fmt: skip
-    """Attention, and what a descendant changes: x, queries, keys, mask, probabilities, an adapter."""
+    """Attention, and what a descendant changes: x, queries, keys, mask, probabilities; adapter, factor."""
     act, places = {} if act is None else act, places_of(mask)
     if time_mixing is not None:
         x = mix_time(x, places, len(time_mixing), cache, layer)
@@ -49,14 +50,15 @@ def self_attention(
         q, k = positions.rotate(q, places[0]), positions.rotate(k, places[0])  # the cache holds turned keys
     mask = mask_with(mask, n_head, band, alibi, both_ways, cache)
     y = gpt2.attend(q, k, v, c_proj, mask, cache, layer, draw, act)
-    return y if adapter is None else add_adapter(y, adapter, act, "adapter_attn")
+    y = y if adapter is None else add_adapter(y, adapter, act, "adapter_attn")
+    return y if rezero is None else factors.scale(y, rezero, act, "rezero_attn")
 
 
 @overrides
 def self_attention_backward(
     dy, act, c_attn, c_proj, n_head, mask,
     time_weighting=None, time_mixing=None, band=None, alibi=None, rotary=None, both_ways=None, adapter=None,
-    **scale,
+    rezero=None, **scale,
 ):  # fmt: skip
     """Back through each of these, in reverse order. -> dx, gradients; an empty array is its own gradient."""
     places, x, mask = places_of(mask), act["ln_1"], mask_with(mask, n_head, band, alibi, both_ways)
@@ -64,6 +66,8 @@ def self_attention_backward(
     grads |= dict(
         time_mixing=time_mixing, alibi=alibi, rotary=rotary, band=band, both_ways=both_ways, **scale
     )
+    if rezero is not None:
+        dy, grads["rezero"] = factors.scale_backward(dy, rezero, act["rezero_attn"])
     if adapter is not None:
         dy, grads["adapter"] = add_adapter_backward(dy, act["adapter_attn"], adapter)
     if time_mixing is not None:
@@ -163,29 +167,32 @@ def name_of(form):
 @overrides
 def transformer_block(x, **arrays):
     """Compute a block that is joined to the stream in another way than GPT-2's. [B, T, C] -> [B, T, C]"""
-    return (rezero if "rezero" in arrays else post_norm).transformer_block(x, **arrays)
+    return (factors if "rezero" in arrays else post_norm).transformer_block(x, **arrays)
 
 
 @overrides
 def transformer_block_backward(dy, act, **arrays):
     """Back through it. dy [B, T, C] -> dx [B, T, C], gradients."""
-    return (rezero if "rezero" in arrays else post_norm).transformer_block_backward(dy, act, **arrays)
+    return (factors if "rezero" in arrays else post_norm).transformer_block_backward(dy, act, **arrays)
 
 
 @overrides
-def feed_forward(x, c_fc, c_proj, act=None, adapter=None, **form):
-    """Use the activation that `form` names, then the adapter, if there is one. [B, T, C] -> [B, T, C]"""
+def feed_forward(x, c_fc, c_proj, act=None, adapter=None, rezero=None, **form):
+    """Use the activation that `form` names, then the adapter and the factor, if there are any. [B, T, C]"""
     act = {} if act is None else act
     act["c_fc"] = linear(x, **c_fc)
     act["gelu"] = ACTIVATIONS[name_of(form)](act["c_fc"])
     y = linear(act["gelu"], **c_proj)
-    return y if adapter is None else add_adapter(y, adapter, act, "adapter_mlp")
+    y = y if adapter is None else add_adapter(y, adapter, act, "adapter_mlp")
+    return y if rezero is None else factors.scale(y, rezero, act, "rezero_mlp")
 
 
 @overrides
-def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, **form):
-    """Back through the adapter, c_proj, the activation and c_fc. -> dx, gradients."""
+def feed_forward_backward(dy, act, c_fc, c_proj, adapter=None, rezero=None, **form):
+    """Back through the factor, the adapter, c_proj, the activation and c_fc. -> dx, gradients."""
     more = dict(form)
+    if rezero is not None:
+        dy, more["rezero"] = factors.scale_backward(dy, rezero, act["rezero_mlp"])
     if adapter is not None:
         dy, more["adapter"] = add_adapter_backward(dy, act["adapter_mlp"], adapter)
     dgelu, dc_proj = grad.linear_backward(dy, act["gelu"], **c_proj)

@@ -42,7 +42,7 @@ from picogpt.train.settings import Settings
 from picogpt.train.state import STATE
 
 log = logging.getLogger("picogpt")
-GPT2_BLOCK = dict(norm="pre", rms=False, rezero=False, causal=True)  # the options that the page's sums need
+SHOWN = dict(norm="pre", rms=False, rezero=False)  # what the page's sums and norms are made for
 
 
 def explain(
@@ -81,11 +81,11 @@ def explain(
     prompt = FIRST if live and prompt is None else read_prompt(prompt)
     params, hparams, encoder = weights.load_with_encoder(model, models_dir, special=special, dtype=dtype)
     params = tree_map(widened, params)  # the page is about all numbers, and gradients, which are in float32
-    for name, value in GPT2_BLOCK.items():
+    for name, value in SHOWN.items():
         if hparams.get(name, value) != value:
             raise ValueError(
-                f"the {name} of this model is {hparams[name]!r}, and what its layers add cannot be shown as"
-                f" GPT-2's: explain one with {value!r}"
+                f"this model has {name} {hparams[name]!r}, and the page is made for blocks that add up and"
+                f" norm as GPT-2's: explain one with {name} {value!r}"
             )
     if live:
         watch(

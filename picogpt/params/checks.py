@@ -46,12 +46,16 @@ def check_hparams(hparams):
             said = f"{value!r:.99}"
             raise ValueError(f"{key} is {said}, but must be a whole number from 0 on, and less than 2**31")
     if hparams.get("time_mixed", 0) > hparams["n_embd"]:
-        raise ValueError(f"time_mixed is {hparams['time_mixed']}, but n_embd {hparams['n_embd']} are all")
+        raise ValueError(
+            f"time_mixed is {hparams['time_mixed']}, but n_embd {hparams['n_embd']} are all the channels"
+        )
     backwards = dict(band=hparams.get("band", 0), time_weighting=hparams.get("time_weighting", "none"))
     backwards["positions"] = hparams.get("positions", "learned")
     for key, value in backwards.items():
         if not hparams.get("causal", True) and value not in (0, "none", "learned", "rotary"):
-            raise ValueError(f"{key} is {value!r}, which counts backwards: leave it out, or causal false")
+            raise ValueError(
+                f"{key} is {value!r}, which looks back alone: leave it out where causal is false"
+            )
 
 
 def check_released(hparams):

@@ -67,7 +67,9 @@ class Options:
         bool | None, Usual(False), "whether attention sees half of the channels one token late"
     ] = None
     time_mixed: Annotated[
-        Whole | None, Usual(0), "how many channels are late ({}: half of them, with --time_mixing true)"
+        Whole | None,
+        Usual(0),
+        "the same, and how many channels ({}: half of them if --time_mixing, else none)",
     ] = None
     band: Annotated[
         Whole | None, Usual(0), "how many tokens every second layer looks back, itself included ({}: all)"

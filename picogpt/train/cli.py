@@ -52,7 +52,7 @@ def train(settings: Settings):
         c, hparams, splits = parallel.broadcast(comm, begun)
         state = shard.hand_out(comm, state, c.shard)
         if c.eval_only:
-            losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm)
+            losses = trainer.evaluate_splits(state["params"], c, hparams, splits, comm, c.starts)
             log.info("step %d: training loss %.4f, held-out loss %.4f", state["step"], *losses)
         else:
             trainer.loop(state, c, hparams, encoder, splits, folder, comm)

@@ -75,8 +75,7 @@ def prepare(c, folder):
     else:
         check_splits(splits, c.val_share, hparams["n_ctx"])
     if c.windows == "documents":
-        c.start = encoder.start
-        check_documents(splits, encoder, hparams["n_ctx"])
+        c.starts = starts_of_documents(splits, encoder, hparams["n_ctx"])
     return state, hparams, encoder, splits
 
 
@@ -152,15 +151,16 @@ def check_splits(splits, val_share, n_ctx):
             )
 
 
-def check_documents(splits, encoder, n_ctx):
-    """Raise ValueError if there is a text, but no document in it to begin a window with."""
-    for ids, what in zip(splits, ("training", "held-out"), strict=True):
-        starts = [] if encoder.eot is None else data.document_starts(ids, encoder.start, n_ctx)
+def starts_of_documents(splits, encoder, n_ctx):
+    """Return where windows of both texts begin with a document; ValueError for a text without any."""
+    found = [[] if encoder.eot is None else data.document_starts(ids, encoder.start, n_ctx) for ids in splits]
+    for ids, starts, what in zip(splits, found, ("training", "held-out"), strict=True):
         if len(ids) and not len(starts):
             raise ValueError(
                 f"the {what} text has no document with {n_ctx} tokens after its beginning, which --windows"
                 " documents asks for: put a line <|endoftext|> before each, with a --tokenizer that knows it"
             )
+    return found
 
 
 def save_beginning(folder, flags, state, c, hparams, encoder):

@@ -133,8 +133,8 @@ class Settings(Options, Recipe):
     windows: Annotated[
         str,
         OneOf("anywhere", "documents"),
-        "where a window of the text begins: anywhere, or where a document does, for a model that is to begin"
-        " documents",
+        "where a window of the text begins: anywhere; or where a document does, of which no more than its"
+        " first --n_ctx tokens are read then, and the losses are of beginnings",
     ] = "anywhere"
     batch_size: flags.BatchSize = 12
     seed: flags.Seed = 1337
@@ -181,7 +181,7 @@ class Settings(Options, Recipe):
     ] = ""
 
     sha256: str = ""  # no flag: of the text
-    start: int = -1  # no flag: the token that each window begins with; -1: with any
+    starts: tuple = (None, None)  # no flag: where windows of the two texts may begin; None: anywhere
 
     def given(self):
         """Return the flags of the training that were given, as settings.json holds them."""
@@ -227,7 +227,7 @@ class Settings(Options, Recipe):
     def fixed(self):
         """Return what must stay the same when a training resumes, under the names that a state has."""
         three = dict(zip(("dropout_embd", "dropout_attn", "dropout_resid"), self.dropouts, strict=True))
-        free = names_of(Settings, FREE, CALL)
+        free = names_of(Settings, FREE, CALL) | {"starts"}  # which follow from the text and --windows
         kept = {name: value for name, value in vars(self).items() if name not in free}
         return kept | three | dict(dropout=self.dropouts, min_lr=self.lowest_lr)
 

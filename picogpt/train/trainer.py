@@ -40,7 +40,7 @@ def loop(state, c: Settings, hparams, encoder, splits, folder, comm=ALONE):
     """
     keep_memory()
     started, first = time.monotonic(), comm.rank == 0
-    draw = windows(splits[0], c, hparams["n_ctx"])
+    draw = functools.partial(data.random_batch, splits[0], c.batch_size, hparams["n_ctx"], starts=c.starts[0])
     gradients = language_model(hparams["n_head"], comm, state.get("loss_scale"))
     with (
         progress.shown(schedule.planned_tokens(c), state["tokens"], "tok", hidden=not first) as bar,
@@ -173,29 +173,23 @@ def timed(seconds, f, *args):
     return result
 
 
-def windows(ids, c, n_ctx):
-    """Return the function that draws a batch by a random generator."""
-    starts = None if c.start < 0 else data.document_starts(ids, c.start, n_ctx)
-    return functools.partial(data.random_batch, ids, c.batch_size, n_ctx, starts=starts)
-
-
-def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE):
+def evaluate(params, n_head, ids, n_ctx, c, comm=ALONE, starts=None):
     """Return the mean loss, in nats per token, over random windows: the same ones at every evaluation."""
-    rng, draw = np.random.default_rng([c.seed, 2]), windows(ids, c, n_ctx)
+    rng = np.random.default_rng([c.seed, 2])
     losses = np.zeros(c.eval_batches)
     for i in range(c.eval_batches):
-        x, y = draw(rng)
+        x, y = data.random_batch(ids, c.batch_size, n_ctx, rng, starts)
         if i % comm.size == comm.rank:
             losses[i] = batch_loss(params, x, y, n_head)
     parallel.total(comm, losses)
     return float(sum(losses)) / len(losses)
 
 
-def evaluate_splits(params, c, hparams, splits, comm=ALONE):
+def evaluate_splits(params, c, hparams, splits, comm=ALONE, starts=(None, None)):
     """Return the losses on the training and on the held-out text; NaN where there is no text."""
     return [
-        evaluate(params, hparams["n_head"], ids, hparams["n_ctx"], c, comm) if len(ids) else math.nan
-        for ids in splits
+        evaluate(params, hparams["n_head"], ids, hparams["n_ctx"], c, comm, begins) if len(ids) else math.nan
+        for ids, begins in zip(splits, starts, strict=True)
     ]
 
 
@@ -210,7 +204,7 @@ def save_progress(state, c: Settings, hparams, encoder, splits, folder, file, co
         request.broken = True
         return save(folder, state, c.fixed(), file)
     with request.breaks() if comm is ALONE else contextlib.nullcontext():
-        train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm)
+        train_loss, val_loss = evaluate_splits(state["params"], c, hparams, splits, comm, c.starts)
     if comm.rank:
         return save(folder, state, c.fixed(), file) if "shards" in state else math.inf
     if request.broken:

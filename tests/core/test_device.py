@@ -29,6 +29,7 @@ MODELS = {
     "circulant, banded, without positions": dict(time_weighting="circulant", band=4, positions="none"),
     "rotary, norms after": dict(positions="rotary", norm="post"),
     "ALiBi": dict(positions="alibi"),
+    "ReZero, RMS norms, late channels": dict(rezero=True, rms=True, time_mixed=5),
 }
 
 
@@ -49,7 +50,8 @@ def place(request):
 
 @pytest.fixture(params=MODELS)
 def model(request):
-    return init_params(HPARAMS | MODELS[request.param], np.random.default_rng(0))
+    params = init_params(HPARAMS | MODELS[request.param], np.random.default_rng(0))
+    return tree_map(lambda w: w + w.dtype.type(w.shape == (1,)), params)  # ReZero's factor no longer 0
 
 
 def batch():

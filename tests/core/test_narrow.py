@@ -38,7 +38,7 @@ def product(request, monkeypatch):
 def model(**options):
     """A random model whose matrices differ, and are larger than in an untrained one."""
     params = init_params(HPARAMS | options, np.random.default_rng(0))
-    return tree_map(lambda w: w * 8 if w.ndim > 1 else w, params)
+    return tree_map(lambda w: w * 8 if w.ndim > 1 else w + np.float32(w.shape == (1,)), params)
 
 
 def pair(dtype, **options):
@@ -110,7 +110,13 @@ def test_rows_are_looked_up_and_left_out(dtype):
 @pytest.mark.parametrize("dtype", NARROW)
 @pytest.mark.parametrize(
     "options",
-    [{}, dict(tied=False, bias=False), dict(scale_by_layer=True), dict(norm="post", positions="rotary")],
+    [
+        {},
+        dict(tied=False, bias=False),
+        dict(scale_by_layer=True),
+        dict(norm="post", positions="rotary"),
+        dict(rezero=True, rms=True),
+    ],
     ids=str,
 )
 def test_a_narrow_model_gives_what_its_widened_weights_give(dtype, options):

@@ -74,8 +74,8 @@ def test_orthogonal_matrices_keep_the_length_of_what_goes_through():
     assert flat["wpe"].std() == pytest.approx(0.02, rel=0.05)
 
 
-def test_orthogonal_matrices_are_uniform_as_pytorchs():
-    """Of uniform ones no direction is favoured; by bare QR, each diagonal number would be negative."""
+def test_orthogonal_matrices_favour_no_direction():
+    """By QR without its signs, each first number on the diagonal would be negative."""
     rng = np.random.default_rng(0)
     signs = [np.sign(np.diag(orthogonal((4, 4), rng))) for _ in range(300)]
     assert np.abs(np.mean(signs, axis=0)).max() < 0.2

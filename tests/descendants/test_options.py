@@ -21,7 +21,10 @@ from picogpt.params.shapes import n_params, param_shapes
 from picogpt.params.tree import flatten, nest, tree_map, walk
 from picogpt.speed import prefill, shards
 from picogpt.speed.guess import DraftModel
+from picogpt.text.chars import CharEncoder
 from picogpt.train import optim
+
+CHARS = "abcdefghijklmnopq"  # as many as TINY has tokens
 
 KINDS = [
     {key: value for key, value in (("bias", bias), ("tied", tied), ("gelu", gelu)) if OPTIONS[key] != value}
@@ -223,9 +226,12 @@ def test_it_trains_and_what_is_saved_is_loaded(kind, tmp_path):
         ({"positions": "rotary", "n_head": 4}, "positions rotary turn pairs of channels, but n_embd 12"),
         ({"band": -1}, "band is -1, but must be a whole number from 0 on"),
         ({"rms": "yes"}, "rms is 'yes', but must be true, false"),
-        ({"time_mixed": 13}, "time_mixed is 13, but n_embd 12 are all"),
-        ({"causal": False, "band": 2}, "band is 2, which counts backwards: leave it out, or causal false"),
-        ({"causal": False, "positions": "alibi"}, "positions is 'alibi', which counts backwards"),
+        ({"time_mixed": 13}, "time_mixed is 13, but n_embd 12 are all the channels"),
+        (
+            {"causal": False, "band": 2},
+            "band is 2, which looks back alone: leave it out where causal is false",
+        ),
+        ({"causal": False, "positions": "alibi"}, "positions is 'alibi', which looks back alone"),
         ({"band": True}, "band is True, but must be a whole number from 0 on"),
         ({"bias": []}, "bias is .., but must be true, false"),
     ],
@@ -295,7 +301,7 @@ def test_a_band_as_wide_as_the_context_hides_nothing():
 
 
 @pytest.mark.parametrize("kind", BOTH_WAYS, ids=str)
-def test_tokens_that_look_both_ways_see_all_but_padding_and_continue_nothing(kind):
+def test_tokens_that_look_both_ways_see_all_but_padding_and_continue_nothing(kind, tmp_path):
     params, ids, _ = model(kind)
     other = ids.copy()
     other[:, -1] = (ids[:, -1] + 1) % 17
@@ -307,6 +313,11 @@ def test_tokens_that_look_both_ways_see_all_but_padding_and_continue_nothing(kin
     loss_and_grads(params, ids, ids, 3)
     with pytest.raises(ValueError, match="can continue no text: use a causal one"):
         generate(params, 3, ids[:1].tolist(), 3)
+    weights.save(
+        tmp_path, init_params(TINY | kind, np.random.default_rng(0)), TINY | kind, CharEncoder(CHARS)
+    )
+    with pytest.raises(ValueError, match=r"looks at later tokens too \(causal is false\): give one"):
+        weights.load_with_encoder(tmp_path)
 
 
 def test_with_a_factor_of_zero_the_blocks_are_not_there_and_begin_to_learn():

@@ -288,6 +288,22 @@ def test_what_cannot_be_explained_is_said(argv, code, says, call_command):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(dict(norm="post"), "norm 'post'"), (dict(rms=True), "rms True"), (dict(rezero=True), "rezero True")],
+)
+def test_a_model_whose_blocks_the_page_cannot_show_is_refused(options, says, tmp_path, call_command):
+    hparams = dict(n_vocab=3, n_ctx=8, n_embd=4, n_head=2, n_layer=1) | options
+    params = init_params(hparams, np.random.default_rng(0))
+    weights.save(tmp_path / "model", params, hparams, CharEncoder("abc"))
+    got, out, err = call_command(
+        cli.explain, "ab", f"--model={tmp_path / 'model'}", f"--out={tmp_path}/a.html"
+    )
+    assert (got, out) == (1, "")
+    assert f"this model has {says}, and the page is made for blocks that add up" in err
+    assert not (tmp_path / "a.html").exists()
+
+
 def test_an_empty_prompt_begins_a_text_and_open_shows_the_page(tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(cli.webbrowser, "open", opened.append)

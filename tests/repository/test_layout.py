@@ -25,18 +25,18 @@ HOUSE = dict(
     gpt2=225,
     grad=230,
     descendants=dict(
-        erf=55, tricks=120, activations=45, positions=60, rms=40, post_norm=55, rezero=45, initial=65,
-        parts=210
+        erf=55, tricks=120, activations=45, positions=60, rms=40, post_norm=55, rezero=40, initial=55,
+        parts=215
     ),
-    params=dict(tree=60, narrow=245, options=110, shapes=115, init=45, checks=125),
+    params=dict(tree=60, narrow=245, options=100, shapes=115, init=45, checks=125),
     text=dict(
-        bpe=225, chars=85, data=85, detokenise=45, added_tokens=90, hf_keys=170, hf_control=165,
+        bpe=225, chars=85, data=95, detokenise=45, added_tokens=90, hf_keys=170, hf_control=165,
         hf_files=235, hf_write=75, hf_bpe=180, gpt1_bpe=165, bpe_train=105, stop=45, output=110, prompt=45,
         bins=105,
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=170,
-        huggingface=195, peft=205, generation_config=160, in_place=105, weights=335,
+        huggingface=195, peft=205, generation_config=160, in_place=105, weights=340,
     ),
     speed=dict(compiled=90, products=120, prefill=75, guess=130, shards=80),
     choose=dict(preferences=130, beams=100),
@@ -44,15 +44,15 @@ HOUSE = dict(
     sizing=dict(presets=50, cli=205, __main__=10),
     evaluate=dict(tasks=105, scoring=155, cli=245, __main__=10),
     train=dict(
-        optim=115, muon=95, settings=230, schedule=40, state=90, journal=85, parallel=130, launch=45,
-        shard=140, half=135, trainer=250, prepare=165, cli=75, runs=305, __main__=10,
+        optim=115, muon=95, settings=240, schedule=40, state=90, journal=85, parallel=130, launch=45,
+        shard=140, half=135, trainer=250, prepare=175, cli=75, runs=305, __main__=10,
     ),
     explain=dict(
         prompts=10, trace=100, insides=130, backwards=80, one_step=85, tokens=25, gather=250, terminal=45,
         page=60, learning=210, live=200, cli=160, __main__=10,
     ),
     chat=dict(templates=165, talk=190, model=110, session=120, cli=65, __main__=10),
-    cli=360,
+    cli=370,
     __main__=25,
     finetune=dict(
         examples=120, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,

@@ -27,11 +27,13 @@ MODELS = {
     "time-weighting, time-mixing": dict(time_weighting="full", time_mixing=True),
     "rotary, norms after": dict(positions="rotary", norm="post"),
     "ALiBi, banded": dict(positions="alibi", band=4),
+    "ReZero, RMS norms": dict(rezero=True, rms=True),
 }
 
 
 def model(**options):
-    return init_params(HPARAMS | options, np.random.default_rng(0))
+    params = init_params(HPARAMS | options, np.random.default_rng(0))
+    return tree_map(lambda w: w + w.dtype.type(w.shape == (1,)), params)  # ReZero's factor no longer 0
 
 
 def batch():

@@ -1,6 +1,7 @@
 """The trainer: it learns, it resumes bit for bit, it refuses what cannot work."""
 
 import contextlib
+import dataclasses
 import functools
 import json
 import math
@@ -25,6 +26,7 @@ from picogpt.gpt2 import gpt2
 from picogpt.ops import cross_entropy
 from picogpt.params.init import init_params
 from picogpt.params.tree import flatten, tree_map
+from picogpt.speed.shards import batch_gradients
 from picogpt.system import files, interrupt
 from picogpt.text import data
 from picogpt.text.chars import CharEncoder
@@ -107,16 +109,32 @@ def test_training_lowers_the_loss_and_leaves_a_model_that_loads(text, tmp_path, 
 FLAGS = [[], ["--dropout=0.1", "--accumulate=2"], ["--tokenizer=gpt2", "--n_vocab=300"]]
 
 
-def test_a_training_of_documents_reads_each_from_its_beginning(tmp_path):
-    text = tmp_path / "stories.txt"
+def test_a_training_of_documents_reads_each_from_its_beginning(tmp_path, monkeypatch):
+    text, seen = tmp_path / "stories.txt", []
     text.write_text("\n<|endoftext|>\n".join(f"{i} is the number of this one." for i in range(200)))
     c = Settings(str(text), tokenizer="gpt2", n_ctx=8, windows="documents", batch_size=30).completed()
     _, _hparams, encoder, splits = prepare.prepare(c, tmp_path / "model")
-    for ids in splits:
-        x, y = trainer.windows(ids, c, 8)(np.random.default_rng(0))
+    for ids, starts in zip(splits, c.starts, strict=True):
+        x, y = data.random_batch(ids, 30, 8, np.random.default_rng(0), starts)
         said = [encoder.decode(row) for row in x.tolist()]
         assert all(re.match(r"<\|endoftext\|>\d+ is the number", row) for row in said)
         assert len(set(said)) > 10 and (x[:, 1:] == y[:, :-1]).all()
+
+    def gradients(params, x, y, *args, **kwargs):
+        seen.append(x)
+        return batch_gradients(params, x, y, *args, **kwargs)
+
+    def loss(params, x, y, n_head):
+        seen.append(x)
+        return 1.0
+
+    monkeypatch.setattr(trainer, "batch_gradients", gradients)
+    monkeypatch.setattr(trainer, "batch_loss", loss)
+    tiny = dict(n_layer=1, n_head=1, n_embd=4, eval_every=2, eval_batches=1, out=str(tmp_path / "model"))
+    c = dataclasses.replace(c, n_vocab=300, steps=4, starts=(None, None), **tiny)
+    train.train(c)
+    train.train(dataclasses.replace(c, steps=4, resume=True))
+    assert len(seen) == 4 + 2 * 3 + 2 and (np.concatenate(seen)[:, 0] == 299).all()
 
 
 @pytest.mark.parametrize("flags", first(1, FLAGS))
@@ -245,7 +263,7 @@ def test_samples_are_shown_as_often_as_asked_for(text, tmp_path, caplog):
 
 
 FREE = ["file", "out", "resume", "overwrite", "config", "eval_only", "max_minutes", "processes", "threads"]
-FREE += ["sample_every", "shard"]
+FREE += ["sample_every", "shard", "starts"]  # of which the last follows from the text and --windows
 
 
 def test_a_training_resumes_only_with_all_that_its_result_depends_on(tmp_path):

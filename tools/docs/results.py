@@ -29,7 +29,7 @@ from picogpt.system.files import atomic_write
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROBE = "right by a linear probe of each layer"  # as the projects of images call it
-COLUMNS = ("stroke", 44), ("curve", 152), ("third", 286)  # of the drawing: a colour, and where names begin
+COLUMNS = ("stroke", 44), ("curve", 196), ("third", 306)  # of the drawing: a colour, and where names begin
 STYLE = (  # the book's colours, for a drawing that stands alone
     "<style>text { font: 12px Georgia, serif; fill: #222 } .soft { font-size: 11px; fill: #666 }"
     " polyline { fill: none; stroke: #888; stroke-width: 1.8 } .faint { stroke: #ddd; stroke-width: 1 }"
@@ -113,14 +113,14 @@ def probe(shares):
     d.text((left + right) / 2, bottom + 32, "after so many layers", "middle", "soft")
     models = list(dict.fromkeys(name.partition(", ")[0] for name in shares))
     for name, each in shares.items():
-        model, untrained, _ = name.partition(", ")
+        model, _, untrained = name.partition(", ")
         kind, x = COLUMNS[models.index(model) % len(COLUMNS)]
         y, more = (bottom + 66, dict(stroke_dasharray="3 3")) if untrained else (bottom + 50, {})
         ys = [bottom - (bottom - top) * (share - lowest) / (1 - lowest) for share in each.values()]
         points = [(left + (right - left) * i / last, y) for i, y in enumerate(ys)]
         d.line(points if len(points) > 1 else [(left, ys[0]), (right, ys[0])], kind, **more)
         d.line([(x - 20, y), (x - 4, y)], kind, **more)
-        d.text(x, y + 4, name.removeprefix("the "), class_="soft")
+        d.text(x, y + 4, untrained or model.removeprefix("the "), class_="soft")
     told = [
         f"{name}: {', '.join(f'{share:.3f}' for share in each.values())}" for name, each in shares.items()
     ]
