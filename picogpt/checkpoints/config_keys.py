@@ -31,7 +31,15 @@ ACTIVATIONS = {  # activation_function: our options; the first of equals is the 
     "swish": {"activation": "silu"},
     "tanh": {"activation": "tanh"},
 }
-GPT1 = "openai-gpt"
+GPT1, IMAGE_GPT = "openai-gpt", "imagegpt"
+IMAGE_GPTS = {  # ImageGPTConfig's defaults, where they are not GPT2Config's
+    "vocab_size": 513,  # 512 colours, and what starts a picture
+    "n_embd": 512,
+    "n_head": 8,
+    "n_layer": 24,
+    "activation_function": "quick_gelu",
+    "tie_word_embeddings": False,
+}
 GPT1S_ACTIVATIONS = {
     "gelu": "gelu_new",
     "relu": "relu",
@@ -79,6 +87,8 @@ def hparams_of(config):
     config, norm = in_one_name(config), {}
     if config.get("model_type") == GPT1:
         config, norm = as_gpt2s(config), {"norm": "post"}
+    elif config.get("model_type") == IMAGE_GPT:
+        config, norm = IMAGE_GPTS | config | {"model_type": "gpt2"}, {"rms": True}
     for key, value in REFUSED.items():
         if config.get(key, value) not in (value, None):
             raise ValueError(

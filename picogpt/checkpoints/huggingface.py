@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from picogpt.checkpoints import config_keys, safetensors
-from picogpt.params.narrow import stored
+from picogpt.params.narrow import stored, widened
 from picogpt.params.options import OPTIONS
 from picogpt.params.shapes import param_shapes
 from picogpt.params.tree import flatten, walk
@@ -169,9 +169,22 @@ def adapt(arrays, hparams, source="the model"):
         else:
             log.warning("%s: its output head differs from its token embedding, and is used", source)
             hparams["tied"] = False
+    if hparams["rms"] and np.shape(arrays.get("lm_head"))[:1] == (hparams["n_vocab"] - 1,):
+        arrays["lm_head"] = with_start(arrays["lm_head"])
     hparams = {key: value for key, value in hparams.items() if OPTIONS.get(key) != value}
     markers = {path: shape for path, shape in walk(param_shapes(**hparams)) if 0 in shape}
     return arrays | {path: np.empty(shape, np.float32) for path, shape in markers.items()}, hparams
+
+
+def with_start(head):
+    """Return image GPT's head, which has rows for colours alone, with one more for what starts a picture.
+
+    That is their mean, and so is its logit: never the largest, and its probability is 1 / n_vocab at most. A
+    row of zeros could be the likeliest. The colours' logits are theirs. head [V - 1, C] -> [V, C]
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinity or NaN is noticed later
+        head = widened(head)
+        return np.concatenate([head, head.mean(axis=0, keepdims=True)])
 
 
 def same(a, b):

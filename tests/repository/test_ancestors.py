@@ -29,6 +29,7 @@ def test_every_item_has_its_row():
 @pytest.mark.parametrize(("item", "here", "tests"), ROWS, ids=[row[0] for row in ROWS])
 def test_what_a_row_names_exists(item, here, tests):
     named = [name for name in re.findall(r"`([\w/.-]+\.\w+)`", here) if not name.startswith(".")]
+    named += re.findall(r"`python (tools/\S+\.py) ", here)
     assert None not in [find(name) for name in named], named
     if "train/cli.py" in named:  # whose flags are the settings and the model's options
         named += ["train/settings.py", "params/options.py"]

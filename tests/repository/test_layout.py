@@ -36,7 +36,7 @@ HOUSE = dict(
     ),
     checkpoints=dict(
         safetensors=165, verified=60, bundle=195, download=170, released=145, names=60, config_keys=170,
-        huggingface=195, peft=205, generation_config=160, in_place=105, weights=340,
+        huggingface=205, peft=205, generation_config=160, in_place=105, weights=340,
     ),
     speed=dict(compiled=90, products=120, prefill=75, guess=130, shards=80),
     choose=dict(preferences=130, beams=100),

@@ -193,7 +193,7 @@ def test_flags_in_commands_exist(name):
             found = re.match(r"\s*python -m (picogpt\S*)(.*)", part)
             if found and found[1] in COMMANDS:
                 function, aliases = COMMANDS[found[1]]
-                command.read_flags(function, shlex.split(found[2]), aliases)
+                command.read_flags(function, shlex.split(found[2].partition(" < ")[0]), aliases)
 
 
 def test_nobody_is_told_to_install_another_project_of_this_name():

@@ -888,6 +888,11 @@ EDITS = {
             "checkpoints/test_huggingface.py::test_a_head_that_config_json_tells_of_is_used_without_a_word",
         ),
         (
+            "head.mean(axis=0, keepdims=True)",
+            "0 * head[:1]",
+            "checkpoints/test_imagegpt.py::test_what_starts_a_picture_is_never_the_likeliest_and_less_likely_than_one_in_n_vocab",
+        ),
+        (
             'if hparams.get("norm") == "post":\n        path',
             "if False:\n        path",
             "checkpoints/test_gpt1.py::test_what_is_written_has_hugging_faces_names",
