@@ -76,6 +76,8 @@ def classify(
     batch_size: Annotated[flags.BatchSize, "texts in a batch"] = 16,
     lr: tuning.Rate = None,
     warmup: flags.Warmup = 5,
+    schedule: tuning.Schedule = "cosine",
+    min_lr: tuning.LowestRate = None,
     dropout: Annotated[flags.Dropout, "also on what the head sees ({}, GPT-1's)"] = 0.1,
     seed: tuning.Seed = 1337,
     processes: flags.Processes = 1,

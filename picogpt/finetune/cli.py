@@ -68,6 +68,8 @@ def finetune(
     n_ctx: Annotated[flags.Whole, "tokens in a window, at most the model's ({}: so many)"] = 0,
     lr: tuning.Rate = None,
     warmup: flags.Warmup = 10,
+    schedule: tuning.Schedule = "cosine",
+    min_lr: tuning.LowestRate = None,
     dropout: flags.Dropout = 0.0,
     val_share: flags.ValShare = 0.1,
     eval_every: flags.EvalEvery = 50,

@@ -17,6 +17,8 @@ from picogpt.checkpoints import peft, weights
 from picogpt.finetune import adapters, lora
 from picogpt.params.tree import flatten, walk
 from picogpt.system import command, flags
+from picogpt.system.signature import OneOf
+from picogpt.train.optim import SCHEDULES
 from picogpt.train.settings import Recipe
 
 log = logging.getLogger("picogpt")
@@ -36,9 +38,11 @@ Adapters = Annotated[
 ]
 Rate = Annotated[
     flags.LearningRate | None,
-    "learning rate: after warm-up, a cosine takes it down to a tenth of this (0.0005; with LoRA 0.01, with"
-    " adapters 0.005)",
+    "learning rate after the warm-up; from there it decays to --min_lr (0.0005; with LoRA 0.01, with adapters"
+    " 0.005)",
 ]
+LowestRate = Annotated[flags.Real | None, "learning rate at the end (a tenth of --lr)"]
+Schedule = Annotated[str, OneOf(*SCHEDULES), "decay: cosine, floor, linear or constant, as in picogpt.train"]
 Seed = Annotated[flags.Seed, "of what is new in the model, the batches and the dropout"]
 RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled model; larger ones want less
     (False, False): 5e-4,
@@ -49,7 +53,8 @@ RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled mod
 
 
 def check_flags(flags):
-    """End the program if --lora_on was given and has no effect."""
+    """End the program if --lora_on was given and has no effect, or the learning rate would rise."""
+    recipe(flags, 0)
     if flags["lora_on"] != MATRICES and not flags["lora"]:
         command.usage_error("--lora_on has no effect without --lora")
 
@@ -150,7 +155,11 @@ def gradients_of(params, gradients):
 def recipe(flags, steps):
     """Return the recipe of the training; without --lr the rate suits what is trained."""
     lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
-    return Recipe(steps=steps, lr=lr, min_lr=lr / 10, warmup=flags["warmup"], dropout=flags["dropout"])
+    min_lr = lr / 10 if flags["min_lr"] is None else flags["min_lr"]
+    if min_lr > lr:
+        command.usage_error(f"--min_lr {min_lr} is more than --lr {lr}")
+    same = {name: flags[name] for name in ("warmup", "schedule", "dropout")}
+    return Recipe(steps=steps, lr=lr, min_lr=min_lr, **same)
 
 
 def trained_share(params, trained):

@@ -128,7 +128,7 @@ def test_a_name_of_nothing_is_an_error(train, tiny):
         tuning.begin(tiny.params, HPARAMS, np.random.default_rng(0), train)
 
 
-FLAGS = dict(lora=0, adapters=0, lr=None, warmup=7, dropout=0.25)
+FLAGS = dict(lora=0, adapters=0, lr=None, min_lr=None, warmup=7, dropout=0.25, schedule="cosine")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +147,15 @@ def test_the_recipe_of_each_way(given, lr):
     c = tuning.recipe(FLAGS | given, 20)
     assert (c.lr, c.lowest_lr) == (lr, pytest.approx(lr / 10))
     assert (c.steps, c.warmup, c.dropout, c.schedule) == (20, 7, 0.25, "cosine")
+    gpt1s = tuning.recipe(FLAGS | given | dict(schedule="linear", min_lr=0.0), 20)
+    assert (gpt1s.lr, gpt1s.lowest_lr, gpt1s.schedule) == (lr, 0, "linear")
+
+
+@pytest.mark.parametrize("command", [finetune.finetune, classify.classify])
+def test_a_rate_does_not_end_above_where_it_begins(command, call_command, tmp_path):
+    done = call_command(command, "--lr=0.001", "--min_lr=0.01", "--out", tmp_path / "out")
+    assert done == (2, "", "picogpt: --min_lr 0.01 is more than --lr 0.001 (--help shows all flags)\n")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_classifiers_head_is_always_trained(tiny):

@@ -55,7 +55,7 @@ HOUSE = dict(
     cli=370,
     __main__=25,
     finetune=dict(
-        examples=120, lora=85, adapters=35, classifier=125, predict=60, tuning=170, cli=150,
+        examples=120, lora=85, adapters=35, classifier=125, predict=60, tuning=180, cli=150,
         classify=240, __main__=10,
     ),
     projects=dict(
