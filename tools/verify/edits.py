@@ -620,6 +620,16 @@ EDITS = {
     ],
     "picogpt/text/data.py": [
         (
+            "i + np.flatnonzero",
+            "np.flatnonzero",
+            "text/test_data.py::test_windows_may_begin_where_documents_do",
+        ),
+        (
+            "max(0, len(ids) - n_ctx)",
+            "max(0, len(ids) - n_ctx + 1)",
+            "text/test_data.py::test_windows_may_begin_where_documents_do",
+        ),
+        (
             'yield document.strip("\\n")',
             "yield document.strip()",
             "text/test_data.py::test_documents_keep_the_spaces_at_their_ends",
@@ -1500,6 +1510,49 @@ EDITS = {
             "return dy * (x > 0)",
             "return dy * (x >= 0)",
             "descendants/test_options.py::test_where_relu_bends_its_slope_is_0_as_pytorchs",
+        ),
+    ],
+    "picogpt/descendants/rezero.py": [
+        (
+            "return y * rezero",
+            "return y * (1 + rezero)",
+            "descendants/test_options.py::test_with_a_factor_of_zero_the_blocks_are_not_there_and_begin_to_learn",
+        ),
+        (
+            "(dy * y).sum()",
+            "dy.sum()",
+            "descendants/test_options.py::test_gradients_of_every_leaf_are_the_derivatives",
+        ),
+    ],
+    "picogpt/descendants/rms.py": [
+        (
+            "row_dot(x, x) * (1 / x.shape[-1]) + eps",
+            "row_dot(x, x) * (1 / x.shape[-1])",
+            "descendants/test_rms.py::test_a_row_has_a_mean_square_of_1_and_keeps_its_direction",
+        ),
+        (
+            "dn - n * (row_dot",
+            "dn - dn * (row_dot",
+            "descendants/test_options.py::test_gradients_of_every_leaf_are_the_derivatives",
+        ),
+    ],
+    "picogpt/descendants/initial.py": [
+        (
+            "q *= np.sign(np.diag(r))",
+            "q *= 1",
+            "descendants/test_initial.py::test_orthogonal_matrices_favour_no_direction",
+        ),
+        (
+            "for _ in range(parts):",
+            "for _ in range(1):",
+            "descendants/test_initial.py::test_orthogonal_matrices_keep_the_length_of_what_goes_through",
+        ),
+    ],
+    "picogpt/descendants/parts.py": [
+        (
+            "mask = mask[..., -1:, :]",
+            "mask = 0 * mask[..., -1:, :]",
+            "descendants/test_options.py::test_tokens_that_look_both_ways_see_all_but_padding_and_continue_nothing",
         ),
     ],
     "picogpt/speed/compiled.py": [
