@@ -97,8 +97,7 @@ def test_the_card_s_tokenizer_is_made_as_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (REPOSITORY / "tests" / "data" / "tinyshakespeare.txt").read_text(encoding="utf-8")
     Path("stories.txt").write_text(text, encoding="utf-8")
-    block, _ = blocks(CARD, "python")
-    exec(block, {})
+    exec(blocks(CARD, "python")[0], {})
     assert (
         load_encoder("runs/tokenizer").n_vocab == json.loads((TALES / "hparams.json").read_text())["n_vocab"]
     )
@@ -109,11 +108,13 @@ def test_the_card_s_mean_is_that_of_two_models(tmp_path, monkeypatch):
     params, hparams, encoder = weights.load_with_encoder(TALES)
     weights.save("runs/fourth", params, hparams, encoder)
     weights.save("runs/fifth", tree_map(lambda w: 3 * w, params), hparams, encoder)
-    _, block = blocks(CARD, "python")
-    exec(block, {})
-    mean = flatten(weights.load("runs/mean")[0])
-    for path, w in walk(params):
-        np.testing.assert_array_equal(mean[path], 2 * w, err_msg=path)
+    weights.save("runs/stored", tree_map(lambda w: 2 * w, params), hparams, encoder)
+    weights.save("runs/sixth", tree_map(lambda w: 6 * w, params), hparams, encoder)
+    exec("\n".join(blocks(CARD, "python")[1:]), {})
+    for folder, factor in (("runs/both", 2), ("runs/mean", 4)):
+        mean = flatten(weights.load(folder)[0])
+        for path, w in walk(params):
+            np.testing.assert_array_equal(mean[path], factor * w, err_msg=path)
 
 
 def test_the_cards_losses_are_those_of_the_log():
