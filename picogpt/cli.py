@@ -286,24 +286,26 @@ def check_beams(c):
 
 
 def split_biases(given):
-    """Return [(token, bias)] of texts such as "262=-5" or " the=-5"; end the program for what is none."""
+    """Return [(token, bias)] of texts such as "262=-5" or " the=-inf"; end the program for what is none."""
     biases = []
     for text in given:
         token, _, bias = text.rpartition("=")
         try:
-            biases.append((token, float(bias)))
+            number = float(bias)
         except ValueError:
-            token = ""
-        if not token or not biases[-1][1] < math.inf:
+            number = math.nan
+        if not token or not number < math.inf:
             command.usage_error(f"--logit_bias takes one token, = and a number, not {text!r}")
+        biases.append((token, number))
     return biases
 
 
 def read_bias(given, encoder):
-    """Return {id: bias} of such texts."""
+    """Return {id: bias} of what --logit_bias was given, where a token may be an id."""
     biases = {}
     for token, bias in split_biases(given):
-        ids = [int(token)] if token.isascii() and token.isdigit() else encoder.encode(token)
+        is_id = token.isascii() and token.isdigit() and len(token) < 20
+        ids = [int(token)] if is_id else encoder.encode(token)
         if len(ids) != 1:
             command.usage_error(f"--logit_bias takes one token, and {token!r} is {len(ids)}")
         biases[ids[0]] = bias

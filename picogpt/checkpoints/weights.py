@@ -83,10 +83,10 @@ def load_with_encoder(
 ):
     """Do as `load`, but what can continue no text is a ValueError too, as a model without a tokenizer."""
     params, hparams, encoder = load(model, models_dir, source, offline, special, dtype, mapped)
-    if encoder is None:
-        raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     if not hparams.get("causal", True):
         raise ValueError(f"{model} looks at later tokens too (causal is false): give one that reads a text")
+    if encoder is None:
+        raise ValueError(f"{model} has no tokenizer: put its vocab.bpe or chars.json into the folder")
     return params, hparams, encoder
 
 

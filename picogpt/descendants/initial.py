@@ -36,9 +36,10 @@ DEVIATIONS = dict(igpt=igpt, small=small)
 def orthogonal(shape, rng, parts=1):
     """Return a random matrix [m, n] whose rows or columns, whichever are fewer, are orthonormal.
 
-    minGPT-tuned tried it for linear layers and embeddings: a vector keeps its length on its way through as
-    many of them as there are (Saxe et al. 2014). `parts` matrices lie side by side, as in c_attn. Of a
-    normal matrix Q R the Q is taken, with signs that make it uniform (Mezzadri 2007), as PyTorch does.
+    minGPT-tuned tried it for linear layers and the token embedding, those into the residual stream included,
+    which are no smaller then: a vector keeps its length on its way through as many of them as there are (Saxe
+    et al. 2014). `parts` matrices lie side by side, as in c_attn. Of a normal matrix Q R the Q is taken, with
+    signs that make it uniform (Mezzadri 2007), as PyTorch does.
     """
     m, n = shape[0], shape[1] // parts
     made = []

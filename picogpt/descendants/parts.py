@@ -9,8 +9,9 @@ one.
 import numpy as np
 
 from picogpt import gpt2, grad
-from picogpt.descendants import positions, post_norm, rms  # noqa: F401
+from picogpt.descendants import positions, post_norm
 from picogpt.descendants import rezero as factors
+from picogpt.descendants import rms as rms  # which overrides layer_norm
 from picogpt.descendants.activations import relu, relu_backward, silu, silu_backward, tanh_backward
 from picogpt.descendants.erf import gelu_erf, gelu_erf_backward
 from picogpt.descendants.tricks import (
@@ -90,7 +91,7 @@ def self_attention_backward(
 def mask_with(mask, n_head, band=None, alibi=None, both_ways=None, cache=None, **others):
     """Return the mask with what a layer adds to it: the edge of a band, a bias on distance.
 
-    Where attention looks both ways, it is what the last query has of it: padding alone is hidden.
+    Where attention looks both ways, every query gets the last one's row, which hides padding alone.
     """
     places = places_of(mask)
     if both_ways is not None:
@@ -166,7 +167,10 @@ def name_of(form):
 
 @overrides
 def transformer_block(x, **arrays):
-    """Compute a block that is joined to the stream in another way than GPT-2's. [B, T, C] -> [B, T, C]"""
+    """Compute a block that is joined to the stream in another way than GPT-2's. [B, T, C] -> [B, T, C]
+
+    One that has both options comes here twice: ReZero hands its factor to the parts, and asks again.
+    """
     return (factors if "rezero" in arrays else post_norm).transformer_block(x, **arrays)
 
 

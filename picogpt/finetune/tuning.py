@@ -54,7 +54,7 @@ RATES = {  # of learning, with LoRA or not, adapters or not: for the bundled mod
 
 def check_flags(flags):
     """End the program if --lora_on was given and has no effect, or the learning rate would rise."""
-    recipe(flags, 0)
+    recipe(flags, steps=0)  # which looks at the rates
     if flags["lora_on"] != MATRICES and not flags["lora"]:
         command.usage_error("--lora_on has no effect without --lora")
 

@@ -49,13 +49,13 @@ def check_hparams(hparams):
         raise ValueError(
             f"time_mixed is {hparams['time_mixed']}, but n_embd {hparams['n_embd']} are all the channels"
         )
-    backwards = dict(band=hparams.get("band", 0), time_weighting=hparams.get("time_weighting", "none"))
-    backwards["positions"] = hparams.get("positions", "learned")
-    for key, value in backwards.items():
-        if not hparams.get("causal", True) and value not in (0, "none", "learned", "rotary"):
-            raise ValueError(
-                f"{key} is {value!r}, which looks back alone: leave it out where causal is false"
-            )
+    if not hparams.get("causal", True):
+        usual = dict(band=(0,), time_weighting=("none",), positions=("learned", "none", "rotary"))
+        for key, values in usual.items():
+            if hparams.get(key, values[0]) not in values:
+                raise ValueError(
+                    f"{key} is {hparams[key]!r}, which is for looking back, but causal is false: leave it out"
+                )
 
 
 def check_released(hparams):

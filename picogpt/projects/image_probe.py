@@ -1,10 +1,10 @@
 """What a model of pictures has understood: a linear probe of each layer, as image GPT's authors do.
 
 A picture's features at a layer are the mean, over all pixels, of what the layer's norm gives; a logistic
-regression learns from them to tell the class (Chen et al. 2020, section 3.4). It is better in the middle than
-at the end, where the model is busy with the next pixel. Here a class comes first in each sequence; so that it
-tells nothing, the features are averaged over all classes in that place. A model that looks both ways, see
-masked_images.py, has no classes: it reads the pixels, all of them visible.
+regression learns from them to tell the class (Chen et al. 2020, section 3.4). Of image GPT it is better in
+the middle than at the end, where the model is busy with the next pixel. Here a class comes first in each
+sequence; so that it tells nothing, the features are averaged over all classes in that place. A model that
+looks both ways, see masked_images.py, has no classes: it reads the pixels, all of them visible.
 """
 
 import math

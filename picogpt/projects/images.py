@@ -121,7 +121,7 @@ def images(
 def read(run, pictures, colors, n_test, rng):
     """Return the Pictures, their palette [k, channels], and the tokens [N, 1 + T] of those seen and held out.
 
-    A sum over the pixels goes among the settings of the run, which must be the same when it resumes.
+    A checksum of the pixels goes among the settings of the run, which must be the same when it resumes.
     """
     data = load(pictures, rng)
     run.settings["pictures_sha256"] = hashlib.sha256(np.ascontiguousarray(data.pixels).data).hexdigest()

@@ -44,8 +44,8 @@ from picogpt.train import runs, trainer
 from picogpt.train.settings import Recipe
 
 PUBLISHED = dict(
-    protocol="not to be compared: on CIFAR-10 and ImageNet its authors find that a linear probe of a model"
-    " with this objective is right less often than one of image GPT"
+    protocol="not to be compared: on CIFAR-10 and ImageNet image GPT's authors find that a linear probe of a"
+    " model with this objective is right less often than one of image GPT"
 )
 
 

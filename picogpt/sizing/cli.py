@@ -157,11 +157,13 @@ def bytes_needed(hparams, batch_size=1):
 
     In training, a block keeps for each token x, ln_1, q, k, v, the heads, x_mid, ln_2, and 4 C each, or
     n_inner, before and after gelu: 16 C; each of two adapters of n channels what it took, C, and n before and
-    after gelu. The model keeps x and ln_f; the logits stand beside their derivative.
+    after gelu; ReZero what both parts put out, 2 C. The model keeps x and ln_f; the logits stand beside their
+    derivative.
     """
     C, L, T, V = (hparams[key] for key in ("n_embd", "n_layer", "n_ctx", "n_vocab"))
     n = hparams.get("adapter", 0)
     block = 8 * C + 2 * (hparams.get("n_inner") or 4 * C) + (2 * (C + 2 * n) if n else 0)
+    block += 2 * C if hparams.get("rezero") else 0
     weight, rows = FLOAT * n_params(hparams), FLOAT * batch_size * T
     activations, logits = rows * (block * L + 2 * C), rows * 2 * V
     late = hparams.get("time_mixed") or (C // 2 if hparams.get("time_mixing") else 0)

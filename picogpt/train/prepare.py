@@ -153,12 +153,14 @@ def check_splits(splits, val_share, n_ctx):
 
 def starts_of_documents(splits, encoder, n_ctx):
     """Return where windows of both texts begin with a document; ValueError for a text without any."""
-    found = [[] if encoder.eot is None else data.document_starts(ids, encoder.start, n_ctx) for ids in splits]
+    if encoder.eot is None:
+        raise ValueError("--windows documents needs a --tokenizer with a token for <|endoftext|>, say gpt2")
+    found = [data.document_starts(ids, encoder.start, n_ctx) for ids in splits]
     for ids, starts, what in zip(splits, found, ("training", "held-out"), strict=True):
         if len(ids) and not len(starts):
             raise ValueError(
                 f"the {what} text has no document with {n_ctx} tokens after its beginning, which --windows"
-                " documents asks for: put a line <|endoftext|> before each, with a --tokenizer that knows it"
+                " documents asks for: put a line <|endoftext|> between them"
             )
     return found
 

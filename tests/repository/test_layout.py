@@ -26,7 +26,7 @@ HOUSE = dict(
     grad=230,
     descendants=dict(
         erf=55, tricks=120, activations=45, positions=60, rms=40, post_norm=55, rezero=40, initial=55,
-        parts=215
+        parts=220
     ),
     params=dict(tree=60, narrow=245, options=100, shapes=115, init=45, checks=125),
     text=dict(

@@ -75,7 +75,9 @@ def test_flops_are_those_of_the_matrix_products(option):
 
 
 @pytest.mark.parametrize(
-    "option", [{}, dict(time_mixing=True), dict(tied=False, bias=False), dict(adapter=5)], ids=str
+    "option",
+    [{}, dict(time_mixing=True), dict(tied=False, bias=False), dict(adapter=5), dict(rezero=True)],
+    ids=str,
 )
 def test_memory_is_what_is_allocated(option):
     hparams = TINY | option

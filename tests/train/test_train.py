@@ -565,7 +565,12 @@ def test_a_finished_training_is_not_overwritten_nor_continued_otherwise(text, tm
         (["--ramp_tokens=9"], 2, "--ramp_tokens has no effect without --accumulate"),
         (["--learning_rate=1"], 2, "no flag --learning_rate"),
         (["--n_ctx=5000"], 1, "the held-out text has 2000 tokens, and a window takes 5001"),
-        (["--windows=documents"], 1, "the training text has no document with 64 tokens after its beginning"),
+        (
+            ["--windows=documents"],
+            1,
+            "--windows documents needs a --tokenizer with a token for <|endoftext|>",
+        ),
+        (["--windows=documents", "--tokenizer=gpt2"], 1, "the training text has no document with 64 tokens"),
         (["--windows=lines"], 2, "--windows must be anywhere or documents, not lines"),
         (["--tokenizer=nowhere"], 1, "nowhere"),
         (["--init=nowhere"], 1, "nowhere is neither a folder nor a size"),

@@ -85,7 +85,10 @@ def section(result):
         if isinstance(value, dict):
             lines += ["", f"{what}:", "", *rows(value, published.get(what))]
             if what == PROBE:
-                lines += ["", "![How often a linear probe of each layer is right about the class](probe.svg)"]
+                told = (
+                    "How often a linear probe of each layer is right about the class; dashed: before training"
+                )
+                lines += ["", f"![{told}](probe.svg)"]
     return "\n".join([*lines, ""])
 
 
