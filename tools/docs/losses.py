@@ -42,7 +42,11 @@ OPTIONS = [  # the flags of a row; what docs/options.md says of each stands ther
     *("--time_weighting circulant", "--bias false", "--gelu erf", "--gelu quick", "--activation relu"),
     *("--activation silu", "--activation tanh", "--n_inner 256", "--band 16", "--scale_by_layer true"),
     *("--scale_by_width false", "--rms true", "--rezero true", "--initial orthogonal"),
-    *("--initial orthogonal --rezero true", "--time_mixed 48"),
+    *("--initial orthogonal --rezero true", "--time_mixed 48", "--positions none --time_weighting full"),
+    *(
+        "--positions none --time_mixing true",
+        "--positions none --time_weighting full --time_mixing true",
+    ),
 ]
 OPTIMIZERS = [GPT2, "--optimizer muon"]
 INITIAL = [
