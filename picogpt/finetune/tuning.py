@@ -5,6 +5,7 @@ it changes in place, and {path: {"a": array, "b": array}} for a matrix with a lo
 the model stays as it is, bit for bit, and the optimiser keeps no moments for it.
 """
 
+import dataclasses
 import fnmatch
 import hashlib
 import logging
@@ -155,11 +156,10 @@ def gradients_of(params, gradients):
 def recipe(flags, steps):
     """Return the recipe of the training; without --lr the rate suits what is trained."""
     lr = RATES[bool(flags["lora"]), bool(flags["adapters"])] if flags["lr"] is None else flags["lr"]
-    min_lr = lr / 10 if flags["min_lr"] is None else flags["min_lr"]
-    if min_lr > lr:
-        command.usage_error(f"--min_lr {min_lr} is more than --lr {lr}")
-    same = {name: flags[name] for name in ("warmup", "schedule", "dropout")}
-    return Recipe(steps=steps, lr=lr, min_lr=min_lr, **same)
+    same = {name: flags[name] for name in ("min_lr", "warmup", "schedule", "dropout")}
+    c = Recipe(steps=steps, lr=lr, **same)
+    c.check_rates()
+    return dataclasses.replace(c, min_lr=c.lowest_lr)  # a number, which is kept with the result
 
 
 def trained_share(params, trained):

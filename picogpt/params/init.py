@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from picogpt.descendants.initial import DEVIATIONS, orthogonal
-from picogpt.params.shapes import param_shapes
+from picogpt.params.shapes import param_shapes, side_by_side
 from picogpt.params.tree import flatten, nest
 
 
@@ -37,7 +37,7 @@ def init_params(hparams, rng, dtype=np.float32, initial="gpt2"):
         if path.endswith(".rezero"):
             return np.zeros(shape, dtype)
         if initial == "orthogonal" and path != "wpe" and len(shape) == 2:
-            return orthogonal(shape, rng, parts=3 if path.endswith("c_attn.w") else 1).astype(dtype)
+            return orthogonal(shape, rng, side_by_side(path)).astype(dtype)
         return (deviation(path) * rng.standard_normal(shape)).astype(dtype)
 
     return nest({path: draw(path, shape) for path, shape in flatten(param_shapes(**hparams)).items()})

@@ -84,6 +84,15 @@ def param_shapes(
     return params if tied else params | dict(lm_head=(n_vocab, n_embd))  # a head of its own
 
 
+def side_by_side(path):
+    """Return how many matrices the array at a path is: in c_attn those of queries, keys and values.
+
+    >>> side_by_side("blocks.0.attn.c_attn.w"), side_by_side("blocks.0.mlp.c_fc.w")
+    (3, 1)
+    """
+    return 3 if path.endswith(".c_attn.w") else 1
+
+
 def n_tokens(n_rows):
     """Return how many tokens a vocabulary has whose tokenizer is not known; GPT-2's is padded by some.
 

@@ -18,11 +18,11 @@ import math
 
 import numpy as np
 
+from picogpt.params.shapes import side_by_side
 from picogpt.params.tree import flatten
 from picogpt.train.optim import DECAYS, adamw_step, clip
 
 QUINTIC = 3.4445, -4.7750, 2.0315  # a, b, c: steep at 0, so that small singular values grow fast
-PARTS = dict(c_attn=3)  # how many matrices lie side by side in an array
 
 
 def is_moved(path, w):
@@ -66,9 +66,11 @@ def muon_step(
         ahead = m.pop(path)
         ahead *= momentum
         ahead += (1 - momentum) * g
-        n_parts = PARTS.get(path.split(".")[-2], 1)
         u = momentum * ahead + (1 - momentum) * g
-        u = [lr * 0.2 * math.sqrt(max(x.shape)) * orthogonalise(x) for x in np.split(u, n_parts, axis=1)]
+        u = [
+            lr * 0.2 * math.sqrt(max(x.shape)) * orthogonalise(x)
+            for x in np.split(u, side_by_side(path), axis=1)
+        ]
         u = np.concatenate(u, axis=1)
         if DECAYS[decay](path, w):
             w *= 1 - lr * weight_decay

@@ -73,6 +73,11 @@ class Recipe:
         """The learning rate at the end."""
         return self.lr / 10 if self.min_lr is None else self.min_lr
 
+    def check_rates(self):
+        """End the program if the learning rate would end above where it begins."""
+        if self.lowest_lr > self.lr:
+            command.usage_error(f"--min_lr {self.min_lr} is more than --lr {self.lr}")
+
     @property
     def dropouts(self):
         """The dropout on embeddings, attention and the residual stream, each its own or the common one."""
@@ -215,8 +220,7 @@ class Settings(Options, Recipe):
             command.usage_error("--shard parts the rows of a matrix, --optimizer muon needs all: give one")
         if c.initial == "igpt" and c.tied:
             command.usage_error("--initial igpt has a head of zeros, which needs --tied false")
-        if c.lowest_lr > c.lr:
-            command.usage_error(f"--min_lr {c.min_lr} is more than --lr {c.lr}")
+        c.check_rates()
         return c
 
     def hparams(self, n_vocab):
